@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * crcp, upper half: what stands behind every MPI handle of the program, and the rules between the two parts of the layer:
+ *
+ *   abi/  (wrappers, objects, Fortran tables, rebuild after a restart)       p2p/  (requests, message log, drain, clocks, board)
+ *
+ * A handle of the program points to a record that begins with struct crcp_handle; translation is one load: handle->real.
+ * Predefined handles are the data symbols that programs link to (ompi_mpi_comm_world, ...), with the real library's exact sizes:
+ * the record lies inside them. Everything is upper-half memory and is saved; only @real and lower function pointers go stale.
+ */
+#ifndef CRCP_H
+#define CRCP_H
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libcr/cr_board.h"
+#include "libcr/cr_crossing.h"
+#include "libcr/cr_gate.h"
+
+enum crcp_kind {
+	CRCP_COMM = 1, CRCP_GROUP, CRCP_DATATYPE, CRCP_OP, CRCP_INFO, CRCP_ERRHANDLER, CRCP_REQUEST, CRCP_MESSAGE, CRCP_WIN, CRCP_FILE,
+};
+
+struct crcp_handle {
+	void *real;          /* the lower library's handle; stale while the library is down */
+	uint32_t kind;       /* enum crcp_kind */
+	uint32_t flags;      /* CRCP_H_* */
+	int32_t fint;        /* Fortran index; -1 none yet. The same after a restart */
+	int32_t refs;
+};
+#define CRCP_H_PREDEFINED 1u
+#define CRCP_H_NULL 2u /* MPI_COMM_NULL, MPI_REQUEST_NULL, ... */
+
+struct crcp_log_message; /* p2p/log.h */
+struct crcp_comm_recipe; /* abi/: how the communicator was made */
+struct crcp_attrs;       /* abi/ */
+
+struct crcp_comm {
+	struct crcp_handle h;
+	int rank, size;           /* in the (local) group */
+	int remote_size;          /* inter-communicators; else 0 */
+	const int *world_ranks;   /* [size], or [remote_size] for an inter-communicator: peer -> rank in MPI_COMM_WORLD */
+	uint64_t clock_id;        /* equal on all members */
+	volatile uint64_t *clock_count; /* -> board->clocks[...].count */
+	uint64_t *sent;           /* [peers] messages sent to each peer on this communicator since MPI_Init; never reset */
+	uint64_t *received;       /* [peers] messages received from each peer */
+	struct crcp_log_message *log_head, *log_tail; /* drained messages in arrival order; NULL nearly always */
+	struct crcp_comm *prev, *next; /* all live communicators, in order of creation */
+	struct crcp_comm_recipe *recipe;
+	struct crcp_attrs *attrs;
+	MPI_Errhandler errhandler; /* program's handle */
+	uint64_t children;        /* collectives on this communicator that made a new one: part of the clock id of the next */
+};
+
+/* Program's handle <-> record. */
+static inline struct crcp_comm *crcp_comm(MPI_Comm c) { return (struct crcp_comm *)(void *)c; }
+static inline void *crcp_real(void *handle) { return ((struct crcp_handle *)handle)->real; }
+
+/* One static struct for the library (style.md rule 9). */
+struct crcp_state {
+	struct cr_board board;
+	volatile int initialized;   /* MPI_Init has returned */
+	volatile int finalized;     /* MPI_Finalize was entered */
+	volatile int restarting;    /* after a restart, until rebuild is done */
+	int thread_level;           /* granted */
+	int required_level;
+	volatile int inside;        /* threads that are in a wrapper now (nested calls counted once per thread) */
+	struct crcp_comm *comms;    /* list of live communicators */
+	void *real_private_comm;    /* dup of MPI_COMM_WORLD in the lower library, for bookmarks; made by MPI_Init and again by a restart */
+	void *libmpi;               /* lower_open handle */
+	uint64_t epoch;             /* gate epoch for which the lower table is valid */
+};
+extern struct crcp_state crcp;
+
+/* The lower table: one pointer to the real function per MPI call, filled by crcp_lower_load(). Generated from mpi_calls.def.
+ * Real handles are passed as void * converted to the MPI handle type. Use only between cr_cross_enter and cr_cross_leave (CR_LOWER). */
+#include "crcp/upper/lower_table.h"
+extern struct crcp_lower_table crcp_lower;
+int crcp_lower_load(char *err, size_t err_bytes); /* dlopen the real libmpi below and fill the table: at MPI_Init and after a restart */
+
+/* ---- provided by abi/, used by p2p/ ---- */
+/* Turn a lower return code into what the program gets: MPI_SUCCESS passes; else the communicator's error handler runs (a real handler of
+ * kind FATAL has already aborted below). comm may be NULL (MPI_COMM_WORLD's handler). */
+int crcp_error(struct crcp_comm *comm, int code, const char *function);
+void crcp_datatype_get(MPI_Datatype t); /* reference for a pending operation that may be posted again after a restart */
+void crcp_datatype_put(MPI_Datatype t);
+int crcp_rebuild_objects(void); /* after a restart: real handles of every object but requests. Collective over the job. */
+void crcp_comm_world_ranks(struct crcp_comm *c); /* fills world_ranks, rank, size, clock id */
+
+/* ---- provided by p2p/, used by abi/ ---- */
+/* Before and after every collective call on @c, blocking or not (also communicator creation, file and window collectives). enter may wait
+ * (it takes part in a checkpoint while it waits) and returns 0. */
+void crcp_collective_enter(struct crcp_comm *c);
+static inline void crcp_collective_leave(struct crcp_comm *c) { (void)c; }
+/* As above for a collective over a group that has no communicator (MPI_Comm_create_group, MPI_Intercomm_create): own clock. */
+void crcp_group_collective_enter(uint64_t clock_id, const int *world_ranks, int n);
+/* Entry and exit of every wrapper that touches the lower library: a STOP that arrived meanwhile is served at exit. */
+static inline void crcp_call_begin(void);
+static inline void crcp_call_end(void);
+/* Wrap a lower request of a non-blocking (kind 'c'ollective, 'f'ile, 'w'indow, 'g'eneralized, 'i'dup) or persistent collective operation. */
+MPI_Request crcp_request_wrap(void *real, int kind, struct crcp_comm *comm);
+void crcp_comm_init_counters(struct crcp_comm *c); /* clock slot, sent/received arrays */
+void crcp_comm_fini_counters(struct crcp_comm *c); /* at MPI_Comm_free; delivers nothing: the log must be empty or is dropped with the communicator */
+void crcp_p2p_init(void);     /* at the end of MPI_Init: board, stop_client */
+void crcp_p2p_finalize(void); /* at the start of MPI_Finalize */
+int crcp_p2p_rebuild(void);   /* after crcp_rebuild_objects: persistent requests, pending receives in order */
+
+void crcp_serve_order(void); /* p2p/stop.c: called when board.order is not RUN */
+static inline void crcp_call_begin(void)
+{
+	__atomic_fetch_add(&crcp.inside, 1, __ATOMIC_RELAXED);
+}
+static inline void crcp_call_end(void)
+{
+	if (__builtin_expect(__atomic_fetch_sub(&crcp.inside, 1, __ATOMIC_RELAXED) == 1 && crcp.board.order >= CR_ORDER_STOP, 0))
+		crcp_serve_order();
+}
+
+#endif

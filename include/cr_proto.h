@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Messages between the agent thread of a process and its coordinator (snapcd's local role, or cr_checkpoint), over a unix stream
+ * socket.  docs/protocol.md is the specification.  Both ends are on one node: native byte order, fixed-size heads.
+ *
+ * A message is struct cr_msg_head followed by head.bytes of payload.  Larger than CR_MSG_MAX_BYTES is refused.
+ * Dialogue of one checkpoint (coordinator -> agent above, agent -> coordinator below):
+ *   BEGIN            DRAIN-less programs answer STOP with ARRIVED and DRAIN with DRAINED at once, CLOCKS has n = 0
+ *     CLOCKS*        repeated whenever state, ask or a count changed, until STOP
+ *   PERMIT*
+ *   STOP ... ARRIVED, DRAIN ... DRAINED, FREEZE ... FROZEN, DUMP ... SNAPPED ... DUMPED, RESUME ... RESUMED
+ *   RESUME in any phase undoes back to running. FAILED{text} from the agent in any phase: the agent has already undone its own part
+ *   and is waiting for RESUME.
+ */
+#ifndef CR_PROTO_H
+#define CR_PROTO_H
+
+#include <stdint.h>
+
+#define CR_PROTO_VERSION 1
+#define CR_PROTO_MAGIC 0x4352u /* "RC" */
+#define CR_MSG_MAX_BYTES (1u << 20)
+#define CR_PATH_BYTES 1024
+#define CR_TEXT_BYTES 1024
+
+/* Abstract unix socket of a process's own agent (no leading NUL here): printf(CR_AGENT_SOCKET_FMT, pid as the kernel knows it). */
+#define CR_AGENT_SOCKET_FMT "ompi-cr-agent-%d"
+/* Environment of a rank: abstract name of the local snapcd's socket to which the agent connects at start. */
+#define CR_ENV_SNAPC_SOCKET "OMPI_CR_SNAPC_SOCKET"
+
+enum cr_msg_type {
+	CR_MSG_HELLO = 1,   /* A->S  struct cr_msg_hello; first message on a connection */
+	CR_MSG_MPI_STATE,   /* A->S  struct cr_msg_mpi_state; MPI_Init returned (ready=1), MPI_Finalize entered (ready=0) */
+	CR_MSG_CHECK,       /* S->A  no payload: can you be checkpointed? */
+	CR_MSG_CHECK_REPLY, /* A->S  text: one reason per line; empty = yes */
+	CR_MSG_BEGIN,       /* S->A  struct cr_msg_begin */
+	CR_MSG_CLOCKS,      /* A->S  struct cr_msg_clocks + n * struct cr_msg_clock */
+	CR_MSG_PERMIT,      /* S->A  struct cr_msg_permit */
+	CR_MSG_STOP,        /* S->A */
+	CR_MSG_ARRIVED,     /* A->S */
+	CR_MSG_DRAIN,       /* S->A */
+	CR_MSG_DRAINED,     /* A->S  struct cr_msg_drained */
+	CR_MSG_FREEZE,      /* S->A */
+	CR_MSG_FROZEN,      /* A->S  struct cr_msg_frozen */
+	CR_MSG_DUMP,        /* S->A  struct cr_msg_dump */
+	CR_MSG_SNAPPED,     /* A->S  memory is captured: the process may be resumed while the file is still being written */
+	CR_MSG_DUMPED,      /* A->S  struct cr_msg_dumped: file complete and fsync'ed under the name that DUMP gave */
+	CR_MSG_RESUME,      /* S->A  go on (or undo) */
+	CR_MSG_RESUMED,     /* A->S  struct cr_msg_resumed */
+	CR_MSG_FAILED,      /* A->S  struct cr_msg_failed */
+	CR_MSG_EXIT,        /* S->A  struct cr_msg_exit: after a committed checkpoint with --term: leave now */
+};
+
+struct cr_msg_head {
+	uint16_t magic;
+	uint16_t version;
+	uint32_t type;
+	uint32_t bytes;
+	uint32_t checkpoint; /* number that BEGIN gave; 0 outside of a checkpoint */
+};
+
+struct cr_msg_hello {
+	int32_t pid;          /* as the kernel knows it */
+	int32_t program_pid;  /* as the program sees it */
+	int32_t rank;         /* OMPI_COMM_WORLD_RANK, or PMIX_RANK, or -1 */
+	int32_t size;         /* OMPI_COMM_WORLD_SIZE, or -1 */
+	uint32_t epoch;       /* 1 at launch, +1 per restart */
+	uint32_t reserved;
+	uint64_t start_time;  /* field 22 of /proc/PID/stat */
+	char exe[CR_PATH_BYTES];
+	char engine[16];      /* "user" */
+};
+
+struct cr_msg_mpi_state {
+	int32_t ready;
+	int32_t rank;
+	int32_t size;
+	int32_t thread_level;
+};
+
+struct cr_msg_begin {
+	uint32_t checkpoint; /* > 0 */
+	uint32_t flags;      /* 0 */
+};
+
+struct cr_msg_clock {
+	uint64_t id;
+	uint64_t count;
+	uint32_t size;
+	uint32_t reserved;
+};
+
+struct cr_msg_clocks {
+	uint32_t state; /* enum cr_rank_state of cr_board.h; RUNNING for a program without MPI */
+	uint32_t n;
+	uint32_t asking;
+	uint32_t reserved;
+	uint64_t ask_clock;
+	uint64_t ask_count;
+};
+
+struct cr_msg_permit {
+	uint64_t clock;
+	uint64_t count;
+};
+
+struct cr_msg_drained {
+	uint64_t messages;
+	uint64_t bytes;
+};
+
+struct cr_msg_frozen {
+	uint64_t stop_begin_ns; /* CLOCK_MONOTONIC */
+	uint64_t frozen_ns;
+	uint32_t threads;
+	uint32_t reserved;
+};
+
+struct cr_msg_dump {
+	uint32_t flags; /* CR_DUMP_* */
+	uint32_t reserved;
+	char path[CR_PATH_BYTES]; /* created with O_EXCL, mode 0600; removed again on failure */
+};
+#define CR_DUMP_STOPPED 1u /* do not use copy-on-write: stay frozen until the file is written */
+#define CR_DUMP_NOSYNC 2u
+
+struct cr_msg_dumped {
+	uint64_t file_bytes;
+	uint64_t pages;
+	uint64_t checksum;
+	uint64_t dump_ns; /* from DUMP to file complete */
+};
+
+struct cr_msg_resumed {
+	uint64_t stopped_ns; /* how long the program's threads stood still, 0 when they never did */
+};
+
+struct cr_msg_failed {
+	uint32_t phase; /* message type that was being served */
+	int32_t error;  /* errno, positive */
+	char text[CR_TEXT_BYTES];
+};
+
+struct cr_msg_exit {
+	int32_t status; /* exit status; negative: die by that signal */
+	int32_t reserved;
+};
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The one table through which the upper half reaches the lower half.  It lies at a fixed address in the window, so it is saved
+ * with the program; the lower half fills its part in again after a restart and raises @epoch.
+ */
+#ifndef CR_GATE_H
+#define CR_GATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libcr/cr_board.h"
+#include "libcr/cr_layout.h"
+
+#define CR_GATE_MAGIC 0x657461475243ULL
+#define CR_GATE_VERSION 1
+
+/* A thread of the program as the lower half knows it. Lower-half memory; gone after a restart. */
+struct cr_thread {
+	uint64_t lower_fs;   /* %fs base of the parked lower-half thread whose TLS this thread borrows */
+	uint64_t upper_fs;   /* the program's own %fs base */
+	volatile uint64_t depth; /* > 0: inside the lower half, possibly with a callback above it: cannot be frozen */
+	volatile uint64_t enter_sp;
+};
+
+/* Called by the lower half on the upper %fs: @a holds the first eight integer arguments of the C function that was called. */
+typedef uint64_t (*cr_upcall_fn)(void *arg, uint64_t *a);
+
+struct cr_gate {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t bytes;
+	volatile uint64_t epoch; /* 1 at launch, +1 at every restart: addresses of the lower half kept elsewhere are stale when it changes */
+
+	/* --- filled in by the lower half --- */
+
+	/* The calling thread's lower-half record; makes one (and a lower-half thread for its TLS) the first time.
+	 * Call on the upper %fs. NULL: out of resources. */
+	struct cr_thread *(*thread_attach)(void);
+	/* dlopen(RTLD_NOW | RTLD_GLOBAL) in the lower half. On the LOWER %fs (use cr_cross_enter). NULL: *err says why. */
+	void *(*lower_open)(const char *path, char *err, size_t err_bytes);
+	/* dlsym in the lower half. On the lower %fs. */
+	void *(*lower_sym)(void *handle, const char *name);
+	/* A function pointer that the lower half may call; runs fn(arg, args) on the upper %fs of the thread that is inside. Valid until
+	 * thunk_destroy or the end of this epoch. Callable on either %fs. NULL: out of memory. */
+	void *(*thunk_create)(cr_upcall_fn fn, void *arg);
+	void (*thunk_destroy)(void *thunk);
+	/* Tell the agent that the board changed. Any %fs, signal-safe. */
+	void (*board_notify)(void);
+	/* Mark/clear "cannot be checkpointed" with a reason in words; id is chosen by the caller and names the reason. Any %fs. text is copied. */
+	int (*nocr_set)(uint64_t id, const char *text);
+	int (*nocr_clear)(uint64_t id);
+	/* Environment variable of the lower half's process (of the launcher, fresh after a restart). Any %fs. Borrowed. */
+	const char *(*lower_getenv)(const char *name);
+
+	/* --- filled in by the upper half --- */
+
+	/* The MPI layer's shared state; NULL in a program without MPI. Set before MPI_Init enters the library. */
+	struct cr_board *volatile board;
+	/* Called on a thread of the program, upper half, upper %fs, inside a signal frame, with all signals but CR_SIGNUM blocked, when the
+	 * board's order is CR_ORDER_STOP (or later) and the thread was found in the program's code. Async-signal-safe: no malloc, no stdio.
+	 * Runs the MPI layer's stop and drain when this is the thread to do it, else returns at once. */
+	void (*volatile stop_client)(void);
+
+	/* --- private to libcr follows (see lower/) --- */
+	uint64_t private_words[512];
+};
+
+#define CR_GATE ((struct cr_gate *)CR_GATE_ADDR)
+
+#endif

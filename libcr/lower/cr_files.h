@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Open files of the program, and the process state that belongs to no thread.
+ *
+ * The program owns the descriptors below the floor; the lower half owns the rest and is never saved.
+ */
+#ifndef CR_FILES_H
+#define CR_FILES_H
+
+#include <stdint.h>
+
+#include "libcr/image/cr_image.h"
+#include "libcr/lower/cr_mem.h" /* cr_nocr_fn */
+
+/* What stdin, stdout and stderr were when the process was launched or restarted: descriptors of the program that still refer to the same
+ * object are connected to the new standard streams by a restart. */
+struct cr_stdio {
+	struct {
+		int present;
+		uint64_t dev, ino, rdev;
+		uint32_t mode; /* st_mode */
+		int flags;     /* F_GETFL */
+	} fd[3];
+};
+
+void cr_stdio_record(struct cr_stdio *ret);
+
+/* Reasons why descriptors below @floor cannot be saved; each names the descriptor and what it is. Returns their number. */
+int cr_files_check(int floor, const struct cr_stdio *stdio, cr_nocr_fn report, void *arg);
+/* FILE and FILE_DATA records. Reads pipe contents without consuming them. Every thread of the program is stopped. */
+int cr_files_save(int floor, const struct cr_stdio *stdio, struct cr_image_writer *w, struct cr_err *err);
+/* Nothing changed yet: files there, readable or writable as they were? */
+int cr_files_restore_check(const struct cr_image *img, struct cr_err *err);
+/* Open everything under its old number. This process's own 0, 1, 2 are the new standard streams; other descriptors of the lower half are >= floor. */
+int cr_files_restore(const struct cr_image *img, int floor, struct cr_err *err);
+
+/* PROCESS (the part that is not memory layout): cwd, umask, rlimits, ITIMER_*, dumpable, no_new_privs, and TIMER records. */
+struct cr_process_state;
+int cr_process_check(cr_nocr_fn report, void *arg);
+int cr_process_save(struct cr_image_writer *w, struct cr_err *err);
+int cr_process_restore_check(const struct cr_image *img, struct cr_err *err);
+int cr_process_restore(const struct cr_image *img, struct cr_err *err);       /* all but timers */
+int cr_process_restore_timers(const struct cr_image *img, struct cr_err *err); /* last thing before the threads go on */
+
+#endif
