@@ -34,12 +34,21 @@ int cr_files_restore_check(const struct cr_image *img, struct cr_err *err);
 /* Open everything under its old number. This process's own 0, 1, 2 are the new standard streams; other descriptors of the lower half are >= floor. */
 int cr_files_restore(const struct cr_image *img, int floor, struct cr_err *err);
 
+/* Thread ids in timers are stored as the program sees them. NULL, or a NULL member, stands for the identity. Both return <= 0 for an unknown id. */
+struct cr_tid_map {
+	int (*to_program)(int real_tid);
+	int (*to_real)(int program_tid);
+};
+
 /* PROCESS (the part that is not memory layout): cwd, umask, rlimits, ITIMER_*, dumpable, no_new_privs, and TIMER records. */
-struct cr_process_state;
-int cr_process_check(cr_nocr_fn report, void *arg);
-int cr_process_save(struct cr_image_writer *w, struct cr_err *err);
+
+/* @own_child: a child process of the lower half (a forked dump writer), 0 for none; every other child is a reason. */
+int cr_process_check(int own_child, cr_nocr_fn report, void *arg);
+int cr_process_save(struct cr_image_writer *w, const struct cr_tid_map *tids, struct cr_err *err);
 int cr_process_restore_check(const struct cr_image *img, struct cr_err *err);
-int cr_process_restore(const struct cr_image *img, struct cr_err *err);       /* all but timers */
-int cr_process_restore_timers(const struct cr_image *img, struct cr_err *err); /* last thing before the threads go on */
+/* All but timers and dumpable. */
+int cr_process_restore(const struct cr_image *img, struct cr_err *err);
+/* Interval timers, POSIX timers, dumpable: last thing before the threads go on; they exist already, for timers that signal one thread. */
+int cr_process_restore_timers(const struct cr_image *img, const struct cr_tid_map *tids, struct cr_err *err);
 
 #endif
