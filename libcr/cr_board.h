@@ -50,7 +50,7 @@ struct cr_board {
 	volatile uint32_t state;  /* enum cr_rank_state; written by the MPI layer */
 
 	volatile uint32_t asking; /* 1 while a thread waits for permission to enter a collective */
-	uint32_t reserved0;
+	volatile uint32_t attempt; /* written by the agent before order becomes STOP: the checkpoint number that BEGIN gave, equal on all ranks */
 	volatile uint64_t ask_clock;
 	volatile uint64_t ask_count;
 	volatile uint64_t permit_clock; /* written by the agent, count first: (clock, count) that may be entered now */

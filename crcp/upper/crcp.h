@@ -58,15 +58,22 @@ struct crcp_comm {
 static inline struct crcp_comm *crcp_comm(MPI_Comm c) { return (struct crcp_comm *)(void *)c; }
 static inline void *crcp_real(void *handle) { return ((struct crcp_handle *)handle)->real; }
 
+/* A datatype's record begins like this; abi/ has the whole. */
+struct crcp_datatype_head {
+	struct crcp_handle h;
+	uint64_t size_plus_1; /* packed size of one element in bytes, plus one; 0: not known (then the slower path is taken) */
+};
+
 /* One static struct for the library (style.md rule 9). */
 struct crcp_state {
 	struct cr_board board;
+	volatile int multiple;      /* granted level >= MPI_THREAD_SERIALIZED: several threads may be in wrappers; set by crcp_p2p_init */
 	volatile int initialized;   /* MPI_Init has returned */
 	volatile int finalized;     /* MPI_Finalize was entered */
 	volatile int restarting;    /* after a restart, until rebuild is done */
 	int thread_level;           /* granted */
 	int required_level;
-	volatile int inside;        /* threads that are in a wrapper now (nested calls counted once per thread) */
+	volatile int inside;        /* threads that are in a wrapper now and not parked; kept only when @multiple */
 	struct crcp_comm *comms;    /* list of live communicators */
 	void *real_private_comm;    /* dup of MPI_COMM_WORLD in the lower library, for bookmarks; made by MPI_Init and again by a restart */
 	void *libmpi;               /* lower_open handle */
@@ -107,14 +114,42 @@ void crcp_p2p_init(void);     /* at the end of MPI_Init: board, stop_client */
 void crcp_p2p_finalize(void); /* at the start of MPI_Finalize */
 int crcp_p2p_rebuild(void);   /* after crcp_rebuild_objects: persistent requests, pending receives in order */
 
-void crcp_serve_order(void); /* p2p/stop.c: called when board.order is not RUN */
+/* Completion hook of a wrapped request: runs once, in upper-half code, when the operation has completed (it may be inside a drain). */
+void crcp_request_set_hook(MPI_Request request, void (*fn)(void *arg), void *arg);
+/* Clock ids, equal on all members. Use the first for an intra-communicator, the second for an inter-communicator (symmetric in its groups). */
+#define CRCP_CLOCK_WORLD 0x574f524c44ULL
+uint64_t crcp_clock_id(uint64_t parent_id, uint64_t child, const int *world_ranks, int n);
+uint64_t crcp_clock_id_inter(uint64_t seed, const int *ranks_a, int n_a, const int *ranks_b, int n_b);
+/* Raise an error that no lower call has raised: runs the handler natively (a fatal one aborts with Open MPI's own message). */
+int crcp_raise(struct crcp_comm *comm, int code, const char *function);
+
+/* Depth of wrappers on the calling thread. */
+struct crcp_thread_state {
+	int depth;
+};
+extern __thread struct crcp_thread_state crcp_tls __attribute__((tls_model("initial-exec")));
+
+void crcp_serve_order(void);    /* stop.c: called at depth 0 when board.order is STOP or later */
+void crcp_multiple_begin(void); /* stop.c: entry when several threads may be inside; parks while a stop is being served */
+void crcp_multiple_end(void);
+int crcp_reinit(void);          /* abi/: after a restart: lower table, MPI_Init_thread below, objects, crcp_p2p_rebuild(). 0 or a negative errno */
+
 static inline void crcp_call_begin(void)
 {
-	__atomic_fetch_add(&crcp.inside, 1, __ATOMIC_RELAXED);
+	int depth = crcp_tls.depth++;
+
+	__asm__ volatile("" : : : "memory"); /* a signal handler on this thread sees the depth before anything of the call */
+	if (__builtin_expect(crcp.multiple, 0) && depth == 0)
+		crcp_multiple_begin();
 }
 static inline void crcp_call_end(void)
 {
-	if (__builtin_expect(__atomic_fetch_sub(&crcp.inside, 1, __ATOMIC_RELAXED) == 1 && crcp.board.order >= CR_ORDER_STOP, 0))
+	__asm__ volatile("" : : : "memory");
+	if (--crcp_tls.depth != 0)
+		return;
+	if (__builtin_expect(crcp.multiple, 0))
+		crcp_multiple_end();
+	else if (__builtin_expect(crcp.board.order >= CR_ORDER_STOP, 0))
 		crcp_serve_order();
 }
 
