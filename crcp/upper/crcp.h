@@ -35,7 +35,13 @@ struct crcp_handle {
 
 struct crcp_log_message; /* p2p/log.h */
 struct crcp_comm_recipe; /* abi/: how the communicator was made */
-struct crcp_attrs;       /* abi/ */
+
+/* Offsets at which Open MPI's Fortran and C++ libraries, which run unchanged above us, read our records: see abi/ompi_layout.h. For a request:
+ * an int at 0x68 (Fortran index, kept equal to h.fint by c2f) and a byte at 0xc0 that is written after MPI_Grequest_start: records are
+ * at least CRCP_REQUEST_BYTES long and leave both places free. ompi_request_null has its index there too. */
+#define CRCP_REQUEST_BYTES 0xd0
+#define CRCP_REQUEST_FINT_OFFSET 0x68
+#define CRCP_REQUEST_GREQ_C_OFFSET 0xc0
 
 struct crcp_comm {
 	struct crcp_handle h;
@@ -49,7 +55,6 @@ struct crcp_comm {
 	struct crcp_log_message *log_head, *log_tail; /* drained messages in arrival order; NULL nearly always */
 	struct crcp_comm *prev, *next; /* all live communicators, in order of creation */
 	struct crcp_comm_recipe *recipe;
-	struct crcp_attrs *attrs;
 	MPI_Errhandler errhandler; /* program's handle */
 	uint64_t children;        /* collectives on this communicator that made a new one: part of the clock id of the next */
 };
@@ -63,6 +68,12 @@ struct crcp_datatype_head {
 	struct crcp_handle h;
 	uint64_t size_plus_1; /* packed size of one element in bytes, plus one; 0: not known (then the slower path is taken) */
 };
+
+/* CRCP_API(int, MPI_Foo, (args)) { ... } defines PMPI_Foo and its weak alias MPI_Foo, as the real library does. */
+#define CRCP_EXPORT __attribute__((visibility("default")))
+#define CRCP_API(ret, name, args)                                                                       \
+	extern __typeof__(P##name) name __attribute__((weak, alias("P" #name), visibility("default"))); \
+	CRCP_EXPORT ret P##name args
 
 /* One static struct for the library (style.md rule 9). */
 struct crcp_state {
@@ -85,7 +96,8 @@ extern struct crcp_state crcp;
  * Real handles are passed as void * converted to the MPI handle type. Use only between cr_cross_enter and cr_cross_leave (CR_LOWER). */
 #include "crcp/upper/lower_table.h"
 extern struct crcp_lower_table crcp_lower;
-int crcp_lower_load(char *err, size_t err_bytes); /* dlopen the real libmpi below and fill the table: at MPI_Init and after a restart */
+int crcp_lower_load(char *err, size_t err_bytes); /* dlopen the real libmpi below and fill the table: at first use and after a restart */
+void crcp_lower_need(void); /* load it now or end the process with a message */
 
 /* ---- provided by abi/, used by p2p/ ---- */
 /* Turn a lower return code into what the program gets: MPI_SUCCESS passes; else the communicator's error handler runs (a real handler of
@@ -93,6 +105,10 @@ int crcp_lower_load(char *err, size_t err_bytes); /* dlopen the real libmpi belo
 int crcp_error(struct crcp_comm *comm, int code, const char *function);
 void crcp_datatype_get(MPI_Datatype t); /* reference for a pending operation that may be posted again after a restart */
 void crcp_datatype_put(MPI_Datatype t);
+int crcp_fint_assign(struct crcp_handle *h); /* the handle's Fortran index, assigned at the first call; -1: out of memory */
+void crcp_fint_release(struct crcp_handle *h); /* when a record is recycled */
+struct crcp_handle *crcp_fint_handle(uint32_t kind, int fint); /* NULL: no such index */
+void crcp_wtime_note(void); /* remember how late it is by MPI_Wtime, so that it goes on from here after a restart */
 int crcp_rebuild_objects(void); /* after a restart: real handles of every object but requests. Collective over the job. */
 void crcp_comm_world_ranks(struct crcp_comm *c); /* fills world_ranks, rank, size, clock id */
 
@@ -136,7 +152,11 @@ int crcp_reinit(void);          /* abi/: after a restart: lower table, MPI_Init_
 
 static inline void crcp_call_begin(void)
 {
-	int depth = crcp_tls.depth++;
+	int depth;
+
+	if (__builtin_expect(crcp.libmpi == NULL, 0))
+		crcp_lower_need();
+	depth = crcp_tls.depth++;
 
 	__asm__ volatile("" : : : "memory"); /* a signal handler on this thread sees the depth before anything of the call */
 	if (__builtin_expect(crcp.multiple, 0) && depth == 0)
