@@ -246,19 +246,20 @@ static int image_take(hid_t file, unsigned char **ret_image, size_t *ret_bytes)
 
 	if (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0)
 		return -EIO;
+	/* The image begins with the superblock: HDF5 leaves the user block out, although the addresses in the file count it. */
 	bytes = H5Fget_file_image(file, NULL, 0);
-	if (bytes <= (ssize_t)SNAPC_META_BLOCK_BYTES)
+	if (bytes <= 0)
 		return -EIO;
-	image = malloc((size_t)bytes);
+	image = malloc(SNAPC_META_BLOCK_BYTES + (size_t)bytes);
 	if (!image)
 		return -ENOMEM;
-	if (H5Fget_file_image(file, image, (size_t)bytes) != bytes) {
+	if (H5Fget_file_image(file, image + SNAPC_META_BLOCK_BYTES, (size_t)bytes) != bytes) {
 		free(image);
 		return -EIO;
 	}
-	snapc_meta_block_fill(image, (size_t)bytes);
+	snapc_meta_block_fill(image, SNAPC_META_BLOCK_BYTES + (size_t)bytes);
 	*ret_image = image;
-	*ret_bytes = (size_t)bytes;
+	*ret_bytes = SNAPC_META_BLOCK_BYTES + (size_t)bytes;
 	return 0;
 }
 

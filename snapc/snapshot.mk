@@ -10,3 +10,16 @@ snapc_libsnapshot_la_SOURCES = \
 	snapc/snapshot_mpirun.h snapc/snapshot_mpirun.c snapc/snapshot_mpirun.def
 snapc_libsnapshot_la_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS) $(HDF5_CFLAGS) $(HWLOC_CFLAGS) $(XXHASH_CFLAGS)
 snapc_libsnapshot_la_LIBADD = $(HDF5_LIBS) $(HWLOC_LIBS) $(XXHASH_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_meta tests/unit/test_snapshot
+TESTS += tests/unit/test_meta tests/unit/test_snapshot
+
+tests_unit_test_meta_SOURCES = tests/unit/test_meta.c tests/unit/test_snapshot_make.h
+tests_unit_test_meta_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_test_meta_LDADD = snapc/libsnapshot.la $(UNIT_LIBS)
+
+tests_unit_test_snapshot_SOURCES = tests/unit/test_snapshot.c tests/unit/test_snapshot_make.h
+tests_unit_test_snapshot_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_test_snapshot_LDADD = snapc/libsnapshot.la $(UNIT_LIBS)
+endif
