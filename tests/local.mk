@@ -1,1 +1,50 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# Programs that the integration tests run under ompi-cr. They are ordinary programs, built with ordinary compilers and nothing of ours:
+# `make check-progs` builds them below tests/integ/progs of the build directory.
+
+integ = tests/integ/progs
+integ_c = $(integ)/plain_basic $(integ)/omp_plain $(integ)/threads $(integ)/blockall $(integ)/timers $(integ)/dlopener $(integ)/altstack \
+	$(integ)/pending $(integ)/vectors $(integ)/descriptors $(integ)/syscalls $(integ)/on_tty $(integ)/socketed
+integ_special = $(integ)/plain_basic_nopie $(integ)/plain_basic_clang $(integ)/cxx_throw $(integ)/fort_plain $(integ)/plugin.so \
+	$(integ)/linked_rpath $(integ)/linked_runpath $(integ)/static
+integ_mpi_c = $(integ)/mpi_objects $(integ)/mpi_inflight $(integ)/omp_mpi $(integ)/mpi_stress $(integ)/raise_cut tests/bench/mpi_overhead tests/bench/ballast
+integ_mpi_f = $(integ)/ring_f08 $(integ)/ring_mpimod $(integ)/ring_mpifh
+integ_progs = $(integ_c) $(integ_special) $(integ_mpi_c) $(integ_mpi_f)
+
+INTEG_CFLAGS = -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra
+integ_dir = $(MKDIR_P) $(@D) &&
+
+$(integ_c): %: $(top_srcdir)/%.c $(top_srcdir)/$(integ)/step.h
+	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -fopenmp -pthread -o $@ $<
+$(integ)/plain_basic_nopie: $(top_srcdir)/$(integ)/plain_basic.c $(top_srcdir)/$(integ)/step.h
+	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -fno-pie -no-pie -o $@ $<
+$(integ)/plain_basic_clang: $(top_srcdir)/$(integ)/plain_basic.c $(top_srcdir)/$(integ)/step.h
+	$(AM_V_CC)$(integ_dir) $${CLANG:-$(CLANG)} $(INTEG_CFLAGS) -o $@ $< || $(CC) $(INTEG_CFLAGS) -o $@ $<
+$(integ)/cxx_throw: $(top_srcdir)/$(integ)/cxx_throw.cc
+	$(AM_V_CXX)$(integ_dir) $(CXX) -O2 -g -Wall -Wextra -pthread -o $@ $<
+$(integ)/fort_plain: $(top_srcdir)/$(integ)/fort_plain.f90
+	$(AM_V_FC)$(integ_dir) $(FC) -O2 -g -Wall -o $@ $<
+$(integ)/plugin.so: $(top_srcdir)/$(integ)/plugin.c
+	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -fPIC -shared -o $@ $< && ln -sf plugin.so $(@D)/libplugin.so
+$(integ)/linked_rpath: $(top_srcdir)/$(integ)/linked.c $(integ)/plugin.so
+	$(AM_V_CC)$(CC) $(INTEG_CFLAGS) -o $@ $< -L$(@D) -lplugin -Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN'
+$(integ)/linked_runpath: $(top_srcdir)/$(integ)/linked.c $(integ)/plugin.so
+	$(AM_V_CC)$(CC) $(INTEG_CFLAGS) -o $@ $< -L$(@D) -lplugin -Wl,--enable-new-dtags '-Wl,-rpath,$$ORIGIN'
+$(integ)/static: $(top_srcdir)/$(integ)/static.c
+	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -static -o $@ $<
+$(integ_mpi_c): %: $(top_srcdir)/%.c
+	$(AM_V_CC)$(integ_dir) $(MPICC) $(INTEG_CFLAGS) -fopenmp -I$(top_srcdir)/$(integ) -o $@ $< -lm
+$(integ)/ring_f08: $(top_srcdir)/$(integ)/ring_f08.f90
+	$(AM_V_FC)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -Wall -o $(@F) $(abs_top_srcdir)/$(integ)/ring_f08.f90
+$(integ)/ring_mpimod: $(top_srcdir)/$(integ)/ring_mpimod.f90
+	$(AM_V_FC)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -Wall -o $(@F) $(abs_top_srcdir)/$(integ)/ring_mpimod.f90
+$(integ)/ring_mpifh: $(top_srcdir)/$(integ)/ring_mpifh.f
+	$(AM_V_FC)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -w -fallow-argument-mismatch -o $(@F) $(abs_top_srcdir)/$(integ)/ring_mpifh.f
+
+.PHONY: check-progs
+check-progs: $(integ_progs)
+
+mostlyclean-local:
+	rm -f $(integ_progs) $(integ)/libplugin.so $(integ)/*.mod
+
+EXTRA_DIST += quickstart run-tests .ci/run tests/integ tests/lib tests/bench tests/fault

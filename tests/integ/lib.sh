@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# Functions for tests with processes: start, checkpoint, kill, restart, compare. Sourced by tests/integ/*.sh, which speak TAP.
+#
+# From the environment: OMPI_CR_PREFIX (where ompi-cr is installed), OMPI_CR_PROGS (built test programs), SEED (to repeat a run),
+# CKPTS (checkpoints per program), KEEP=1 (leave the working directory).
+# The only processes that are ever killed are those started here, by pid.
+
+set -u
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+PREFIX=${OMPI_CR_PREFIX:-$TOP/_install}
+PROGS=${OMPI_CR_PROGS:-$TOP/_build/tests/integ/progs}
+SRC=$TOP/tests/integ/progs
+SEED=${SEED:-$(( (RANDOM << 15 | RANDOM) % 1000000 ))}
+CKPTS=${CKPTS:-20}
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/ompi-cr-test.XXXXXX")
+RUN=$WORK SEG=0 JOB='' REF='' MODE=mpi N_TEST=0 N_FAILED=0 STARTED=()
+RND=$SEED
+
+export PATH=$PREFIX/bin:$PATH
+export OMPI_MCA_mca_base_component_path=$PREFIX/lib/openmpi:SYSTEM_DEFAULT:USER_DEFAULT
+export OMPI_MCA_mca_base_param_file_path=$PREFIX/share/openmpi/amca-param-sets:/usr/share/openmpi/amca-param-sets
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl_base_warn_component_unused=0
+export OMPI_CR_SNAPSHOT_DIR=$WORK/snapshots
+export OMP_NUM_THREADS=1
+mkdir -p "$OMPI_CR_SNAPSHOT_DIR"
+if [ "$(id -u)" = 0 ]; then
+	export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+MPIRUN=$(command -v mpirun.openmpi || command -v mpirun)
+
+say() { printf '# %s\n' "$*"; }
+
+# say_file FILE [LINES]: its end, as TAP comments
+say_file()
+{
+	if [ -s "$1" ]; then
+		say "--- ${1#"$WORK"/}"
+		tail -n "${2:-12}" "$1" | cut -c1-300 | sed 's/^/#   /'
+	fi
+}
+
+ok() { N_TEST=$((N_TEST + 1)); echo "ok $N_TEST - $*"; }
+not_ok() { N_TEST=$((N_TEST + 1)) N_FAILED=$((N_FAILED + 1)); echo "not ok $N_TEST - $*"; }
+skip() { N_TEST=$((N_TEST + 1)); echo "ok $N_TEST - $1 # SKIP $2"; }
+# check DESCRIPTION COMMAND...: one test point
+check()
+{
+	local what=$1
+	shift
+	if "$@"; then ok "$what"; else not_ok "$what"; fi
+}
+skip_all() { echo "1..0 # SKIP $*"; exit 0; }
+done_testing() { echo "1..$N_TEST"; [ "$N_FAILED" = 0 ]; exit; }
+
+# The next number in 0 .. $1-1 of the seeded sequence, in $R
+random()
+{
+	RND=$(( (RND * 1103515245 + 12345) & 0x7fffffff ))
+	R=$(( (RND >> 8) % $1 ))
+}
+# nap MS: sleep; MS is a whole number
+nap() { sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"; }
+
+alive()
+{
+	local st
+	[ -r "/proc/$1/stat" ] && st=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+	st=${st##*) }
+	[ "${st%% *}" != Z ] && [ -n "$st" ]
+}
+
+# Processes below $1, without the coordinator, which has to notice the end of the job by itself
+descendants()
+{
+	ps -eo pid=,ppid=,comm= | awk -v top="$1" '
+		{ parent[$1] = $2; name[$1] = $3 }
+		END { for (p in parent) { q = p; n = 0; while (q != top && q in parent && n++ < 64) q = parent[q];
+			if (q == top && p != top && name[p] != "snapcd") print p } }'
+}
+
+cleanup()
+{
+	local p
+	for p in "${STARTED[@]}"; do
+		# only if it is still our child: a pid that ended and was used again is not
+		if alive "$p" && [ "$(ps -o ppid= -p "$p" | tr -d ' ')" = "$$" ]; then
+			# shellcheck disable=SC2046
+			kill -KILL "$p" $(descendants "$p") 2>/dev/null
+		fi
+	done
+	wait 2>/dev/null
+	if [ "${KEEP:-0}" = 1 ]; then say "kept $WORK"; else rm -rf "$WORK"; fi
+}
+trap cleanup EXIT
+trap 'exit 143' TERM INT
+
+# start_job NP COMMAND...: in $RUN, in the background; sets JOB (pid of mpirun, or of the program when MODE=plain)
+start_job()
+{
+	local np=$1
+	shift
+	SEG=$((SEG + 1))
+	if [ "$MODE" = plain ]; then
+		(cd "$RUN" && exec cr_run -- "$@") >"$RUN/out.$SEG" 2>"$RUN/err.$SEG" </dev/null &
+	else
+		(cd "$RUN" && exec "$MPIRUN" -am ft-enable-cr -np "$np" "$@") >"$RUN/out.$SEG" 2>"$RUN/err.$SEG" </dev/null &
+	fi
+	JOB=$! STARTED+=($!)
+}
+
+# restart [REFERENCE [OPTION...]]: from the newest snapshot; sets JOB
+restart()
+{
+	local ref=${1:-$REF}
+	[ $# -gt 0 ] && shift
+	SEG=$((SEG + 1))
+	if [ "$MODE" = plain ]; then
+		(cd / && exec cr_restart "$@" "$ref") >"$RUN/out.$SEG" 2>"$RUN/err.$SEG" </dev/null &
+	else
+		(cd / && exec ompi-restart "$@" "$ref") >"$RUN/out.$SEG" 2>"$RUN/err.$SEG" </dev/null &
+	fi
+	JOB=$! STARTED+=($!)
+}
+
+# checkpoint [OPTION...]: of JOB; sets REF; output in $RUN/ckpt.out, $RUN/ckpt.err. Waits as long as the program is not far enough (status 75).
+checkpoint()
+{
+	local rc try
+	for ((try = 0; try < 100; try++)); do
+		if [ "$MODE" = plain ]; then
+			REF_NEW=$RUN/context.$((N_CKPT + 1))
+			rm -f "$REF_NEW"
+			timeout -k 5 60 cr_checkpoint "$@" -f "$REF_NEW" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
+			rc=$?
+		else
+			timeout -k 5 90 ompi-checkpoint "$@" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
+			rc=$?
+			REF_NEW=$(awk '/^Snapshot Ref\.:/ { print $4 }' "$RUN/ckpt.out")
+		fi
+		if [ $rc = 0 ]; then
+			N_CKPT=$((N_CKPT + 1))
+			if [ "$MODE" = plain ] && [ $N_CKPT -gt 3 ]; then rm -f "$RUN/context.$((N_CKPT - 3))"; fi
+			[ -n "$REF_NEW" ] || return 1
+			REF=$REF_NEW
+			return 0
+		fi
+		alive "$JOB" || return $rc
+		# not there yet: a process that is still starting has no agent, a rank that is before MPI_Init says "try again"
+		if [ $rc != 75 ] && { [ $N_CKPT -gt 0 ] || [ $try -gt 30 ]; }; then return $rc; fi
+		nap 100
+	done
+	return 75
+}
+
+# kill_job: SIGKILL to mpirun and to the ranks at once, no warning
+kill_job()
+{
+	local pids p i
+	pids=$(descendants "$JOB")
+	# shellcheck disable=SC2086
+	kill -KILL "$JOB" $pids 2>/dev/null
+	wait "$JOB" 2>/dev/null
+	for p in $pids; do
+		for ((i = 0; i < 100; i++)); do alive "$p" && nap 20 || break; done
+	done
+}
+
+# job_end SECONDS: wait for JOB; its exit status in RC (124: it did not end)
+job_end()
+{
+	local i
+	for ((i = 0; i < $1 * 20; i++)); do
+		if ! alive "$JOB"; then
+			wait "$JOB"
+			RC=$?
+			return
+		fi
+		nap 50
+	done
+	RC=124
+	kill_job
+}
+
+# Which lines count. A test may redefine it.
+filter() { cat; }
+
+# whole FILE: its complete lines (a killed job may stop in the middle of one)
+whole() { if [ -s "$1" ] && [ -n "$(tail -c 1 "$1" | tr '\n' ' ' | tr -d ' ')" ]; then sed '$d' "$1"; else cat "$1"; fi; }
+
+# covered REFERENCE SEGMENT...: every segment is a piece of the reference, none leaves a gap, together they are all of it
+covered()
+{
+	local ref=$1 f
+	shift
+	filter <"$ref" >"$WORK/cov.ref"
+	for f in "$@"; do
+		whole "$f" | filter >"$WORK/cov.seg"
+		echo "$WORK/cov.seg" >/dev/null
+		cp "$WORK/cov.seg" "$f.cov"
+	done
+	awk -v n="$#" '
+		FILENAME == ARGV[1] { ref[++lines] = $0; next }
+		FNR == 1 { seg++; name[seg] = FILENAME }
+		{ s[seg, ++len[seg]] = $0 }
+		END {
+			have = 0
+			for (k = 1; k <= seg; k++) {
+				found = -1
+				for (p = have + 1; p >= 1 && found < 0; p--) {
+					for (i = 1; i <= len[k] && ref[p + i - 1] == s[k, i] && p + i - 1 <= lines; i++);
+					if (i > len[k]) found = p
+				}
+				if (found < 0) {
+					print "# segment " k " does not continue line " have " of " lines ", it begins with: " s[k, 1]
+					print "# expected: " ref[have + 1]
+					exit 1
+				}
+				if (found + len[k] - 1 > have) have = found + len[k] - 1
+			}
+			if (have != lines) { print "# only " have " of " lines " lines came; next would be: " ref[have + 1]; exit 1 }
+		}' "$WORK/cov.ref" "${@/%/.cov}"
+}
+
+# reference NP COMMAND...: the same run without ompi-cr, in $WORK/ref; its output in $WORK/ref/out
+reference()
+{
+	local np=$1 rc
+	shift
+	rm -rf "$WORK/ref"
+	mkdir -p "$WORK/ref"
+	prepare "$WORK/ref"
+	if [ "$MODE" = plain ]; then
+		(cd "$WORK/ref" && exec timeout 200 "$@") >"$WORK/ref/out" 2>"$WORK/ref/err" </dev/null
+	else
+		(cd "$WORK/ref" && exec timeout 200 "$MPIRUN" -np "$np" "$@") >"$WORK/ref/out" 2>"$WORK/ref/err" </dev/null
+	fi
+	rc=$?
+	[ $rc = 0 ] || say_file "$WORK/ref/err"
+	return $rc
+}
+# prepare DIR: input files of a run. A test may redefine it.
+prepare() { :; }
+
+explain()
+{
+	say "seed $SEED, checkpoints $N_CKPT, restarts $N_RESTART, last status ${RC:-?}"
+	say_file "$RUN/ckpt.err"
+	say_file "$RUN/err.$SEG"
+	say_file "$RUN/out.$SEG" 4
+}
+
+# chain NAME NP COMMAND...: one test point. Runs it uninterrupted for reference, then under ompi-cr with at least CKPTS checkpoints at random moments; after
+# every few of them the job is killed and restarted from the newest snapshot; what is restarted is checkpointed again. Files named in FILES must be equal.
+# GAP: largest pause between two checkpoints in ms. LIMIT: seconds for the whole.
+chain()
+{
+	local name=$1 np=$2 until_kill begin f rc
+	shift 2
+	RUN=$WORK/run SEG=0 N_CKPT=0 N_RESTART=0 RC=''
+	rm -rf "$RUN" "${OMPI_CR_SNAPSHOT_DIR:?}"/*
+	mkdir -p "$RUN"
+	prepare "$RUN"
+	if ! reference "$np" "$@"; then
+		not_ok "$name: the uninterrupted run failed"
+		return
+	fi
+	begin=$SECONDS
+	start_job "$np" "$@"
+	random 3
+	until_kill=$((R + 2))
+	while alive "$JOB"; do
+		if [ $((SECONDS - begin)) -gt "${LIMIT:-200}" ]; then
+			kill_job
+			RC=124
+			explain
+			not_ok "$name: not finished after ${LIMIT:-200} s"
+			return
+		fi
+		random "${GAP:-300}"
+		nap $((R + 10))
+		if [ $N_CKPT -ge "$CKPTS" ]; then continue; fi
+		alive "$JOB" || break
+		checkpoint
+		rc=$?
+		if [ $rc != 0 ]; then
+			alive "$JOB" || break
+			if [ "${MAY_REFUSE:-0}" = 1 ] && [ $rc != 124 ]; then continue; fi
+			explain
+			not_ok "$name: checkpoint $((N_CKPT + 1)) failed (status $rc)"
+			kill_job
+			return
+		fi
+		until_kill=$((until_kill - 1))
+		if [ $until_kill = 0 ]; then
+			random 300
+			nap $((R + 60))
+			alive "$JOB" || break
+			kill_job
+			restart
+			N_RESTART=$((N_RESTART + 1))
+			random 4
+			until_kill=$((R + 3))
+		fi
+	done
+	wait "$JOB"
+	RC=$?
+	if [ $RC != 0 ]; then
+		explain
+		not_ok "$name: ended with status $RC"
+		return
+	fi
+	# shellcheck disable=SC2046
+	if ! covered "$WORK/ref/out" $(seq -f "$RUN/out.%g" 1 $SEG); then
+		explain
+		not_ok "$name: the output differs from the uninterrupted run's"
+		return
+	fi
+	for f in ${FILES:-}; do
+		if ! cmp -s <(filter <"$WORK/ref/$f") <(filter <"$RUN/$f"); then
+			explain
+			diff <(filter <"$WORK/ref/$f") <(filter <"$RUN/$f") | head -8 | sed 's/^/# /'
+			not_ok "$name: the file $f differs from the uninterrupted run's"
+			return
+		fi
+	done
+	if [ $N_CKPT -lt "$CKPTS" ] || [ $N_RESTART -lt 2 ]; then
+		not_ok "$name: the run was too short: $N_CKPT checkpoints of $CKPTS, $N_RESTART restarts"
+		return
+	fi
+	ok "$name ($N_CKPT checkpoints, $N_RESTART restarts, $((SECONDS - begin)) s)"
+}
+
+need() { command -v "$1" >/dev/null || skip_all "$1 is not installed (Debian: $2)"; }
+say "seed $SEED (SEED=$SEED repeats this run)"

@@ -1,0 +1,10 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# NetPIPE from Debian, in its integrity mode: ping-pongs of 1 B to 1 MiB whose content is checked. The ranks start through a shell.
+. "$(dirname "$0")/lib.sh"
+need NPopenmpi netpipe-openmpi
+filter() { grep Integrity; }
+GAP=250
+chain "netpipe, 2 ranks" 2 sh -c 'exec NPopenmpi -i -u 1048576 -n 3500 -o np.out 2>&1'
+chain "netpipe with preposted receives, 2 ranks" 2 sh -c 'exec NPopenmpi -a -z -i -u 262144 -n 6000 -o np.out 2>&1'
+done_testing

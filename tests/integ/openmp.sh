@@ -1,0 +1,8 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# OpenMP teams inside of MPI ranks.
+. "$(dirname "$0")/lib.sh"
+export OMP_NUM_THREADS=2
+GAP=300
+chain "OpenMP + MPI, 2 ranks of 2 threads" 2 "$PROGS/omp_mpi" 90000
+done_testing

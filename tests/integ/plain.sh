@@ -1,0 +1,115 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Programs without MPI: cr_run, cr_checkpoint, cr_restart, in chains.
+. "$(dirname "$0")/lib.sh"
+MODE=plain GAP=150 LIMIT=90
+need cr_run "(this project: make install)"
+export STEP_WORD='a b"c' OMP_NUM_THREADS=4
+want() { [ -z "${ONLY:-}" ] || [[ $1 == *$ONLY* ]]; }
+run() { if want "$1"; then chain "$@"; fi; }
+
+FILES=lines run "C, position independent" 1 "$PROGS/plain_basic" 700 lines
+FILES=lines run "C, at a fixed address" 1 "$PROGS/plain_basic_nopie" 700 lines
+run "C built by clang" 1 "$PROGS/plain_basic_clang" 700
+run "C++ with exceptions and threads" 1 "$PROGS/cxx_throw" 350
+run "Fortran" 1 "$PROGS/fort_plain" 700
+run "OpenMP threads" 1 "$PROGS/omp_plain" 700
+run "threads: mutexes, conditions, barriers, sleepers" 1 "$PROGS/threads" 600
+run "python3" 1 /usr/bin/python3 "$SRC/script.py" 500
+MAY_REFUSE=1 run "bash" 1 /bin/bash "$SRC/script.bash" 1300
+run "all signals blocked" 1 "$PROGS/blockall" 1000
+run "handlers and timers" 1 "$PROGS/timers" 400
+run "a timer that runs a thread" 1 "$PROGS/timers" 400 thread
+run "dlopen" 1 "$PROGS/dlopener" 1000 "$PROGS/plugin.so"
+run "a library found by RPATH" 1 "$PROGS/linked_rpath" 700
+run "a library found by RUNPATH" 1 "$PROGS/linked_runpath" 700
+run "alternate signal stack" 1 "$PROGS/altstack" 900
+run "pending signals" 1 "$PROGS/pending" 800
+run "vector and x87 registers" 1 "$PROGS/vectors" 250
+FILES='file log shared' run "pipes, dup'ed and unlinked files, shared mappings" 1 "$PROGS/descriptors" 1000
+run "system calls that sleep" 1 "$PROGS/syscalls" 150
+
+# A terminal: script(1) makes one for each run
+if want "terminal"; then
+	RUN=$WORK/tty
+	mkdir -p "$RUN"
+	"$PROGS/on_tty" 1 </dev/null >/dev/null 2>&1 # needs one: may fail here
+	script -qec "$PROGS/on_tty 250" /dev/null </dev/null | tr -d '\r' >"$RUN/ref"
+	: >"$RUN/pid"
+	script -qec "sh -c 'echo \$\$ >$RUN/pid; exec cr_run -- $PROGS/on_tty 250'" /dev/null </dev/null >"$RUN/one" &
+	STARTED+=($!)
+	outer=$!
+	nap 900
+	JOB=$(cat "$RUN/pid")
+	if cr_checkpoint --kill -f "$RUN/context" "$JOB" 2>"$RUN/ckpt.err"; then
+		wait $outer
+		script -qec "cr_restart $RUN/context" /dev/null </dev/null | tr -d '\r' >"$RUN/two"
+		tr -d '\r' <"$RUN/one" >"$RUN/one.txt"
+		check "terminal: goes on on another one" covered "$RUN/ref" "$RUN/one.txt" "$RUN/two"
+	else
+		say_file "$RUN/ckpt.err"
+		not_ok "terminal: checkpoint failed"
+	fi
+fi
+
+# What cannot be saved is refused with its name, and goes on
+if want "refusals"; then
+	RUN=$WORK/refuse N_CKPT=0 SEG=0
+	mkdir -p "$RUN"
+	start_job 1 "$PROGS/socketed" 150
+	nap 500
+	cr_checkpoint -f "$RUN/no" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
+	rc=$?
+	check "refusals: an open socket is refused with a failing status" [ $rc != 0 ]
+	say_file "$RUN/ckpt.err" 3
+	check "refusals: the message names the descriptor and the kind" grep -qiE 'socket' "$RUN/ckpt.err"
+	check "refusals: no file is left" sh -c "! ls '$RUN' | grep -q '^no'"
+	job_end 20
+	check "refusals: the program ends as if nothing had been asked" sh -c "[ $RC = 0 ] && tail -1 '$RUN/out.1' | grep -q '^ok'"
+	cr_run -- "$PROGS/static" >"$RUN/out" 2>"$RUN/err"
+	rc=$?
+	if [ $rc = 0 ]; then
+		check "refusals: a static program runs" grep -q '^ok' "$RUN/out"
+	else
+		say_file "$RUN/err" 3
+		check "refusals: a static program is refused with the reason" grep -qi 'static' "$RUN/err"
+	fi
+	cr_run -- "$RUN/no-such-program" >"$RUN/out" 2>"$RUN/err"
+	rc=$?
+	check "refusals: a program that is not there gives status 127 and its name" sh -c "[ $rc = 127 ] && grep -q no-such-program '$RUN/err'"
+	cr_restart "$RUN/no-such-file" >"$RUN/out" 2>"$RUN/err"
+	rc=$?
+	check "refusals: a context file that is not there" sh -c "[ $rc != 0 ] && grep -q no-such-file '$RUN/err'"
+	cr_checkpoint -f "$RUN/no" $$ >"$RUN/out" 2>"$RUN/err"
+	rc=$?
+	check "refusals: a process that was not started by cr_run" sh -c "[ $rc != 0 ] && [ -s '$RUN/err' ]"
+fi
+
+# Exit status and signals of the program come through; --term and --kill
+if want "status"; then
+	RUN=$WORK/status
+	mkdir -p "$RUN"
+	cr_run -- /bin/sh -c 'exit 7'
+	check "status: exit status comes through" [ $? = 7 ]
+	cr_run -- /bin/sh -c 'kill -TERM $$' 2>/dev/null
+	check "status: so does death by a signal" [ $? = 143 ]
+	check "status: arguments and environment are passed on" [ "$(X='1 2' cr_run -- /bin/sh -c 'echo "$X,$1,$#"' sh 'a b' '')" = '1 2,a b,2' ]
+	check "status: a pipeline works" [ "$(seq 1000 | cr_run -- /bin/sh -c 'sort -n | tail -1')" = 1000 ]
+	check "status: the same results as without" [ "$(cr_run -- ls -la /usr/bin | md5sum)" = "$(ls -la /usr/bin | md5sum)" ]
+	N_CKPT=0 SEG=0
+	start_job 1 "$PROGS/plain_basic" 300
+	nap 600
+	check "status: cr_checkpoint --term" cr_checkpoint --term -f "$RUN/context" "$JOB"
+	job_end 10
+	check "status: the program is gone after it" [ "$RC" != 124 ]
+	REF=$RUN/context
+	restart
+	job_end 30
+	check "status: and comes back" sh -c "[ $RC = 0 ] && tail -1 '$RUN/out.2' | grep -q '^ok'"
+	dd if=/dev/zero of="$RUN/context" bs=1 seek=70000 count=8 conv=notrunc 2>/dev/null
+	cr_restart "$RUN/context" >"$RUN/out" 2>"$RUN/err"
+	rc=$?
+	say_file "$RUN/err" 2
+	check "status: a damaged context file is refused" sh -c "[ $rc != 0 ] && [ -s '$RUN/err' ] && ! grep -q step '$RUN/out'"
+fi
+done_testing
