@@ -1,1 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# The context file (libcr_image.la), the memory of the upper half (libcr_mem.la, needs libcr_image.la), cr_inspect, their tests and fuzz target.
+
+noinst_LTLIBRARIES += libcr/image/libcr_image.la libcr/lower/libcr_mem.la
+
+libcr_image_libcr_image_la_SOURCES = \
+	libcr/image/cr_image.h libcr/image/cr_image_format.h libcr/image/cr_image_sum.h libcr/image/cr_vma.h libcr/image/record_types.def \
+	libcr/image/reader.c libcr/image/types.c libcr/image/writer.c
+libcr_image_libcr_image_la_CFLAGS = $(AM_CFLAGS) $(XXHASH_CFLAGS)
+libcr_image_libcr_image_la_LIBADD = $(XXHASH_LIBS)
+
+libcr_lower_libcr_mem_la_SOURCES = \
+	libcr/lower/cr_mem.h libcr/lower/mem_private.h \
+	libcr/lower/mem_areas.c libcr/lower/mem_check.c libcr/lower/mem_pages.c libcr/lower/mem_plan.c libcr/lower/mem_restore.c \
+	libcr/lower/mem_restore_check.c libcr/lower/mem_save.c
+
+bin_PROGRAMS += cr_inspect
+cr_inspect_SOURCES = libcr/tools/cr_inspect.c
+cr_inspect_LDADD = libcr/image/libcr_image.la
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_image tests/unit/test_mem
+TESTS += tests/unit/test_image tests/unit/test_mem
+tests_unit_test_image_SOURCES = tests/unit/test_image.c
+tests_unit_test_image_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_image_LDADD = libcr/image/libcr_image.la $(UNIT_LIBS)
+tests_unit_test_mem_SOURCES = tests/unit/test_mem.c
+tests_unit_test_mem_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_mem_LDADD = libcr/lower/libcr_mem.la libcr/image/libcr_image.la $(UNIT_LIBS)
+endif

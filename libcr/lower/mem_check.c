@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Says which areas cannot be saved, and whether fork() captures them.
+ */
+#include <stdio.h>
+
+#include "libcr/lower/cr_mem.h"
+#include "libcr/lower/mem_private.h"
+
+static void check_report(const struct cr_mem_area *area, uint64_t addr, const char *reason, cr_nocr_fn report, void *arg)
+{
+	char text[CR_ERR_TEXT_BYTES];
+
+	snprintf(text, sizeof(text), "memory at 0x%llx-0x%llx%s%s: %s", (unsigned long long)addr, (unsigned long long)area->vma.end,
+		 area->name ? ", " : "", area->name ? area->name : "", reason);
+	if (report)
+		report(arg, text);
+}
+
+/* Is the object mapped more than once in this process? Then its pages always look shared. */
+static bool mapped_twice(const struct cr_mem_areas *areas, const struct cr_mem_area *area)
+{
+	for (size_t i = 0; i < areas->n; i++) {
+		const struct cr_mem_area *other = &areas->area[i];
+
+		if (other != area && other->vma.kind == CR_VMA_ANON_SHARED && other->vma.ino == area->vma.ino)
+			return true;
+	}
+	return false;
+}
+
+static bool has_guard(const struct cr_mem_area *area, const struct cr_mem_pages *pages, uint64_t *ret_addr)
+{
+	return area->vma.kind != CR_VMA_FILE_SHARED && cr_mem_pages_find_guard(pages, area->vma.start, area->vma.end, ret_addr) > 0;
+}
+
+static int check_area(const struct cr_mem_areas *areas, const struct cr_mem_area *area, const struct cr_mem_pages *pages, cr_nocr_fn report,
+		      void *arg)
+{
+	uint64_t addr;
+
+	if (area->nocr) {
+		check_report(area, area->vma.start, area->nocr, report, arg);
+		return 1;
+	}
+	if (!pages)
+		return 0;
+	if (has_guard(area, pages, &addr)) {
+		check_report(area, addr, "guard pages made with MADV_GUARD_INSTALL cannot be saved", report, arg);
+		return 1;
+	}
+	if (area->vma.kind == CR_VMA_ANON_SHARED && !mapped_twice(areas, area) &&
+	    cr_mem_pages_others(pages, area->vma.start, area->vma.end)) {
+		check_report(area, area->vma.start, "memory that is shared with another process cannot be saved", report, arg);
+		return 1;
+	}
+	return 0;
+}
+
+int cr_mem_check(const struct cr_mem_areas *areas, cr_nocr_fn report, void *arg)
+{
+	struct cr_mem_pages pages;
+	struct cr_err err;
+	bool have_pages;
+	int n = 0;
+
+	have_pages = cr_mem_pages_open(&pages, &err) == 0;
+	if (!have_pages) {
+		if (report)
+			report(arg, err.text);
+		n++;
+	}
+	for (size_t i = 0; i < areas->n; i++)
+		n += check_area(areas, &areas->area[i], have_pages ? &pages : NULL, report, arg);
+	if (have_pages)
+		cr_mem_pages_close(&pages);
+	return n;
+}
+
+bool cr_mem_forkable(const struct cr_mem_areas *areas)
+{
+	for (size_t i = 0; i < areas->n; i++) {
+		const struct cr_vma *vma = &areas->area[i].vma;
+
+		if (vma->kind == CR_VMA_FILE_SHARED)
+			continue;
+		/* Shared memory goes on changing under the child. */
+		if (vma->kind == CR_VMA_ANON_SHARED || (vma->flags & (CR_VMA_F_DONTFORK | CR_VMA_F_WIPEONFORK)))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Writes the program's memory areas and the pages in them that hold content.
+ *
+ * Order: every VMA record, then the pages of all areas, so that scattered pages share PAGES records.
+ * Pages are written from where they are; only what cannot be read there goes through a buffer.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "libcr/cr_layout.h"
+#include "libcr/lower/cr_mem.h"
+#include "libcr/lower/mem_private.h"
+
+#define SAVE_BUFFER_BYTES (1u << 20)
+#define SAVE_MINCORE_PAGES 16384u
+
+struct mem_save {
+	struct cr_image_writer *w;
+	struct cr_mem_pages pages;
+	int mem;      /* /proc/.../mem: reads what the protection forbids, and fails where a plain read would kill */
+	char *buffer; /* for what is read through @mem */
+	bool in_child;
+	/* the area being saved */
+	const struct cr_mem_area *area;
+	bool readable;
+	bool skip_unreadable; /* pages beyond the end of a file have no content */
+	uint32_t put_flags;
+};
+
+static int save_vma(struct mem_save *s, const struct cr_mem_area *area, struct cr_err *err)
+{
+	size_t bytes = sizeof(area->vma) + area->vma.name_bytes;
+	char *payload;
+	int rc;
+
+	if (area->nocr)
+		return cr_err_set(err, EOPNOTSUPP, "memory at 0x%llx-0x%llx%s%s: %s", (unsigned long long)area->vma.start,
+				  (unsigned long long)area->vma.end, area->name ? ", " : "", area->name ? area->name : "", area->nocr);
+	payload = malloc(bytes);
+	if (!payload)
+		return cr_err_set(err, ENOMEM, "no memory to describe the area at 0x%llx", (unsigned long long)area->vma.start);
+	memcpy(payload, &area->vma, sizeof(area->vma));
+	if (area->name)
+		memcpy(payload + sizeof(area->vma), area->name, area->vma.name_bytes);
+	rc = cr_image_put(s->w, CR_REC_VMA, payload, bytes, err);
+	free(payload);
+	return rc;
+}
+
+/* One buffer full through @mem; *ret_bytes is a whole number of pages, 0 when the first page cannot be read. */
+static int save_read(struct mem_save *s, uint64_t start, size_t want, size_t *ret_bytes, struct cr_err *err)
+{
+	ssize_t got;
+
+	do {
+		got = pread(s->mem, s->buffer, want, (off_t)start);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0 && !(s->skip_unreadable && (errno == EIO || errno == EFAULT)))
+		return cr_err_set(err, errno, "memory at 0x%llx cannot be read: %s", (unsigned long long)start, strerror(errno));
+	*ret_bytes = got < 0 ? 0 : (size_t)got & ~(CR_PAGE_BYTES - 1);
+	if (*ret_bytes == 0 && !s->skip_unreadable)
+		return cr_err_set(err, EIO, "memory at 0x%llx cannot be read", (unsigned long long)start);
+	return 0;
+}
+
+static int save_buffered(struct mem_save *s, uint64_t start, uint64_t end, struct cr_err *err)
+{
+	int rc = 0;
+
+	while (rc == 0 && start < end) {
+		size_t want = end - start < SAVE_BUFFER_BYTES ? end - start : SAVE_BUFFER_BYTES;
+		size_t got = 0;
+
+		rc = save_read(s, start, want, &got, err);
+		if (rc < 0)
+			return rc;
+		if (got == 0) {
+			start += CR_PAGE_BYTES;
+			continue;
+		}
+		rc = cr_image_put_pages(s->w, start, s->buffer, got, s->put_flags, err);
+		/* The buffer is used again. */
+		if (rc == 0)
+			rc = cr_image_flush(s->w, err);
+		start += got;
+	}
+	return rc;
+}
+
+static int save_run(void *arg, uint64_t start, uint64_t end, unsigned int flags, struct cr_err *err)
+{
+	struct mem_save *s = arg;
+
+	if (!s->readable || (flags & CR_MEM_RUN_SWAPPED))
+		return save_buffered(s, start, end, err);
+	return cr_image_put_pages(s->w, start, (const void *)(uintptr_t)start, end - start, s->put_flags, err);
+}
+
+/* Shared memory: the page tables of one process do not tell which pages the object has; asking for residence does, without making any. */
+static int save_shared(struct mem_save *s, struct cr_err *err)
+{
+	unsigned char resident[SAVE_MINCORE_PAGES];
+	uint64_t end = s->area->vma.end;
+
+	if (s->area->swap_bytes)
+		return save_run(s, s->area->vma.start, end, 0, err);
+	for (uint64_t at = s->area->vma.start; at < end;) {
+		size_t n = (end - at) / CR_PAGE_BYTES, i = 0;
+		uint64_t base = at;
+
+		if (n > SAVE_MINCORE_PAGES)
+			n = SAVE_MINCORE_PAGES;
+		if (mincore((void *)(uintptr_t)at, n * CR_PAGE_BYTES, resident) < 0)
+			return cr_err_set(err, errno, "the pages of the shared memory at 0x%llx cannot be listed: %s", (unsigned long long)at,
+					  strerror(errno));
+		while (i < n) {
+			size_t begin = i;
+			int rc;
+
+			while (i < n && (resident[i] & 1))
+				i++;
+			rc = i > begin ? save_run(s, base + begin * CR_PAGE_BYTES, base + i * CR_PAGE_BYTES, 0, err) : 0;
+			if (rc < 0)
+				return rc;
+			while (i < n && !(resident[i] & 1))
+				i++;
+		}
+		at = base + n * CR_PAGE_BYTES;
+	}
+	return 0;
+}
+
+static int save_pages(struct mem_save *s, const struct cr_mem_area *area, struct cr_err *err)
+{
+	const struct cr_vma *vma = &area->vma;
+	uint64_t guard;
+
+	s->area = area;
+	s->readable = (vma->prot & PROT_READ) != 0;
+	s->skip_unreadable = false;
+	s->put_flags = 0;
+	if (vma->kind == CR_VMA_FILE_SHARED)
+		return 0;
+	if (vma->kind == CR_VMA_ANON && (vma->flags & CR_VMA_F_WAS_FILE)) {
+		s->skip_unreadable = true;
+		return save_buffered(s, vma->start, vma->end, err);
+	}
+	if (vma->kind != CR_VMA_ANON_SHARED && area->present_bytes == 0 && area->swap_bytes == 0)
+		return 0;
+	if (cr_mem_pages_find_guard(&s->pages, vma->start, vma->end, &guard) > 0)
+		return cr_err_set(err, EOPNOTSUPP, "memory at 0x%llx: guard pages made with MADV_GUARD_INSTALL cannot be saved",
+				  (unsigned long long)guard);
+	if (!s->readable && s->in_child)
+		s->readable = mprotect((void *)(uintptr_t)vma->start, vma->end - vma->start, PROT_READ) == 0;
+	if (vma->kind == CR_VMA_ANON_SHARED)
+		return save_shared(s, err);
+	if (vma->kind == CR_VMA_FILE_PRIVATE)
+		s->put_flags = CR_PAGES_KEEP_ZERO;
+	return cr_mem_pages_walk(&s->pages, vma->start, vma->end, save_run, s, err);
+}
+
+static int save_all(struct mem_save *s, const struct cr_mem_areas *areas, struct cr_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < areas->n; i++)
+		rc = save_vma(s, &areas->area[i], err);
+	for (size_t i = 0; rc == 0 && i < areas->n; i++)
+		rc = save_pages(s, &areas->area[i], err);
+	/* The memory is borrowed only until here. */
+	return rc < 0 ? rc : cr_image_flush(s->w, err);
+}
+
+int cr_mem_save(const struct cr_mem_areas *areas, struct cr_image_writer *w, bool in_child, struct cr_err *err)
+{
+	struct mem_save s = { .w = w, .in_child = in_child };
+	int rc;
+
+	rc = cr_mem_pages_open(&s.pages, err);
+	if (rc < 0)
+		return rc;
+	s.mem = open(CR_MEM_PROC "/mem", O_RDONLY | O_CLOEXEC);
+	if (s.mem < 0) {
+		rc = cr_err_set(err, errno, CR_MEM_PROC "/mem cannot be opened: %s", strerror(errno));
+		goto close_pages;
+	}
+	s.buffer = mmap(NULL, SAVE_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (s.buffer == MAP_FAILED) {
+		rc = cr_err_set(err, errno, "no memory for a buffer of %u bytes", SAVE_BUFFER_BYTES);
+		goto close_mem;
+	}
+	rc = save_all(&s, areas, err);
+	munmap(s.buffer, SAVE_BUFFER_BYTES);
+close_mem:
+	close(s.mem);
+close_pages:
+	cr_mem_pages_close(&s.pages);
+	return rc;
+}

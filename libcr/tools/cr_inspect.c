@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cr_inspect: print the records of a context file, and check it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "libcr/image/cr_image.h"
+#include "libcr/image/cr_vma.h"
+
+enum { EXIT_GOOD = 0, EXIT_BAD_FILE = 1, EXIT_USAGE = 2 };
+
+struct inspect {
+	const char *path;
+	bool json;
+	bool verify;
+	bool pages;
+	struct cr_image *img;
+	uint64_t *stored; /* bytes of pages per VMA record, in the order of the file */
+};
+
+static const char usage[] =
+	"Usage: cr_inspect [OPTION]... FILE\n"
+	"Print the records of a context file, one per line, and check the file.\n"
+	"\n"
+	"      --verify    also check every memory page\n"
+	"      --pages     list every run of memory pages\n"
+	"      --json      print JSON\n"
+	"  -h, --help      print this help\n"
+	"  -V, --version   print the version\n"
+	"\n"
+	"Exit status: 0 the file is complete and undamaged, 1 it is not, 2 it cannot be read or the usage is wrong.\n"
+	"Structure and records are always checked; memory pages only with --verify.\n";
+
+static const char *type_text(uint32_t type)
+{
+	switch (type) {
+#define CR_RECORD(number, name, text) \
+	case number:                  \
+		return text;
+#include "libcr/image/record_types.def"
+#undef CR_RECORD
+	}
+	return "not known to this program";
+}
+
+static const char *kind_name(uint32_t kind)
+{
+	switch (kind) {
+	case CR_VMA_ANON:
+		return "anon";
+	case CR_VMA_FILE_PRIVATE:
+		return "file-private";
+	case CR_VMA_FILE_SHARED:
+		return "file-shared";
+	case CR_VMA_ANON_SHARED:
+		return "anon-shared";
+	}
+	return "unknown";
+}
+
+static void print_json_string(const char *text, size_t bytes)
+{
+	putchar('"');
+	for (size_t i = 0; i < bytes; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c == '"' || c == '\\')
+			printf("\\%c", c);
+		else if (c < 0x20 || c == 0x7f)
+			printf("\\u%04x", c);
+		else
+			putchar(c);
+	}
+	putchar('"');
+}
+
+/* Names of files may contain anything. */
+static void print_plain_string(const char *text, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c < 0x20 || c == 0x7f)
+			printf("\\%03o", c);
+		else
+			putchar(c);
+	}
+}
+
+/* Copies the fixed part of a VMA record; *ret_name_bytes without the final zero. False when the record is too short for it. */
+static bool get_vma(const struct cr_image_record *rec, struct cr_vma *ret, const char **ret_name, size_t *ret_name_bytes)
+{
+	if (rec->bytes < sizeof(*ret))
+		return false;
+	memcpy(ret, rec->data, sizeof(*ret));
+	*ret_name = (const char *)rec->data + sizeof(*ret);
+	*ret_name_bytes = strnlen(*ret_name, rec->bytes - sizeof(*ret));
+	return true;
+}
+
+static void print_flags(uint64_t flags, const char *before, const char *between, const char *quote)
+{
+#define CR_VMA_FLAG(bit, name, letters)                                   \
+	if (flags & CR_VMA_F_##name) {                                    \
+		printf("%s%s%s%s", before, quote, #name, quote);          \
+		before = between;                                         \
+	}
+	CR_VMA_FLAGS(CR_VMA_FLAG)
+#undef CR_VMA_FLAG
+}
+
+static void print_vma(const struct cr_image_record *rec, uint64_t stored)
+{
+	size_t name_bytes;
+	struct cr_vma vma;
+	const char *name;
+
+	if (!get_vma(rec, &vma, &name, &name_bytes)) {
+		printf("(too short)");
+		return;
+	}
+	printf("0x%" PRIx64 "-0x%" PRIx64 " %c%c%c %-12s %" PRIu64 " KiB, %" PRIu64 " KiB stored", vma.start, vma.end,
+	       vma.prot & PROT_READ ? 'r' : '-', vma.prot & PROT_WRITE ? 'w' : '-', vma.prot & PROT_EXEC ? 'x' : '-', kind_name(vma.kind),
+	       (vma.end - vma.start) / 1024, stored / 1024);
+	print_flags(vma.flags, " ", ",", "");
+	if (name_bytes) {
+		putchar(' ');
+		print_plain_string(name, name_bytes);
+		if (vma.kind == CR_VMA_FILE_PRIVATE || vma.kind == CR_VMA_FILE_SHARED)
+			printf(" +0x%" PRIx64, vma.offset);
+	}
+}
+
+static void print_vma_json(const struct cr_image_record *rec, uint64_t stored)
+{
+	size_t name_bytes;
+	struct cr_vma vma;
+	const char *name;
+
+	if (!get_vma(rec, &vma, &name, &name_bytes))
+		return;
+	printf(", \"start\": \"0x%" PRIx64 "\", \"end\": \"0x%" PRIx64 "\", \"prot\": \"%c%c%c\", \"kind\": \"%s\", \"stored_bytes\": %" PRIu64
+	       ", \"flags\": [",
+	       vma.start, vma.end, vma.prot & PROT_READ ? 'r' : '-', vma.prot & PROT_WRITE ? 'w' : '-', vma.prot & PROT_EXEC ? 'x' : '-',
+	       kind_name(vma.kind), stored);
+	print_flags(vma.flags, "", ", ", "\"");
+	printf("], \"offset\": %" PRIu64, vma.offset);
+	if (vma.kind == CR_VMA_FILE_PRIVATE || vma.kind == CR_VMA_FILE_SHARED)
+		printf(", \"dev\": \"%u:%u\", \"ino\": %" PRIu64 ", \"file_bytes\": %" PRIu64 ", \"mtime_s\": %" PRId64 ", \"mtime_ns\": %u", vma.dev_major,
+		       vma.dev_minor, vma.ino, vma.file_bytes, vma.mtime_s, vma.mtime_ns);
+	if (name_bytes) {
+		printf(", \"name\": ");
+		print_json_string(name, name_bytes);
+	}
+}
+
+struct vma_slot {
+	uint64_t start, end;
+	size_t index;
+};
+
+static int slot_compare(const void *a, const void *b)
+{
+	const struct vma_slot *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static void count_run(struct inspect *in, const struct vma_slot *slot, size_t n, const struct cr_image_record *rec)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (slot[middle].end <= rec->addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < n && slot[low].start <= rec->addr)
+		in->stored[slot[low].index] += rec->bytes;
+}
+
+/* How much of each area is in the file. */
+static int count_stored(struct inspect *in)
+{
+	struct cr_image_record rec = { .cursor = 0 };
+	struct vma_slot *slot;
+	size_t n = 0;
+
+	while (cr_image_next(in->img, &rec) > 0)
+		n += rec.type == CR_REC_VMA;
+	slot = calloc(n + 1, sizeof(*slot));
+	in->stored = calloc(n + 1, sizeof(*in->stored));
+	if (!slot || !in->stored) {
+		free(slot);
+		return -ENOMEM;
+	}
+	n = 0;
+	for (rec.cursor = 0; cr_image_next(in->img, &rec) > 0;) {
+		size_t name_bytes;
+		struct cr_vma vma;
+		const char *name;
+
+		if (rec.type != CR_REC_VMA)
+			continue;
+		if (get_vma(&rec, &vma, &name, &name_bytes))
+			slot[n] = (struct vma_slot){ vma.start, vma.end, n };
+		n++;
+	}
+	qsort(slot, n, sizeof(*slot), slot_compare);
+	for (rec.cursor = 0; cr_image_next(in->img, &rec) > 0;)
+		if (rec.type == CR_REC_PAGES)
+			count_run(in, slot, n, &rec);
+	free(slot);
+	return 0;
+}
+
+static void print_records(const struct inspect *in)
+{
+	struct cr_image_record rec = { .cursor = 0 };
+	struct cr_image_totals totals;
+	size_t vma = 0;
+
+	cr_image_totals(in->img, &totals);
+	printf("%-14s %-10s %12s  %s\n", "offset", "record", "bytes", "content");
+	while (cr_image_next(in->img, &rec) > 0) {
+		if (rec.type == CR_REC_PAGES && !in->pages)
+			continue;
+		printf("0x%-12" PRIx64 " %-10s %12" PRIu64 "  ", rec.file_offset, cr_image_type_name(rec.type), rec.bytes);
+		if (rec.type == CR_REC_VMA)
+			print_vma(&rec, in->stored[vma++]);
+		else if (rec.type == CR_REC_PAGES)
+			printf("0x%" PRIx64 "-0x%" PRIx64 " checksum %016" PRIx64, rec.addr, rec.addr + rec.bytes, rec.checksum);
+		else
+			printf("%s", type_text(rec.type));
+		putchar('\n');
+	}
+	printf("%s: %" PRIu64 " bytes, %" PRIu64 " records, %" PRIu64 " pages (%" PRIu64 " KiB), checksum %016" PRIx64 ", complete%s\n", in->path,
+	       totals.file_bytes, totals.records, totals.pages, totals.pages * 4, totals.checksum, in->verify ? ", every page checked" : "");
+}
+
+static void print_records_json(const struct inspect *in)
+{
+	struct cr_image_record rec = { .cursor = 0 };
+	struct cr_image_totals totals;
+	const char *between = "";
+	size_t vma = 0;
+
+	cr_image_totals(in->img, &totals);
+	printf("{\"file\": ");
+	print_json_string(in->path, strlen(in->path));
+	printf(", \"complete\": true, \"pages_verified\": %s, \"file_bytes\": %" PRIu64 ", \"records\": %" PRIu64 ", \"pages\": %" PRIu64
+	       ", \"checksum\": \"%016" PRIx64 "\", \"entries\": [",
+	       in->verify ? "true" : "false", totals.file_bytes, totals.records, totals.pages, totals.checksum);
+	while (cr_image_next(in->img, &rec) > 0) {
+		if (rec.type == CR_REC_PAGES && !in->pages)
+			continue;
+		printf("%s\n  {\"type\": %" PRIu32 ", \"record\": \"%s\", \"offset\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"checksum\": \"%016" PRIx64 "\"", between,
+		       rec.type, cr_image_type_name(rec.type), rec.file_offset, rec.bytes, rec.checksum);
+		between = ",";
+		if (rec.type == CR_REC_VMA)
+			print_vma_json(&rec, in->stored[vma++]);
+		else if (rec.type == CR_REC_PAGES)
+			printf(", \"addr\": \"0x%" PRIx64 "\"", rec.addr);
+		putchar('}');
+	}
+	printf("\n]}\n");
+}
+
+static int fail(const struct inspect *in, const char *text, int status)
+{
+	fprintf(stderr, "cr_inspect: %s\n", text);
+	if (in->json) {
+		printf("{\"file\": ");
+		print_json_string(in->path, strlen(in->path));
+		printf(", \"complete\": false, \"error\": ");
+		print_json_string(text, strlen(text));
+		printf("}\n");
+	}
+	return status;
+}
+
+/* The file is at fault, or the way to it? */
+static int status_of(int rc)
+{
+	return rc == -EBADMSG || rc == -ENODATA || rc == -EINVAL || rc == -ENOTSUP ? EXIT_BAD_FILE : EXIT_USAGE;
+}
+
+static int inspect_run(struct inspect *in)
+{
+	struct cr_err err = { "" };
+	int fd, rc;
+
+	fd = open(in->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0) {
+		cr_err_set(&err, errno, "%s cannot be opened: %s", in->path, strerror(errno));
+		return fail(in, err.text, EXIT_USAGE);
+	}
+	rc = cr_image_open(fd, in->path, &in->img, &err);
+	close(fd);
+	if (rc < 0)
+		return fail(in, err.text, status_of(rc));
+	if (in->verify) {
+		rc = cr_image_verify_pages(in->img, NULL, NULL, &err);
+		if (rc < 0)
+			return fail(in, err.text, status_of(rc));
+	}
+	if (count_stored(in) < 0)
+		return fail(in, "out of memory", EXIT_USAGE);
+	if (in->json)
+		print_records_json(in);
+	else
+		print_records(in);
+	if (fflush(stdout) != 0) {
+		fprintf(stderr, "cr_inspect: standard output cannot be written: %s\n", strerror(errno));
+		return EXIT_USAGE;
+	}
+	return EXIT_GOOD;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "verify", no_argument, NULL, 'v' }, { "pages", no_argument, NULL, 'p' },   { "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },   { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 },
+	};
+	struct inspect in = { .path = NULL };
+	int c, status;
+
+	while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
+		switch (c) {
+		case 'v':
+			in.verify = true;
+			break;
+		case 'p':
+			in.pages = true;
+			break;
+		case 'j':
+			in.json = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_GOOD;
+		case 'V':
+			puts("cr_inspect (ompi-cr) " PACKAGE_VERSION);
+			return EXIT_GOOD;
+		default:
+			fputs("Try 'cr_inspect --help'.\n", stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind + 1 != argc) {
+		fprintf(stderr, "cr_inspect: one FILE is needed\nTry 'cr_inspect --help'.\n");
+		return EXIT_USAGE;
+	}
+	in.path = argv[optind];
+	status = inspect_run(&in);
+	cr_image_close(in.img);
+	free(in.stored);
+	return status;
+}

@@ -1,0 +1,776 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Memory of the window: saved in one process, put back in another, and compared there.
+ *
+ * The test program itself never maps anything in the window: a child builds and saves, another child restores and looks.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libcr/cr_layout.h"
+#include "libcr/image/cr_image.h"
+#include "libcr/image/cr_vma.h"
+#include "libcr/lower/cr_mem.h"
+
+#define PAGE 4096ul
+#define AT(n) ((unsigned char *)(CR_MMAP_ADDR + (n) * 0x1000000ul))
+#define EXTRA ((unsigned char *)0x7a0000000ul)
+
+/* In a child cmocka's asserts must not run: they would end another process's test. */
+#define NEED(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "# %s:%d: %s: %s\n", __FILE__, __LINE__, #condition, strerror(errno)); \
+			_exit(1);                                                                  \
+		}                                                                                  \
+	} while (0)
+
+static char dir[] = "/tmp/test_mem.XXXXXX";
+static char image_path[64], file_path[64], gone_path[64], shared_path[64];
+
+static void fill(unsigned char *mem, size_t bytes, unsigned int seed)
+{
+	for (size_t i = 0; i < bytes; i++)
+		mem[i] = (unsigned char)((i * 2654435761u + seed) >> 11 | 1);
+}
+
+static bool is_filled(const unsigned char *mem, size_t bytes, unsigned int seed)
+{
+	for (size_t i = 0; i < bytes; i++)
+		if (mem[i] != (unsigned char)((i * 2654435761u + seed) >> 11 | 1))
+			return false;
+	return true;
+}
+
+static bool is_zero(const unsigned char *mem, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		if (mem[i])
+			return false;
+	return true;
+}
+
+static unsigned char *map_at(unsigned char *at, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	unsigned char *got = mmap(at, bytes, prot, flags | MAP_FIXED_NOREPLACE, fd, offset);
+
+	NEED(got == at);
+	return got;
+}
+
+static unsigned char *map_anon(unsigned char *at, size_t bytes)
+{
+	return map_at(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static int make_file(const char *path, size_t bytes, unsigned int seed)
+{
+	unsigned char *mem = malloc(bytes);
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	NEED(fd >= 0 && mem);
+	fill(mem, bytes, seed);
+	NEED(write(fd, mem, bytes) == (ssize_t)bytes);
+	free(mem);
+	return fd;
+}
+
+/* The perms and VmFlags line of the area at @at, joined. */
+static void area_text(const void *at, char *ret, size_t bytes)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "re");
+	bool here = false;
+	char line[512];
+
+	NEED(smaps);
+	ret[0] = '\0';
+	while (fgets(line, sizeof(line), smaps)) {
+		unsigned long start, end;
+		char perms[5];
+
+		if (sscanf(line, "%lx-%lx %4s", &start, &end, perms) == 3) {
+			here = start <= (uintptr_t)at && (uintptr_t)at < end;
+			if (here)
+				snprintf(ret, bytes, "%s %lx-%lx ", perms, start, end);
+		} else if (here && strncmp(line, "VmFlags:", 8) == 0) {
+			strncat(ret, line + 8, bytes - strlen(ret) - 1);
+		}
+	}
+	fclose(smaps);
+}
+
+static bool area_has(const void *at, const char *word)
+{
+	char text[512];
+
+	area_text(at, text, sizeof(text));
+	return strstr(text, word) != NULL;
+}
+
+/* --- the areas of the big test: built by build_all, compared by look_all --- */
+
+static void build_anon(void)
+{
+	unsigned char *mem = map_anon(AT(1), 64 * PAGE);
+
+	fill(mem, 3 * PAGE, 1);                /* pages 0-2 */
+	fill(mem + 10 * PAGE, PAGE, 2);        /* page 10 */
+	NEED(is_zero(mem + 20 * PAGE, PAGE));  /* read, never written */
+	memset(mem + 30 * PAGE, 0, PAGE);      /* written with zeros */
+	/* read-only, no access, execute only */
+	mem = map_anon(AT(2), 8 * PAGE);
+	fill(mem, 8 * PAGE, 3);
+	NEED(mprotect(mem, 4 * PAGE, PROT_READ) == 0);
+	NEED(mprotect(mem + 4 * PAGE, 4 * PAGE, PROT_NONE) == 0);
+	mem = map_anon(AT(3), PAGE);
+	fill(mem, PAGE, 4);
+	NEED(mprotect(mem, PAGE, PROT_EXEC) == 0);
+	/* a reservation far larger than memory, with a page in it */
+	mem = map_at(AT(0x1000), 1ul << 40, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	NEED(mprotect(mem + (1ul << 39), PAGE, PROT_READ | PROT_WRITE) == 0);
+	fill(mem + (1ul << 39), PAGE, 5);
+	NEED(mprotect(mem + (1ul << 39), PAGE, PROT_NONE) == 0);
+	/* the first and the last page of the window */
+	fill(map_anon((unsigned char *)CR_WINDOW_BASE, PAGE), PAGE, 6);
+	fill(map_anon((unsigned char *)CR_WINDOW_END - PAGE, PAGE), PAGE, 7);
+	/* outside of the window */
+	fill(map_anon(EXTRA, 2 * PAGE), 2 * PAGE, 8);
+}
+
+static void look_anon(void)
+{
+	unsigned char *mem = AT(1);
+
+	NEED(is_filled(mem, 3 * PAGE, 1) && is_zero(mem + 3 * PAGE, 7 * PAGE));
+	NEED(is_filled(mem + 10 * PAGE, PAGE, 2) && is_zero(mem + 11 * PAGE, 53 * PAGE));
+	NEED(area_has(AT(1), "rw-p"));
+	NEED(area_has(AT(2), "r--p") && area_has(AT(2) + 4 * PAGE, "---p") && area_has(AT(3), "--xp"));
+	NEED(is_filled(AT(2), 4 * PAGE, 3));
+	NEED(mprotect(AT(2) + 4 * PAGE, 4 * PAGE, PROT_READ) == 0 && is_filled(AT(2), 8 * PAGE, 3));
+	NEED(mprotect(AT(3), PAGE, PROT_READ) == 0 && is_filled(AT(3), PAGE, 4));
+	mem = AT(0x1000) + (1ul << 39);
+	NEED(area_has(AT(0x1000), "---p") && area_has(AT(0x1000), " nr "));
+	NEED(mprotect(mem, PAGE, PROT_READ) == 0 && is_filled(mem, PAGE, 5));
+	NEED(is_filled((unsigned char *)CR_WINDOW_BASE, PAGE, 6));
+	NEED(is_filled((unsigned char *)CR_WINDOW_END - PAGE, PAGE, 7));
+	NEED(is_filled(EXTRA, 2 * PAGE, 8));
+}
+
+static void build_files(void)
+{
+	unsigned char *mem;
+	int fd;
+
+	/* private: two pages written, one of them with zeros */
+	fd = make_file(file_path, 6 * PAGE + 100, 11);
+	mem = map_at(AT(10), 7 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	fill(mem + PAGE, PAGE, 12);
+	memset(mem + 2 * PAGE, 0, PAGE);
+	NEED(is_filled(mem, PAGE, 11));
+	/* written, then made read-only, as a linker does; with an offset */
+	mem = map_at(AT(11), 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 2 * PAGE);
+	fill(mem, PAGE, 13);
+	NEED(mprotect(mem, 2 * PAGE, PROT_READ | PROT_EXEC) == 0);
+	close(fd);
+	/* private mapping of a file that is gone; the area is longer than the file */
+	fd = make_file(gone_path, 2 * PAGE + 10, 14);
+	mem = map_at(AT(12), 5 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	fill(mem + PAGE, PAGE, 15);
+	NEED(unlink(gone_path) == 0);
+	close(fd);
+	/* shared */
+	fd = make_file(shared_path, 2 * PAGE, 16);
+	mem = map_at(AT(13), 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	fill(mem, PAGE, 17);
+	map_at(AT(14), PAGE, PROT_READ, MAP_SHARED, fd, PAGE);
+	close(fd);
+	fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	NEED(fd >= 0);
+	fill(map_at(AT(15), 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0), PAGE, 18);
+	close(fd);
+}
+
+static void look_files(void)
+{
+	unsigned char want[7 * PAGE];
+
+	fill(want, 6 * PAGE + 100, 11);
+	memset(want + 6 * PAGE + 100, 0, PAGE - 100);
+	fill(want + PAGE, PAGE, 12);
+	memset(want + 2 * PAGE, 0, PAGE);
+	NEED(memcmp(AT(10), want, 7 * PAGE) == 0 && area_has(AT(10), "rw-p"));
+	fill(want, 6 * PAGE, 11);
+	NEED(is_filled(AT(11), PAGE, 13) && memcmp(AT(11) + PAGE, want + 3 * PAGE, PAGE) == 0 && area_has(AT(11), "r-xp"));
+	fill(want, 2 * PAGE + 10, 14);
+	memset(want + 2 * PAGE + 10, 0, PAGE);
+	fill(want + PAGE, PAGE, 15);
+	NEED(memcmp(AT(12), want, 3 * PAGE) == 0);
+	NEED(is_filled(AT(13), PAGE, 17) && area_has(AT(13), "rw-s") && area_has(AT(14), "r--s"));
+	*(volatile unsigned char *)(AT(13) + PAGE) = 0xee;
+	NEED(*(volatile unsigned char *)AT(14) == 0xee);
+	NEED(mprotect(AT(14), PAGE, PROT_READ | PROT_WRITE) == 0);
+	NEED(is_filled(AT(15), PAGE, 18) && is_zero(AT(15) + PAGE, PAGE));
+}
+
+static void build_shared(void)
+{
+	unsigned char *mem = map_at(AT(20), 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	fill(mem + PAGE, PAGE, 21);
+	fill(mem + 5 * PAGE, PAGE, 22);
+	NEED(mprotect(mem + 4 * PAGE, 4 * PAGE, PROT_READ) == 0);
+	/* the same pages again, at another place */
+	NEED(mremap(mem + PAGE, 0, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT(21)) == AT(21));
+	NEED(is_filled(AT(21), PAGE, 21));
+	fill(map_at(AT(22), PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), PAGE, 23);
+}
+
+static void look_shared(void)
+{
+	NEED(is_zero(AT(20), PAGE) && is_filled(AT(20) + PAGE, PAGE, 21) && is_filled(AT(20) + 5 * PAGE, PAGE, 22));
+	NEED(area_has(AT(20), "rw-s") && area_has(AT(20) + 4 * PAGE, "r--s"));
+	/* Two addresses, one byte: the compiler must not know better. */
+	*(volatile unsigned char *)(AT(21) + 1) = 0x77;
+	NEED(*(volatile unsigned char *)(AT(20) + PAGE + 1) == 0x77);
+	NEED(is_filled(AT(22), PAGE, 23));
+}
+
+static void build_flags(void)
+{
+	unsigned char *mem = map_anon(AT(30), 16 * PAGE);
+
+	fill(mem, 16 * PAGE, 31);
+	NEED(madvise(mem, 2 * PAGE, MADV_DONTDUMP) == 0);
+	madvise(mem + 2 * PAGE, 2 * PAGE, MADV_HUGEPAGE);
+	madvise(mem + 4 * PAGE, 2 * PAGE, MADV_NOHUGEPAGE);
+	NEED(mlock(mem + 6 * PAGE, 2 * PAGE) == 0);
+	madvise(mem + 8 * PAGE, 2 * PAGE, MADV_SEQUENTIAL);
+	prctl(0x53564d41, 0, mem + 10 * PAGE, 2 * PAGE, "a name");
+	fill(map_at(AT(31), 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0), 4 * PAGE, 32);
+}
+
+static void look_flags(void)
+{
+	NEED(is_filled(AT(30), 16 * PAGE, 31));
+	NEED(area_has(AT(30), " dd ") && !area_has(AT(30) + 15 * PAGE, " dd "));
+	NEED(area_has(AT(30) + 2 * PAGE, " hg ") || access("/sys/kernel/mm/transparent_hugepage", F_OK) < 0);
+	NEED(area_has(AT(30) + 4 * PAGE, " nh ") || access("/sys/kernel/mm/transparent_hugepage", F_OK) < 0);
+	NEED(area_has(AT(30) + 6 * PAGE, " lo ") && !area_has(AT(30), " lo "));
+	NEED(area_has(AT(30) + 8 * PAGE, " sr "));
+	NEED(area_has(AT(31), " gd ") && is_filled(AT(31), 4 * PAGE, 32));
+}
+
+static void build_all(void)
+{
+	build_anon();
+	build_files();
+	build_shared();
+	build_flags();
+}
+
+static void look_all(void)
+{
+	look_anon();
+	look_files();
+	look_shared();
+	look_flags();
+}
+
+/* --- saving and restoring --- */
+
+static const struct cr_mem_range extra[] = { { (uintptr_t)EXTRA, (uintptr_t)EXTRA + 2 * PAGE } };
+
+static void save(const struct cr_mem_areas *areas, bool in_child)
+{
+	struct cr_image_writer *w;
+	struct cr_err err = { "" };
+	int fd;
+
+	unlink(image_path);
+	fd = open(image_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	NEED(fd >= 0);
+	if (cr_image_writer_create(fd, &w, &err) < 0 || cr_mem_save(areas, w, in_child, &err) < 0 || cr_image_finish(w, NULL, &err) < 0) {
+		fprintf(stderr, "# %s\n", err.text);
+		_exit(1);
+	}
+	cr_image_writer_destroy(w);
+	close(fd);
+}
+
+static int open_image(struct cr_image **ret, struct cr_err *err)
+{
+	int fd = open(image_path, O_RDONLY | O_CLOEXEC), rc;
+
+	NEED(fd >= 0);
+	rc = cr_image_open(fd, image_path, ret, err);
+	close(fd);
+	return rc;
+}
+
+static void wait_good(pid_t pid)
+{
+	int status = -1;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void print_reason(void *arg, const char *reason)
+{
+	(void)arg;
+	fprintf(stderr, "# %s\n", reason);
+}
+
+static void build_and_save(void (*build)(void), bool in_child)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct cr_mem_areas *areas;
+		struct cr_err err = { "" };
+		pid_t child;
+		int status;
+
+		build();
+		NEED(cr_mem_areas_create(extra, 1, &areas, &err) == 0);
+		NEED(cr_mem_check(areas, print_reason, NULL) == 0);
+		if (!in_child) {
+			save(areas, false);
+			/* nothing was changed by saving */
+			_exit(0);
+		}
+		child = fork();
+		if (child == 0) {
+			save(areas, true);
+			_exit(0);
+		}
+		NEED(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+		cr_mem_areas_destroy(areas);
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	wait_good(pid);
+}
+
+static void restore_and_look(void (*look)(void))
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct cr_image *img;
+		struct cr_err err = { "" };
+
+		if (open_image(&img, &err) < 0 || cr_image_verify_pages(img, NULL, NULL, &err) < 0 || cr_mem_restore_check(img, &err) < 0 ||
+		    cr_mem_restore(img, &err) < 0) {
+			fprintf(stderr, "# %s\n", err.text);
+			_exit(1);
+		}
+		cr_image_close(img);
+		look();
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	wait_good(pid);
+}
+
+static void test_save_in_process(void **state)
+{
+	(void)state;
+	build_and_save(build_all, false);
+	restore_and_look(look_all);
+}
+
+static void test_save_in_child(void **state)
+{
+	(void)state;
+	build_and_save(build_all, true);
+	restore_and_look(look_all);
+}
+
+/* Only what has content is in the file. */
+static void test_size(void **state)
+{
+	struct cr_image_totals totals;
+	struct cr_image *img;
+	struct cr_err err = { "" };
+
+	(void)state;
+	build_and_save(build_anon, true);
+	assert_int_equal(open_image(&img, &err), 0);
+	cr_image_totals(img, &totals);
+	assert_int_equal(totals.pages, 4 + 8 + 1 + 1 + 1 + 1 + 2);
+	cr_image_close(img);
+	build_and_save(build_files, true);
+	assert_int_equal(open_image(&img, &err), 0);
+	cr_image_totals(img, &totals);
+	assert_int_equal(totals.pages, 2 + 1 + 3 + 1);
+	cr_image_close(img);
+}
+
+static void build_large(void)
+{
+	unsigned char *mem = map_anon(AT(1), 160ul << 20);
+
+	for (size_t i = 0; i < (160ul << 20); i += PAGE)
+		*(uint64_t *)(void *)(mem + i) = i % 5 ? i + 1 : 0;
+}
+
+static void look_large(void)
+{
+	for (size_t i = 0; i < (160ul << 20); i += PAGE)
+		NEED(*(uint64_t *)(void *)(AT(1) + i) == (i % 5 ? i + 1 : 0));
+}
+
+static void test_large(void **state)
+{
+	(void)state;
+	build_and_save(build_large, true);
+	restore_and_look(look_large);
+}
+
+/* A restored process can be saved again, and its image restored. */
+static void save_again(void)
+{
+	struct cr_mem_areas *areas;
+	struct cr_err err = { "" };
+
+	NEED(cr_mem_areas_create(extra, 1, &areas, &err) == 0);
+	NEED(cr_mem_check(areas, print_reason, NULL) == 0);
+	save(areas, false);
+	cr_mem_areas_destroy(areas);
+}
+
+static void test_chain(void **state)
+{
+	(void)state;
+	build_and_save(build_all, true);
+	for (int i = 0; i < 3; i++)
+		restore_and_look(save_again);
+	restore_and_look(look_all);
+}
+
+/* --- refusals of a restart --- */
+
+static int restore_check_rc(struct cr_err *err)
+{
+	struct cr_image *img;
+	int rc;
+
+	assert_int_equal(open_image(&img, err), 0);
+	rc = cr_mem_restore_check(img, err);
+	cr_image_close(img);
+	return rc;
+}
+
+static void test_restore_refuses_changed_files(void **state)
+{
+	struct timespec times[2] = { { 0, UTIME_NOW }, { 12345, 6789 } };
+	struct cr_err err = { "" };
+	struct stat st;
+
+	(void)state;
+	build_and_save(build_files, true);
+	assert_int_equal(restore_check_rc(&err), 0);
+	assert_int_equal(stat(file_path, &st), 0);
+	assert_int_equal(utimensat(AT_FDCWD, file_path, times, 0), 0);
+	assert_int_equal(restore_check_rc(&err), -ESTALE);
+	assert_non_null(strstr(err.text, file_path));
+	times[1] = st.st_mtim;
+	assert_int_equal(utimensat(AT_FDCWD, file_path, times, 0), 0);
+	assert_int_equal(restore_check_rc(&err), 0);
+	assert_int_equal(truncate(file_path, PAGE), 0);
+	assert_int_equal(restore_check_rc(&err), -ESTALE);
+	assert_int_equal(unlink(file_path), 0);
+	assert_int_equal(restore_check_rc(&err), -ENOENT);
+	assert_non_null(strstr(err.text, file_path));
+	build_and_save(build_files, true);
+	assert_int_equal(truncate(shared_path, PAGE), 0);
+	assert_int_equal(restore_check_rc(&err), -ESTALE);
+	assert_non_null(strstr(err.text, shared_path));
+}
+
+static void test_restore_refuses_taken_addresses(void **state)
+{
+	struct cr_err err = { "" };
+	void *there;
+
+	(void)state;
+	build_and_save(build_anon, true);
+	assert_int_equal(restore_check_rc(&err), 0);
+	there = mmap(AT(1) + 63 * PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	assert_ptr_equal(there, AT(1) + 63 * PAGE);
+	assert_int_equal(restore_check_rc(&err), -EADDRINUSE);
+	assert_int_equal(munmap(there, PAGE), 0);
+	assert_int_equal(restore_check_rc(&err), 0);
+}
+
+/* Sound checksums around nonsense. */
+static int check_vmas(const struct cr_vma *vma, size_t n, uint64_t pages_at, struct cr_err *err)
+{
+	static const unsigned char page[PAGE] = { 1 };
+	struct cr_image_writer *w;
+	struct cr_image *img;
+	int fd, rc;
+
+	fd = memfd_create("test", MFD_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(cr_image_writer_create(fd, &w, err), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(cr_image_put(w, CR_REC_VMA, &vma[i], sizeof(vma[i]), err), 0);
+	if (pages_at)
+		assert_int_equal(cr_image_put_pages(w, pages_at, page, PAGE, 0, err), 0);
+	assert_int_equal(cr_image_finish(w, NULL, err), 0);
+	cr_image_writer_destroy(w);
+	assert_int_equal(cr_image_open(fd, "test", &img, err), 0);
+	rc = cr_mem_restore_check(img, err);
+	cr_image_close(img);
+	close(fd);
+	return rc;
+}
+
+static void test_restore_refuses_nonsense(void **state)
+{
+	const struct cr_vma good = { .start = 0x200000100000, .end = 0x200000102000, .prot = 3, .kind = CR_VMA_ANON };
+	struct cr_err err = { "" };
+	struct cr_vma vma[2];
+
+	(void)state;
+	vma[0] = good;
+	assert_int_equal(check_vmas(vma, 1, good.start, &err), 0);
+	assert_int_equal(check_vmas(vma, 1, good.end, &err), -EBADMSG);
+	assert_int_equal(check_vmas(vma, 0, good.start, &err), -EBADMSG);
+	vma[1] = good;
+	assert_int_equal(check_vmas(vma, 2, 0, &err), -EBADMSG);
+	assert_non_null(strstr(err.text, "overlap"));
+#define BAD(member, value)                                                  \
+	vma[0] = good;                                                      \
+	vma[0].member = (value);                                            \
+	assert_int_equal(check_vmas(vma, 1, 0, &err), -EBADMSG);
+	BAD(start, good.start + 1)
+	BAD(end, good.start)
+	BAD(end, 0xffffffff00000000)
+	BAD(start, 0)
+	BAD(prot, 8)
+	BAD(kind, 0)
+	BAD(kind, 5)
+	BAD(kind, CR_VMA_FILE_PRIVATE)
+	BAD(flags, 1ull << 40)
+	BAD(name_bytes, 5)
+	BAD(reserved[1], 1)
+	BAD(offset, 0xfffffffffffff000)
+#undef BAD
+}
+
+/* --- what cannot be saved --- */
+
+struct reasons {
+	int n;
+	char text[CR_ERR_TEXT_BYTES];
+};
+
+static void keep_reason(void *arg, const char *reason)
+{
+	struct reasons *reasons = arg;
+
+	reasons->n++;
+	snprintf(reasons->text, sizeof(reasons->text), "%s", reason);
+}
+
+/* @build makes one area that cannot be saved: exactly one reason, which has @words and the address; saving it fails. */
+static void expect_nocr(void (*build)(void), const char *words)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct reasons reasons = { .n = 0 };
+		struct cr_image_writer *w;
+		struct cr_mem_areas *areas;
+		struct cr_err err = { "" };
+		char addr[32];
+		int fd;
+
+		build();
+		NEED(cr_mem_areas_create(NULL, 0, &areas, &err) == 0);
+		NEED(cr_mem_check(areas, keep_reason, &reasons) == 1);
+		NEED(reasons.n == 1);
+		snprintf(addr, sizeof(addr), "%p", (void *)AT(40));
+		if (!strstr(reasons.text, words) || !strstr(reasons.text, addr)) {
+			fprintf(stderr, "# wrong reason: %s\n", reasons.text);
+			_exit(1);
+		}
+		fd = memfd_create("test", MFD_CLOEXEC);
+		NEED(cr_image_writer_create(fd, &w, &err) == 0);
+		if (!strstr(words, "another process"))
+			NEED(cr_mem_save(areas, w, false, &err) == -EOPNOTSUPP && strstr(err.text, addr));
+		cr_image_writer_destroy(w);
+		cr_mem_areas_destroy(areas);
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	wait_good(pid);
+}
+
+static void build_memfd(void)
+{
+	int fd = memfd_create("some", MFD_CLOEXEC);
+
+	NEED(fd >= 0 && ftruncate(fd, (off_t)PAGE) == 0);
+	map_at(AT(40), PAGE, PROT_READ, MAP_SHARED, fd, 0);
+}
+
+static void build_sysv(void)
+{
+	int id = shmget(IPC_PRIVATE, PAGE, 0600);
+
+	NEED(id >= 0 && shmat(id, AT(40), 0) == AT(40));
+	shmctl(id, IPC_RMID, NULL);
+}
+
+static void build_deleted_shared(void)
+{
+	int fd = make_file(gone_path, PAGE, 1);
+
+	map_at(AT(40), PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	unlink(gone_path);
+}
+
+static void build_replaced_shared(void)
+{
+	int fd = make_file(gone_path, PAGE, 1);
+
+	map_at(AT(40), PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	make_file(shared_path, PAGE, 1);
+	rename(shared_path, gone_path);
+}
+
+static void build_guard(void)
+{
+	unsigned char *mem = map_anon(AT(40), 4 * PAGE);
+
+	fill(mem + 2 * PAGE, PAGE, 1);
+	NEED(madvise(mem, PAGE, 102 /* MADV_GUARD_INSTALL */) == 0);
+}
+
+static void build_shared_with_child(void)
+{
+	unsigned char *mem = map_at(AT(40), PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int pipes[2];
+	pid_t pid;
+	char c;
+
+	mem[0] = 1;
+	NEED(pipe(pipes) == 0);
+	pid = fork();
+	if (pid == 0) {
+		mem[1] = 1;
+		prctl(PR_SET_PDEATHSIG, 9);
+		NEED(write(pipes[1], "x", 1) == 1);
+		pause();
+	}
+	NEED(pid > 0 && read(pipes[0], &c, 1) == 1);
+}
+
+static void test_nocr(void **state)
+{
+	void *probe;
+	int id;
+
+	(void)state;
+	expect_nocr(build_memfd, "memfd");
+	id = shmget(IPC_PRIVATE, PAGE, 0600);
+	if (id >= 0) {
+		shmctl(id, IPC_RMID, NULL);
+		expect_nocr(build_sysv, "System V");
+	}
+	expect_nocr(build_deleted_shared, gone_path);
+	expect_nocr(build_replaced_shared, gone_path);
+	expect_nocr(build_shared_with_child, "another process");
+	probe = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (madvise(probe, PAGE, 102) == 0)
+		expect_nocr(build_guard, "GUARD");
+	munmap(probe, PAGE);
+}
+
+static void look_forkable(int advice, bool shared, bool want)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct cr_mem_areas *areas;
+		struct cr_err err = { "" };
+
+		map_at(AT(1), PAGE, PROT_READ | PROT_WRITE, (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
+		NEED(!advice || madvise(AT(1), PAGE, advice) == 0);
+		NEED(cr_mem_areas_create(NULL, 0, &areas, &err) == 0);
+		NEED(cr_mem_forkable(areas) == want);
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	wait_good(pid);
+}
+
+static void test_forkable(void **state)
+{
+	(void)state;
+	look_forkable(0, false, true);
+	look_forkable(0, true, false);
+	look_forkable(MADV_DONTFORK, false, false);
+	look_forkable(MADV_WIPEONFORK, false, false);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(image_path, sizeof(image_path), "%s/image", dir);
+	snprintf(file_path, sizeof(file_path), "%s/private file", dir);
+	snprintf(gone_path, sizeof(gone_path), "%s/gone", dir);
+	snprintf(shared_path, sizeof(shared_path), "%s/shared", dir);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	unlink(image_path);
+	unlink(file_path);
+	unlink(gone_path);
+	unlink(shared_path);
+	return rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_save_in_process),
+		cmocka_unit_test(test_save_in_child),
+		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_restore_refuses_changed_files),
+		cmocka_unit_test(test_restore_refuses_taken_addresses),
+		cmocka_unit_test(test_restore_refuses_nonsense),
+		cmocka_unit_test(test_nocr),
+		cmocka_unit_test(test_forkable),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
