@@ -21,9 +21,9 @@ $(integ)/plain_basic_nopie: $(top_srcdir)/$(integ)/plain_basic.c $(top_srcdir)/$
 $(integ)/plain_basic_clang: $(top_srcdir)/$(integ)/plain_basic.c $(top_srcdir)/$(integ)/step.h
 	$(AM_V_CC)$(integ_dir) $${CLANG:-$(CLANG)} $(INTEG_CFLAGS) -o $@ $< || $(CC) $(INTEG_CFLAGS) -o $@ $<
 $(integ)/cxx_throw: $(top_srcdir)/$(integ)/cxx_throw.cc
-	$(AM_V_CXX)$(integ_dir) $(CXX) -O2 -g -Wall -Wextra -pthread -o $@ $<
+	$(AM_V_GEN)$(integ_dir) $(CXX) -O2 -g -Wall -Wextra -pthread -o $@ $<
 $(integ)/fort_plain: $(top_srcdir)/$(integ)/fort_plain.f90
-	$(AM_V_FC)$(integ_dir) $(FC) -O2 -g -Wall -o $@ $<
+	$(AM_V_GEN)$(integ_dir) $(FC) -O2 -g -Wall -o $@ $<
 $(integ)/plugin.so: $(top_srcdir)/$(integ)/plugin.c
 	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -fPIC -shared -o $@ $< && ln -sf plugin.so $(@D)/libplugin.so
 $(integ)/linked_rpath: $(top_srcdir)/$(integ)/linked.c $(integ)/plugin.so
@@ -35,11 +35,11 @@ $(integ)/static: $(top_srcdir)/$(integ)/static.c
 $(integ_mpi_c): %: $(top_srcdir)/%.c
 	$(AM_V_CC)$(integ_dir) $(MPICC) $(INTEG_CFLAGS) -fopenmp -I$(top_srcdir)/$(integ) -o $@ $< -lm
 $(integ)/ring_f08: $(top_srcdir)/$(integ)/ring_f08.f90
-	$(AM_V_FC)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -Wall -o $(@F) $(abs_top_srcdir)/$(integ)/ring_f08.f90
+	$(AM_V_GEN)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -Wall -o $(@F) $(abs_top_srcdir)/$(integ)/ring_f08.f90
 $(integ)/ring_mpimod: $(top_srcdir)/$(integ)/ring_mpimod.f90
-	$(AM_V_FC)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -Wall -o $(@F) $(abs_top_srcdir)/$(integ)/ring_mpimod.f90
+	$(AM_V_GEN)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -Wall -o $(@F) $(abs_top_srcdir)/$(integ)/ring_mpimod.f90
 $(integ)/ring_mpifh: $(top_srcdir)/$(integ)/ring_mpifh.f
-	$(AM_V_FC)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -w -fallow-argument-mismatch -o $(@F) $(abs_top_srcdir)/$(integ)/ring_mpifh.f
+	$(AM_V_GEN)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -w -fallow-argument-mismatch -o $(@F) $(abs_top_srcdir)/$(integ)/ring_mpifh.f
 
 .PHONY: check-progs
 check-progs: $(integ_progs)
