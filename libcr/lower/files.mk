@@ -1,1 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# Open files of the program and process state: the lower half compiles these sources in.
+
+libcr_lower_files_sources = \
+	libcr/image/file_payload.h libcr/image/process_payload.h \
+	libcr/lower/cr_files.h libcr/lower/files_place.h libcr/lower/files_set.h libcr/lower/files_view.h libcr/lower/process_set.h \
+	libcr/lower/files_describe.c libcr/lower/files_kind.c libcr/lower/files_object.c libcr/lower/files_pipe.c libcr/lower/files_restore.c \
+	libcr/lower/files_restore_check.c libcr/lower/files_save.c libcr/lower/files_set.c libcr/lower/files_unlinked.c libcr/lower/files_view.c \
+	libcr/lower/process.c libcr/lower/process_children.c libcr/lower/process_limits.c libcr/lower/process_timers.c
+
+if HAVE_CMOCKA
+check_LTLIBRARIES += tests/unit/libfiles_harness.la
+tests_unit_libfiles_harness_la_SOURCES = tests/unit/test_files_harness.c tests/unit/test_files_harness.h $(libcr_lower_files_sources)
+tests_unit_libfiles_harness_la_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_libfiles_harness_la_LIBADD = libcr/image/libcr_image.la
+
+check_PROGRAMS += tests/unit/test_files
+TESTS += tests/unit/test_files
+
+tests_unit_test_files_SOURCES = tests/unit/test_files.c
+tests_unit_test_files_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_test_files_LDADD = tests/unit/libfiles_harness.la $(UNIT_LIBS)
+endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Save the program's descriptors: one FILE record per open file description, content behind the first record of its object.
+ */
+#include "libcr/lower/files_set.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+int cr_files_check(int floor, const struct cr_stdio *stdio, cr_nocr_fn report, void *arg)
+{
+	struct cr_file_refusals refusals = { .report = report, .arg = arg };
+	struct cr_file_set *set;
+	struct cr_err err;
+
+	if (cr_file_set_create(floor, false, &set, &err) < 0) {
+		report(arg, err.text);
+		return 1;
+	}
+	cr_file_set_classify(set, stdio, &refusals);
+	cr_file_set_destroy(set);
+	return refusals.count;
+}
+
+/* Keeps the first reason. */
+static void keep_first(void *arg, const char *reason)
+{
+	struct cr_err *first = arg;
+
+	if (!first->text[0])
+		cr_err_set(first, 0, "%s", reason);
+}
+
+static int put_file(const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err)
+{
+	size_t path_bytes = file->path ? strlen(file->path) + 1 : 0;
+	size_t fds_bytes = file->n_fds * sizeof(*file->fds);
+	size_t bytes = sizeof(struct cr_file_payload) + fds_bytes + path_bytes;
+	struct cr_file_payload *p;
+	int pipe_bytes = 0, r;
+
+	if (path_bytes > CR_FILE_MAX_PATH_BYTES || file->n_fds > CR_FILE_MAX_FDS)
+		return cr_err_set(err, ENAMETOOLONG, "descriptor %d: its path is longer than %u bytes", file->fds[0].fd, CR_FILE_MAX_PATH_BYTES);
+	p = calloc(1, bytes);
+	if (!p)
+		return cr_err_set(err, ENOMEM, "out of memory for the record of descriptor %d", file->fds[0].fd);
+	if (file->kind == CR_FILE_PIPE || file->kind == CR_FILE_FIFO)
+		pipe_bytes = fcntl(file->fds[0].fd, F_GETPIPE_SZ);
+	*p = (struct cr_file_payload){
+		.kind = file->kind,
+		.attrs = file->attrs,
+		.open_flags = (uint32_t)file->flags,
+		.mode = file->st.st_mode,
+		.pos = file->pos,
+		.size = (uint64_t)file->st.st_size,
+		.dev = file->st.st_dev,
+		.ino = file->st.st_ino,
+		.rdev = file->st.st_rdev,
+		.mtime_ns = (int64_t)file->st.st_mtim.tv_sec * 1000000000 + file->st.st_mtim.tv_nsec,
+		.object = file->object,
+		.pipe_bytes = pipe_bytes > 0 ? (uint32_t)pipe_bytes : 0,
+		.n_fds = file->n_fds,
+		.path_bytes = (uint32_t)path_bytes,
+	};
+	memcpy(p + 1, file->fds, fds_bytes);
+	if (path_bytes)
+		memcpy((char *)(p + 1) + fds_bytes, file->path, path_bytes);
+	r = cr_image_put(w, CR_REC_FILE, p, bytes, err);
+	free(p);
+	return r;
+}
+
+static int put_content(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err)
+{
+	switch (file->kind) {
+	case CR_FILE_PIPE:
+	case CR_FILE_FIFO:
+		return cr_file_pipe_save(set, file, w, err);
+	case CR_FILE_UNLINKED:
+		return cr_file_unlinked_save(set, file, w, err);
+	}
+	return 0;
+}
+
+/* The number of an object is the index of its first description, so descriptions come in the order of their objects. */
+static int put_all(const struct cr_file_set *set, struct cr_image_writer *w, struct cr_err *err)
+{
+	unsigned int object, i;
+	int r;
+
+	for (object = 0; object < set->n; object++) {
+		if (set->files[object].object != object)
+			continue;
+		for (i = object; i < set->n; i++) {
+			if (set->files[i].object != object)
+				continue;
+			r = put_file(&set->files[i], w, err);
+			if (r < 0)
+				return r;
+			if (i != object)
+				continue;
+			r = put_content(set, &set->files[i], w, err);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+int cr_files_save(int floor, const struct cr_stdio *stdio, struct cr_image_writer *w, struct cr_err *err)
+{
+	struct cr_err first = { "" };
+	struct cr_file_refusals refusals = { .report = keep_first, .arg = &first };
+	struct cr_file_set *set;
+	int r;
+
+	r = cr_file_set_create(floor, true, &set, err);
+	if (r < 0)
+		return r;
+	cr_file_set_classify(set, stdio, &refusals);
+	if (refusals.count > 1)
+		r = cr_err_set(err, ENOTSUP, "%.400s (and %d more reasons)", first.text, refusals.count - 1);
+	else if (refusals.count)
+		r = cr_err_set(err, ENOTSUP, "%s", first.text);
+	else
+		r = put_all(set, w, err);
+	cr_file_set_destroy(set);
+	return r;
+}

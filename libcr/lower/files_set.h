@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The program's open file descriptions at one moment.  Private to libcr/lower/files_*.c.
+ *
+ * Every descriptor of the lower half that is opened here lies at or above the floor before the program can see it in its own range
+ * for longer than one system call.
+ */
+#ifndef CR_FILES_SET_H
+#define CR_FILES_SET_H
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "libcr/image/file_payload.h"
+#include "libcr/lower/cr_files.h"
+
+/* One open file description. */
+struct cr_open_file {
+	struct cr_file_fd *fds;
+	unsigned int n_fds;
+	struct stat st;
+	int flags; /* F_GETFL */
+	int64_t pos;
+	bool locked;     /* fdinfo lists a lock or a lease */
+	char *link;      /* what /proc says it is */
+	uint32_t object; /* same number: same pipe or same file */
+	/* set by cr_open_file_classify */
+	uint32_t kind; /* 0: refused */
+	uint32_t attrs;
+	char *path; /* NULL: none */
+};
+
+struct cr_file_set {
+	struct cr_open_file *files;
+	unsigned int n;
+	unsigned int capacity;
+	int floor;
+	bool stopped; /* no thread of the program runs */
+};
+
+struct cr_file_refusals {
+	cr_nocr_fn report;
+	void *arg;
+	int count;
+};
+
+/* Takes stock of the descriptors below @floor. */
+int cr_file_set_create(int floor, bool stopped, struct cr_file_set **ret, struct cr_err *err);
+void cr_file_set_destroy(struct cr_file_set *set);
+
+/* Do two descriptors share one open file description? @stopped allows a test that changes O_NONBLOCK for a moment where kcmp is not allowed. */
+bool cr_file_same_description(int fd_a, int fd_b, bool stopped);
+
+/* Decides the kind, the path and the streams of every description, or reports why one cannot be saved. */
+void cr_file_set_classify(struct cr_file_set *set, const struct cr_stdio *stdio, struct cr_file_refusals *refusals);
+
+/* Reports one reason about @file: "descriptor N ..." followed by the formatted text. */
+__attribute__((format(printf, 3, 4))) void cr_file_refuse(struct cr_file_refusals *refusals, const struct cr_open_file *file, const char *fmt, ...);
+
+/* Words for an object that is not saved: "an eventfd", "a TCP socket connected to 10.0.0.1:80". */
+void cr_file_describe(const struct cr_open_file *file, char *ret_text, size_t bytes);
+
+/* Is the pipe behind @file held by this process alone? NULL: yes; else the reason, static text. */
+const char *cr_file_pipe_outside(const struct cr_file_set *set, const struct cr_open_file *file);
+
+/* FILE_DATA records: of a pipe, without consuming it; of a file without a name. */
+int cr_file_pipe_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+int cr_file_unlinked_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+
+/* open(2) to a descriptor at or above @floor, close-on-exec; negative errno. */
+int cr_file_open_high(const char *path, int flags, mode_t mode, int floor);
+/* Moves @fd, which is given away, to a number at or above @floor; negative errno. */
+int cr_file_move_high(int fd, int floor);
+
+/* fopen(3) for reading and opendir(3) on such a descriptor; NULL with errno. */
+FILE *cr_file_fopen_high(const char *path, int floor);
+DIR *cr_file_opendir_high(const char *path, int floor);
+
+static inline bool cr_file_reads(int flags)
+{
+	return (flags & 3) == 0 || (flags & 3) == 2;
+}
+
+static inline bool cr_file_writes(int flags)
+{
+	return (flags & 3) == 1 || (flags & 3) == 2;
+}
+
+#endif
