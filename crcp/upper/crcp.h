@@ -11,6 +11,9 @@
 #ifndef CRCP_H
 #define CRCP_H
 
+#ifndef OMPI_OMIT_MPI1_COMPAT_DECLS
+#define OMPI_OMIT_MPI1_COMPAT_DECLS 0 /* the functions that MPI-3 removed are still in the library */
+#endif
 #include <mpi.h>
 #include <stdbool.h>
 #include <stdint.h>

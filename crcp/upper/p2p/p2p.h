@@ -40,6 +40,7 @@ enum crcp_request_state {
 #define CRCP_R_ORPHAN 2u     /* MPI_Request_free was called: nobody will fetch it */
 #define CRCP_R_TYPE_HELD 4u
 #define CRCP_R_STACK 8u      /* record of a blocking call */
+#define CRCP_R_FROM_LOG 32u  /* completed by a message of the log: its error has not been raised */
 #define CRCP_R_BUFFERED 16u  /* on the list of sends nobody waits for */
 
 struct crcp_request {
@@ -56,7 +57,7 @@ struct crcp_request {
 	uint8_t wrap_kind;
 	uint8_t flags;                    /* CRCP_R_* */
 	MPI_Status status;
-	int32_t fortran_index;            /* where Debian's Fortran library reads it: struct ompi_request_t.req_f_to_c_index */
+	int32_t fortran_index;            /* h.fint once more, where the Fortran library reads it */
 	int32_t code;
 	uint32_t state;                   /* enum crcp_request_state */
 	uint32_t reserved;
@@ -65,8 +66,11 @@ struct crcp_request {
 	void *hook_arg;
 	void *copy;                       /* CRCP_OP_COPY: packed bytes, freed at completion */
 	size_t copy_bytes;
+	uint64_t pad[(CRCP_REQUEST_BYTES - 168) / 8]; /* the Fortran library writes a byte here after MPI_Grequest_start */
 };
-_Static_assert(offsetof(struct crcp_request, fortran_index) == 104, "the Fortran library reads the index there");
+_Static_assert(offsetof(struct crcp_request, fortran_index) == CRCP_REQUEST_FINT_OFFSET, "the Fortran library reads the index there");
+_Static_assert(offsetof(struct crcp_request, pad) <= CRCP_REQUEST_GREQ_C_OFFSET, "the Fortran library writes a byte there");
+_Static_assert(sizeof(struct crcp_request) >= CRCP_REQUEST_BYTES, "the Fortran library looks that far");
 
 /* MPI_Message of the program. */
 struct crcp_message {
@@ -74,19 +78,13 @@ struct crcp_message {
 	struct crcp_message *next, *prev; /* live messages */
 	struct crcp_comm *comm;
 	struct crcp_log_message *logged;  /* not NULL: the message is in the log and h.real is stale */
-	int32_t fortran_index;
 	int32_t peer;
+	int32_t tag;
+	uint64_t bytes;
 };
 
 struct crcp_request_list {
 	struct crcp_request *head, *tail;
-};
-
-/* Fortran handle table: index -> record. */
-struct crcp_fortran_table {
-	void **slots;
-	int used, capacity;
-	int first_free; /* free slots are chained through their value; 0 ends */
 };
 
 struct crcp_p2p {
@@ -99,15 +97,20 @@ struct crcp_p2p {
 	unsigned int orphan_receives;
 	unsigned int gets;
 
-	struct crcp_fortran_table request_table, message_table;
-
 	uint64_t *gone_sent;      /* [world] sent on communicators that have been freed */
 	uint64_t gone_received;
 
 	void *bsend_buffer;
-	size_t bsend_bytes, bsend_used;
+	uint64_t bsend_bytes, bsend_used;
+
+	uint32_t clock_hint;      /* no free slot of the clocks below this one */
+	int ask_lock, ask_waiters; /* several threads that ask for permission take turns */
+
+	uint64_t drains;          /* begun */
+	uint64_t attempt;         /* number of the present drain, equal on all ranks */
 
 	uint64_t idle_since_ns;   /* first of a row of unsuccessful polls in CONVERGE; 0: none */
+	int reaping;              /* a thread is in crcp_request_reap */
 	volatile int lock;        /* only used when crcp.multiple */
 };
 extern struct crcp_p2p crcp_p2p;
@@ -139,6 +142,7 @@ static inline void crcp_count_sent(struct crcp_comm *c, int peer, int64_t n)
 
 /* ---- request.c ---- */
 struct crcp_request *crcp_request_refill(void);
+void crcp_no_memory(const char *what) __attribute__((noreturn)); /* says so and ends the process */
 /* A record from the pool with op, comm, buf, count, type, peer, tag set; state INACTIVE, no real request. Never NULL. */
 static inline struct crcp_request *crcp_request_get(int op, struct crcp_comm *c, const void *buf, int count, MPI_Datatype type, int peer, int tag)
 {
@@ -164,6 +168,7 @@ static inline struct crcp_request *crcp_request_get(int op, struct crcp_comm *c,
 	r->state = CRCP_INACTIVE;
 	return r;
 }
+void crcp_request_persist(struct crcp_request *r); /* enter @r in the list of persistent requests */
 void crcp_request_put(struct crcp_request *r); /* back to the pool; gives up the Fortran index, the datatype and the place on any list */
 
 static inline void crcp_list_add(struct crcp_request_list *l, struct crcp_request *r)
@@ -201,7 +206,27 @@ static inline void crcp_request_hold_type(struct crcp_request *r)
 		r->flags |= CRCP_R_TYPE_HELD;
 	}
 }
-/* Book a LANDED request: counters, lists, hook; state COMPLETE. */
+/* The record of a blocking call, on its stack. */
+static inline void crcp_request_stack(struct crcp_request *r, int op, struct crcp_comm *c, const void *buf, int count, MPI_Datatype type, int peer, int tag)
+{
+	r->h.kind = CRCP_REQUEST;
+	r->h.real = NULL;
+	r->comm = c;
+	r->buf = (void *)(uintptr_t)buf;
+	r->type = type;
+	r->count = count;
+	r->peer = peer;
+	r->tag = tag;
+	r->op = (uint8_t)op;
+	r->persistent = 0;
+	r->wrap_kind = 0;
+	r->flags = CRCP_R_STACK;
+	r->code = MPI_SUCCESS;
+	r->state = CRCP_INACTIVE;
+	r->h.fint = -1;
+	r->hook = NULL;
+}
+/* Book a LANDED request: counters, lists, hook; state COMPLETE; a record that nobody holds goes back to the pool. */
 void crcp_request_finish(struct crcp_request *r);
 /* Give a COMPLETE request's result to the program: status (MPI_STATUS_IGNORE allowed; MPI_ERROR is not touched), *request set to
  * MPI_REQUEST_NULL and the record returned unless persistent. Returns its code. */
@@ -226,12 +251,18 @@ static inline void crcp_status_copy(MPI_Status *to, const MPI_Status *from)
 }
 void crcp_status_empty(MPI_Status *s);
 
-/* ---- fortran.c ---- */
-int crcp_fortran_add(struct crcp_fortran_table *t, void *record);
-void crcp_fortran_del(struct crcp_fortran_table *t, int index);
-void *crcp_fortran_get(const struct crcp_fortran_table *t, int index);
+static inline void *crcp_real_or_null(void *handle)
+{
+	return handle ? crcp_real(handle) : NULL;
+}
+static inline bool crcp_has_log(const struct crcp_comm *c)
+{
+	return c && c->log_head;
+}
 
 /* ---- progress.c ---- */
+/* Turns between two looks at the clock while a checkpoint converges. */
+#define CRCP_TURNS 128
 /* What a wait loop remembers between turns. */
 struct crcp_wait {
 	uint64_t since_ns;
@@ -257,23 +288,60 @@ static inline void crcp_poll_some(void)
 	if (__builtin_expect(crcp_p2p.idle_since_ns != 0, 0))
 		crcp_poll_busy();
 }
+static inline void crcp_poll_result(int found)
+{
+	if (found)
+		crcp_poll_some();
+	else
+		crcp_poll_none();
+}
+/* One look at the ACTIVE requests of @v, in order, up to the first that is not complete. True: none is left. */
+bool crcp_test_requests(struct crcp_request **v, int n);
 /* Some progress in the lower library. */
 void crcp_lower_progress(void);
 /* May a stop be served here? Not inside a callback from the lower library. */
 bool crcp_stop_allowed(void);
 
-/* ---- board.c ---- */
-void crcp_board_state(uint32_t state); /* set and tell the agent, when it changes */
+/* ---- clock.c ---- */
+void crcp_clock_attach(struct crcp_comm *c); /* a slot for its collectives; none when it has one member */
+void crcp_clock_detach(struct crcp_comm *c);
 
-/* ---- recv.c ---- */
-/* Start a receive below for @r (fresh record): 0 or the lower library's error. */
+/* ---- board.c ---- */
+/* Reasons against a checkpoint, as ids of the gate's nocr_set. */
+#define CRCP_NOCR_CLOCKS 0x70327001u
+#define CRCP_NOCR_FREED_COMM 0x70327003u
+void crcp_board_state(uint32_t state); /* set and tell the agent, when it changes */
+/* ---- stop.c ---- */
+void crcp_stop_serve(bool counted); /* counted: the caller is a thread inside a wrapper */
+
+/* ---- send.c, recv.c: start @r below; state ACTIVE. 0 or the lower library's error ---- */
+int crcp_send_post(struct crcp_request *r);
 int crcp_recv_post(struct crcp_request *r);
+/* Complete @r with a message of the log, if one matches. */
+bool crcp_recv_from_log(struct crcp_request *r);
+/* Report an error to the program: raised natively first when no lower call has done so. */
+int crcp_request_error(struct crcp_comm *c, int code, bool raise, const char *name);
+/* ---- buffer.c ---- */
+struct crcp_packed {
+	void *data; /* crcp_free */
+	int bytes;
+};
+int crcp_pack(struct crcp_packed *p, const void *buf, int count, MPI_Datatype type, struct crcp_comm *c);
+/* A buffered send. *ret_raise: the error has not been raised below. */
+int crcp_bsend_start(struct crcp_comm *c, const void *buf, int count, MPI_Datatype type, int dest, int tag, bool *ret_raise);
+void crcp_buffered_wait(void); /* until every buffered send has left */
+/* ---- persistent.c, message.c: after a restart ---- */
+int crcp_persistent_rebuild(void);
+/* ---- message.c ---- */
+struct crcp_message *crcp_message_get(struct crcp_comm *c, void *real, struct crcp_log_message *logged, const MPI_Status *status);
+void crcp_message_put(struct crcp_message *m);
 /* ---- bookmark.c ---- */
 /* Every rank is stopped: take in all messages in flight. 0, -ECANCELED when the order was taken back, or an error with board.error_text. */
 int crcp_bookmark_drain(void);
 /* ---- exchange.c ---- */
-/* Element-wise sum of @v[n] over all ranks of the world, result on every rank. @scratch: n + 1 words. -ECANCELED: order taken back. */
-int crcp_exchange_sum(unsigned int step, uint64_t *v, int n, uint64_t *scratch);
+/* Sum of @words[1...n] over all ranks of the world, result on every rank. @words and @scratch: n + 1 words. -ECANCELED: the order was
+ * taken back; then both may still be read by the library. */
+int crcp_exchange_sum(unsigned int step, uint64_t *words, int n, uint64_t *scratch);
 /* ---- stop.c ---- */
 void crcp_stop_client(void);
 void crcp_stop_init(void);

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Collective clocks: each rank counts the collectives that it enters, per communicator, and asks before it enters one while a
+ * checkpoint converges.
+ *
+ * The increment and the agent's change of the order meet as in Dekker's algorithm: we increment, fence, then look at the order; the agent
+ * changes the order, fences, then reads the counts. So either it sees our count, or we see its order, and no rank enters a
+ * collective that the computed cut does not know of.
+ */
+#include <sys/mman.h>
+
+#include "crcp/upper/p2p/os.h"
+#include "crcp/upper/p2p/p2p.h"
+
+#define CRCP_CLOCKS_MAX (1u << 18)
+/* How long a thread keeps the one place to ask from while another thread wants to ask too. */
+#define CRCP_ASK_NS 2000000u
+
+static uint64_t crcp_mix(uint64_t h, uint64_t v)
+{
+	h ^= v + 0x9e3779b97f4a7c15ULL + (h << 6) + (h >> 2);
+	h ^= h >> 30;
+	h *= 0xbf58476d1ce4e5b9ULL;
+	h ^= h >> 27;
+	h *= 0x94d049bb133111ebULL;
+	return h ^ (h >> 31);
+}
+
+static uint64_t crcp_mix_ranks(uint64_t h, const int *ranks, int n)
+{
+	int i;
+
+	h = crcp_mix(h, (uint64_t)n);
+	for (i = 0; i < n; i++)
+		h = crcp_mix(h, (uint64_t)(uint32_t)ranks[i]);
+	return h;
+}
+
+/* 0 marks a free slot. */
+static uint64_t crcp_clock_valid(uint64_t id)
+{
+	return id ? id : 1;
+}
+
+uint64_t crcp_clock_id(uint64_t parent_id, uint64_t child, const int *world_ranks, int n)
+{
+	return crcp_clock_valid(crcp_mix_ranks(crcp_mix(crcp_mix(1, parent_id), child), world_ranks, n));
+}
+
+uint64_t crcp_clock_id_inter(uint64_t seed, const int *ranks_a, int n_a, const int *ranks_b, int n_b)
+{
+	uint64_t a = crcp_mix_ranks(2, ranks_a, n_a), b = crcp_mix_ranks(2, ranks_b, n_b);
+
+	return crcp_clock_valid(crcp_mix(crcp_mix(crcp_mix(2, seed), a < b ? a : b), a < b ? b : a));
+}
+
+/* The array never moves while the agent reads it: all the room there will ever be is reserved at once, untouched. */
+static struct cr_clock *crcp_clocks(void)
+{
+	void *m;
+
+	if (!crcp.board.clocks) {
+		m = mmap(NULL, CRCP_CLOCKS_MAX * sizeof(struct cr_clock), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (m != MAP_FAILED)
+			crcp.board.clocks = m;
+	}
+	return crcp.board.clocks;
+}
+
+/* With the lock. NULL: no room. */
+static struct cr_clock *crcp_clock_open(uint64_t id, uint32_t size)
+{
+	struct cr_clock *clocks = crcp_clocks();
+	uint32_t used = crcp.board.clock_slots, i;
+
+	if (!clocks)
+		return NULL;
+	for (i = crcp_p2p.clock_hint; i < used; i++)
+		if (clocks[i].id == 0)
+			break;
+	if (i == CRCP_CLOCKS_MAX)
+		return NULL;
+	crcp_p2p.clock_hint = i + 1;
+	clocks[i].count = 0;
+	clocks[i].size = size;
+	__atomic_store_n(&clocks[i].id, id, __ATOMIC_RELEASE);
+	if (i == used)
+		__atomic_store_n(&crcp.board.clock_slots, used + 1, __ATOMIC_RELEASE);
+	return &clocks[i];
+}
+
+void crcp_clock_attach(struct crcp_comm *c)
+{
+	uint32_t size = (uint32_t)(c->size + c->remote_size);
+	struct cr_clock *clock;
+
+	c->clock_count = NULL;
+	if (size <= 1 || c->clock_id == 0)
+		return;
+	crcp_p2p_lock();
+	clock = crcp_clock_open(c->clock_id, size);
+	crcp_p2p_unlock();
+	if (clock)
+		c->clock_count = &clock->count;
+	else
+		CR_GATE->nocr_set(CRCP_NOCR_CLOCKS, "more communicators are alive than ompi-cr counts collectives for");
+}
+
+void crcp_clock_detach(struct crcp_comm *c)
+{
+	struct cr_clock *clock;
+	uint32_t index;
+
+	if (!c->clock_count)
+		return;
+	crcp_p2p_lock();
+	clock = (struct cr_clock *)(void *)((char *)(uintptr_t)c->clock_count - offsetof(struct cr_clock, count));
+	index = (uint32_t)(clock - crcp.board.clocks);
+	clock->size = 0;
+	__atomic_store_n(&clock->id, 0, __ATOMIC_RELEASE);
+	if (index < crcp_p2p.clock_hint)
+		crcp_p2p.clock_hint = index;
+	c->clock_count = NULL;
+	crcp_p2p_unlock();
+}
+
+/* One thread asks at a time. */
+static void crcp_ask_lock(void)
+{
+	while (crcp.multiple && __atomic_exchange_n(&crcp_p2p.ask_lock, 1, __ATOMIC_ACQUIRE)) {
+		__atomic_fetch_add(&crcp_p2p.ask_waiters, 1, __ATOMIC_RELAXED);
+		crcp_os_yield();
+		__atomic_fetch_sub(&crcp_p2p.ask_waiters, 1, __ATOMIC_RELAXED);
+	}
+}
+
+static void crcp_ask_unlock(void)
+{
+	crcp.board.asking = 0;
+	if (crcp.multiple)
+		__atomic_store_n(&crcp_p2p.ask_lock, 0, __ATOMIC_RELEASE);
+}
+
+static bool crcp_permitted(uint64_t id, uint64_t count)
+{
+	/* The agent writes the count first. */
+	return __atomic_load_n(&crcp.board.permit_clock, __ATOMIC_ACQUIRE) == id && __atomic_load_n(&crcp.board.permit_count, __ATOMIC_ACQUIRE) >= count;
+}
+
+/* Ask for (id, count), with the increment made. True: enter; false: the order is STOP or later, or it is another thread's turn. */
+static bool crcp_ask(uint64_t id, uint64_t count)
+{
+	uint64_t begin = crcp_os_now_ns();
+	unsigned int turns = 0;
+	bool enter = false;
+
+	crcp_ask_lock();
+	if (crcp.board.order == CR_ORDER_CONVERGE && !crcp_permitted(id, count)) {
+		crcp.board.ask_clock = id;
+		crcp.board.ask_count = count;
+		__atomic_store_n(&crcp.board.asking, 1, __ATOMIC_SEQ_CST);
+		crcp.board.state = CR_RANK_BLOCKED;
+		CR_GATE->board_notify();
+	}
+	for (;;) {
+		uint32_t order = crcp.board.order;
+
+		enter = order == CR_ORDER_RUN || (order == CR_ORDER_CONVERGE && crcp_permitted(id, count));
+		if (enter || order >= CR_ORDER_STOP)
+			break;
+		/* Peers may be in the middle of a message with us. */
+		crcp_lower_progress();
+		if (++turns % 256 == 0) {
+			if (crcp_p2p.ask_waiters && crcp_os_now_ns() - begin > CRCP_ASK_NS)
+				break;
+			crcp_os_yield();
+		}
+		if (turns > 20000)
+			crcp_os_futex_wait(&crcp.board.order, CR_ORDER_CONVERGE, 100000);
+	}
+	crcp_ask_unlock();
+	if (crcp.board.order < CR_ORDER_STOP)
+		crcp_board_state(CR_RANK_RUNNING);
+	return enter;
+}
+
+static void crcp_collective_slow(uint64_t id, volatile uint64_t *clock)
+{
+	uint64_t count = *clock;
+
+	crcp_poll_some();
+	while (crcp.board.order != CR_ORDER_RUN) {
+		if (crcp.board.order == CR_ORDER_CONVERGE) {
+			if (crcp_ask(id, count))
+				return;
+			continue;
+		}
+		if (!crcp_stop_allowed()) {
+			crcp_os_yield();
+			continue;
+		}
+		/* Not entered: the count that is saved must not say so. */
+		__atomic_fetch_sub(clock, 1, __ATOMIC_SEQ_CST);
+		crcp_stop_serve(true);
+		count = __atomic_add_fetch(clock, 1, __ATOMIC_SEQ_CST);
+	}
+}
+
+void crcp_collective_enter(struct crcp_comm *c)
+{
+	volatile uint64_t *clock;
+
+	if (!c || !(clock = c->clock_count))
+		return;
+	__atomic_fetch_add(clock, 1, __ATOMIC_SEQ_CST);
+	if (__builtin_expect(crcp.board.order != CR_ORDER_RUN, 0))
+		crcp_collective_slow(c->clock_id, clock);
+}
+
+void crcp_group_collective_enter(uint64_t clock_id, const int *world_ranks, int n)
+{
+	struct cr_clock *clock = NULL, *clocks;
+	uint32_t i;
+
+	(void)world_ranks;
+	if (n <= 1)
+		return;
+	crcp_p2p_lock();
+	clocks = crcp.board.clocks;
+	for (i = 0; clocks && i < crcp.board.clock_slots; i++)
+		if (clocks[i].id == clock_id)
+			break;
+	if (clocks && i < crcp.board.clock_slots)
+		clock = &clocks[i];
+	else
+		clock = crcp_clock_open(crcp_clock_valid(clock_id), (uint32_t)n);
+	crcp_p2p_unlock();
+	if (!clock)
+		return;
+	__atomic_fetch_add(&clock->count, 1, __ATOMIC_SEQ_CST);
+	if (__builtin_expect(crcp.board.order != CR_ORDER_RUN, 0))
+		crcp_collective_slow(clock->id, &clock->count);
+}
