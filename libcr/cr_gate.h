@@ -61,9 +61,6 @@ struct cr_gate {
 	 * board's order is CR_ORDER_STOP (or later) and the thread was found in the program's code. Async-signal-safe: no malloc, no stdio.
 	 * Runs the MPI layer's stop and drain when this is the thread to do it, else returns at once. */
 	void (*volatile stop_client)(void);
-
-	/* --- private to libcr follows (see lower/) --- */
-	uint64_t private_words[512];
 };
 
 #define CR_GATE ((struct cr_gate *)CR_GATE_ADDR)

@@ -11,6 +11,7 @@
 
 #define CR_GATE_ADDR CR_WINDOW_BASE          /* struct cr_gate, read-write */
 #define CR_GATE_BYTES 0x10000UL
+#define CR_PRIVATE_ADDR (CR_GATE_ADDR + 0x8000UL) /* struct cr_private: libcr's own saved state */
 #define CR_BLOB_ADDR (CR_WINDOW_BASE + 0x100000UL) /* vdso image: time functions, signal trampolines, raw system call */
 #define CR_BLOB_MAX_BYTES 0x10000UL
 #define CR_BRK_ADDR (CR_WINDOW_BASE + 0x100000000UL)  /* the program's heap grows up from here */

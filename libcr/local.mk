@@ -1,1 +1,56 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# The process layer: lower half (cr_run, cr_restart), blob, libcr.so of the upper half, cr_checkpoint.
+
+include_HEADERS += include/libcr.h
+noinst_HEADERS += include/cr_proto.h libcr/cr_err.h libcr/cr_layout.h libcr/cr_gate.h libcr/cr_crossing.h libcr/cr_board.h \
+	libcr/lower/lower.h libcr/lower/private.h libcr/lower/start.h libcr/lower/restore.h libcr/lower/message.h \
+	libcr/lower/cr_mem.h libcr/lower/cr_files.h libcr/arch/x86_64/raw.h libcr/arch/x86_64/cpu.h libcr/image/thread_payload.h
+EXTRA_DIST += libcr/arch/x86_64/blob.S libcr/arch/x86_64/blob.map libcr/arch/x86_64/blob_bin.S libcr/upper/libcr.map
+
+# ---- the blob: a vdso-like shared object, embedded in the lower half
+libcr/blob.o: $(srcdir)/libcr/arch/x86_64/blob.S $(srcdir)/libcr/lower/private.h $(srcdir)/libcr/cr_layout.h
+	@$(MKDIR_P) libcr
+	$(AM_V_CC)$(CC) $(AM_CPPFLAGS) -c -o $@ $(srcdir)/libcr/arch/x86_64/blob.S
+libcr/blob.so: libcr/blob.o $(srcdir)/libcr/arch/x86_64/blob.map
+	$(AM_V_CCLD)$(CC) -shared -nostdlib -Wl,-soname=linux-vdso.so.1 -Wl,--hash-style=both \
+		-Wl,--version-script=$(srcdir)/libcr/arch/x86_64/blob.map -Wl,-z,max-page-size=4096 -Wl,-z,noseparate-code \
+		-Wl,--build-id=none -Wl,-Bsymbolic -o $@ libcr/blob.o
+libcr/blob_bin.o: libcr/blob.so $(srcdir)/libcr/arch/x86_64/blob_bin.S
+	$(AM_V_CC)$(CC) -c -I. -o $@ $(srcdir)/libcr/arch/x86_64/blob_bin.S
+CLEANFILES += libcr/blob.o libcr/blob.so libcr/blob_bin.o
+
+# ---- code that runs in signal handlers and on the program's %fs: no TLS, no stack protector, no vector registers
+noinst_LTLIBRARIES += libcr/libcr_sig.la libcr/libcr_lower.la
+libcr_libcr_sig_la_SOURCES = libcr/lower/memory_sig.c libcr/lower/signal_sig.c libcr/lower/ids_sig.c libcr/lower/syscall_sig.c \
+	libcr/lower/exec_sig.c libcr/lower/patch_sig.c
+libcr_libcr_sig_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -ftls-model=initial-exec -mgeneral-regs-only -mfsgsbase -fno-tree-loop-distribute-patterns
+
+libcr_libcr_lower_la_SOURCES = libcr/lower/window.c libcr/lower/exec_image.c libcr/lower/descriptors.c libcr/lower/seccomp.c \
+	libcr/lower/threads.c libcr/lower/thunk.c libcr/lower/nocr.c libcr/lower/freeze.c libcr/lower/dump.c libcr/lower/restore.c \
+	libcr/lower/agent.c libcr/lower/message.c libcr/lower/start.c libcr/arch/x86_64/cpu.c libcr/arch/x86_64/lower.S $(libcr_lower_files_sources)
+libcr_libcr_lower_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -mfsgsbase
+libcr_libcr_lower_la_CPPFLAGS = $(AM_CPPFLAGS) -DCR_UPPERDIR='"$(upperdir)"'
+
+LOWER_LIBS = libcr/libcr_lower.la libcr/libcr_sig.la libcr/lower/libcr_mem.la libcr/image/libcr_image.la $(XXHASH_LIBS) -ldl -lpthread
+LOWER_LDFLAGS = -Wl,-z,now -rdynamic -pie
+
+bin_PROGRAMS += cr_run cr_restart cr_checkpoint
+cr_run_SOURCES = libcr/tools/cr_run.c
+cr_run_CFLAGS = $(AM_CFLAGS) -fno-stack-protector
+cr_run_LDFLAGS = $(LOWER_LDFLAGS)
+cr_run_LDADD = $(LOWER_LIBS) libcr/blob_bin.o
+cr_run_DEPENDENCIES = libcr/libcr_lower.la libcr/libcr_sig.la libcr/lower/libcr_mem.la libcr/image/libcr_image.la libcr/blob_bin.o
+
+cr_restart_SOURCES = libcr/tools/cr_restart.c
+cr_restart_CFLAGS = $(AM_CFLAGS) -fno-stack-protector
+cr_restart_LDFLAGS = $(LOWER_LDFLAGS)
+cr_restart_LDADD = $(LOWER_LIBS) libcr/blob_bin.o
+cr_restart_DEPENDENCIES = $(cr_run_DEPENDENCIES)
+
+cr_checkpoint_SOURCES = libcr/tools/cr_checkpoint.c libcr/lower/message.c
+
+# ---- upper half
+upper_LTLIBRARIES += libcr/upper/libcr.la
+libcr_upper_libcr_la_SOURCES = libcr/upper/libcr.c
+libcr_upper_libcr_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -ftls-model=initial-exec -mfsgsbase
+libcr_upper_libcr_la_LDFLAGS = -module -avoid-version -shared -Wl,--version-script=$(srcdir)/libcr/upper/libcr.map

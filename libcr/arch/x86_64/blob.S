@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The blob: code of ours that lives in the window, is saved with the program, and may therefore lie under the program's stack frames
+ * at a checkpoint. It is a complete ELF shared object, handed to the program as its vdso.
+ *
+ * It knows the lower half only through the slots at CR_PRIVATE_ADDR. Nothing here uses the stack protector, TLS or libc.
+ */
+#define __ASSEMBLER__ 1
+#include "libcr/lower/private.h"
+
+	.text
+
+	.macro slot off
+	movabs	$(CR_PRIVATE_ADDR + \off), %rax
+	jmp	*(%rax)
+	.endm
+
+	.macro vdso_fn name, off
+	.globl	__vdso_\name
+	.type	__vdso_\name, @function
+	.p2align 4
+__vdso_\name:
+	slot	\off
+	.size	__vdso_\name, . - __vdso_\name
+	.weak	\name
+	.set	\name, __vdso_\name
+	.endm
+
+	vdso_fn	clock_gettime, CR_P_CLOCK_GETTIME
+	vdso_fn	gettimeofday, CR_P_GETTIMEOFDAY
+	vdso_fn	time, CR_P_TIME
+	vdso_fn	getcpu, CR_P_GETCPU
+	vdso_fn	clock_getres, CR_P_CLOCK_GETRES
+
+/* CR_SIGNUM arrives here. The lower half decides; 1 means: run the MPI layer's stop. Every frame left on the stack while the program is
+ * frozen is window code. */
+	.globl	cr_blob_stop
+	.type	cr_blob_stop, @function
+	.p2align 4
+cr_blob_stop:
+	subq	$8, %rsp
+	movabs	$(CR_PRIVATE_ADDR + CR_P_STOP_ENTRY), %rax
+	call	*(%rax)
+	testq	%rax, %rax
+	jz	1f
+	call	*%rax
+1:	addq	$8, %rsp
+	ret
+	.size	cr_blob_stop, . - cr_blob_stop
+
+	.globl	cr_blob_restorer
+	.type	cr_blob_restorer, @function
+	.p2align 4
+cr_blob_restorer:
+	movl	$15, %eax
+	syscall
+	.size	cr_blob_restorer, . - cr_blob_restorer
+
+/* Every handler of the program is entered here: (sig, info, uc), %rsp at the return address (the program's restorer). */
+	.globl	cr_blob_signal
+	.type	cr_blob_signal, @function
+	.p2align 4
+cr_blob_signal:
+	movslq	%edi, %rax
+	movabs	$(CR_PRIVATE_ADDR + CR_P_HANDLERS), %rcx
+	movq	(%rcx,%rax,8), %r8		/* the program's handler */
+	rdfsbase %rax
+	movabs	$CR_WINDOW_BASE, %rcx
+	movq	%rax, %r9
+	subq	%rcx, %r9
+	shrq	$45, %r9			/* the window is 2^45 bytes at a multiple of its size */
+	jnz	2f
+	jmp	*%r8
+2:	/* inside the lower half */
+	testq	%rax, %rax
+	jz	3f
+	movabs	$(CR_PRIVATE_ADDR + CR_P_LOWER_TP_OFFSET), %rcx
+	movq	(%rcx), %rcx
+	movq	(%rax,%rcx), %rcx		/* struct cr_thread *; %fs base points to itself on x86-64 */
+	testq	%rcx, %rcx
+	jz	3f
+	pushq	%rbx
+	movq	%rax, %rbx			/* the lower %fs */
+	movq	8(%rcx), %rax			/* upper_fs */
+	wrfsbase %rax
+	call	*%r8
+	wrfsbase %rbx
+	popq	%rbx
+	ret
+3:	movabs	$(CR_PRIVATE_ADDR + CR_P_FORWARD_SIGNAL), %rax
+	jmp	*(%rax)
+	.size	cr_blob_signal, . - cr_blob_signal
+
+/* A system call of the program that must be executed by window code because it may block. Entered by rewriting a trapped context:
+ * 0(%rsp) where to go on, 8(%rsp) a signal mask, 16(%rsp) struct of pselect6 (2 words), 32(%rsp) system call number;
+ * the program's stack pointer was 176 bytes higher. */
+	.globl	cr_blob_syscall
+	.type	cr_blob_syscall, @function
+	.p2align 4
+cr_blob_syscall:
+	syscall
+	.globl	cr_blob_syscall_done
+cr_blob_syscall_done:
+	movq	(%rsp), %rcx
+	leaq	176(%rsp), %rsp
+	jmp	*%rcx
+	.size	cr_blob_syscall, . - cr_blob_syscall
+
+/* A patched system-call site jumps to its stub, which loads the number into %eax and the return address into %rcx and comes here.
+ * System-call ABI: all registers but %rax, %rcx, %r11 are kept; the red zone is skipped. */
+	.globl	cr_blob_site
+	.type	cr_blob_site, @function
+	.p2align 4
+cr_blob_site:
+	leaq	-128(%rsp), %rsp
+	pushq	%rcx
+	pushq	%rax
+	pushq	%rdi
+	pushq	%rsi
+	pushq	%rdx
+	pushq	%r10
+	pushq	%r8
+	pushq	%r9
+	pushq	%rbx
+	pushq	%rbp
+	movq	%rsp, %rbp
+	/* mark: this thread has lower-half frames on its stack from here */
+	movabs	$(CR_PRIVATE_ADDR + CR_P_GATE_TP_OFFSET), %rbx
+	movq	(%rbx), %rbx
+	pushq	%fs:(%rbx)
+	movq	%rsp, %fs:(%rbx)
+	andq	$-64, %rsp
+	movq	%rbp, %rdi
+	movabs	$(CR_PRIVATE_ADDR + CR_P_SYSCALL_ENTRY), %rax
+	call	*(%rax)
+	leaq	-8(%rbp), %rsp
+	popq	%fs:(%rbx)
+	popq	%rbp
+	popq	%rbx
+	popq	%r9
+	popq	%r8
+	popq	%r10
+	popq	%rdx
+	popq	%rsi
+	popq	%rdi
+	addq	$8, %rsp
+	popq	%rcx
+	leaq	128(%rsp), %rsp
+	jmp	*%rcx
+	.size	cr_blob_site, . - cr_blob_site
+
+	.section .note.GNU-stack,"",@progbits

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The lower half of one process: the one static struct of libcr, and what its files offer each other.
+ *
+ * Files named *_sig.c hold code that may run in a signal handler, on the program's %fs, or both: no libc, no TLS, no stack protector.
+ */
+#ifndef CR_LOWER_H
+#define CR_LOWER_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+#include "libcr/cr_err.h"
+#include "libcr/cr_gate.h"
+#include "libcr/lower/cr_files.h"
+#include "libcr/lower/private.h"
+
+#define CR_SLOT_MAX 4096
+#define CR_THREAD_MAX 4096
+
+/* A thread of the program during a stop or freeze. Written by the agent (tid, sent) and by the thread itself (the rest). */
+struct cr_slot {
+	volatile int32_t tid;      /* as the kernel knows it; 0 = free */
+	volatile uint32_t sent;    /* signals sent to it */
+	volatile uint32_t acked;   /* handlers finished or parked */
+	volatile uint32_t parked;
+	uint64_t uc;               /* its signal frame's ucontext: all registers, mask, alternate stack */
+	uint64_t fs, gs;
+	uint64_t robust_head, robust_bytes;
+	uint64_t clear_child_tid;
+	char name[16];
+};
+
+enum cr_stop_mode { CR_STOP_NONE = 0, CR_STOP_CLIENT = 1, CR_STOP_FREEZE = 2 };
+
+struct cr_lower {
+	char *self_path;           /* cr_run or cr_restart: to be executed again by exec of descendants */
+	char *cr_run_path;
+	char *upper_dir;           /* where libcr.so and libmpi.so.40 of the upper half are */
+	int fd_floor;
+	struct cr_stdio stdio;     /* what 0, 1, 2 were */
+	uint64_t real_ehdr;        /* AT_SYSINFO_EHDR of this process */
+
+	/* stop and freeze */
+	volatile uint32_t stop_mode; /* enum cr_stop_mode */
+	volatile uint32_t release;   /* futex: parked threads wait for a change */
+	volatile uint32_t event;     /* futex: a thread acked or parked */
+	volatile uint32_t n_slots;
+	struct cr_slot *slots;     /* [CR_SLOT_MAX] */
+
+	/* threads of the program that have entered the lower half */
+	struct cr_thread_record *volatile records; /* newest first; entries are reused, never freed */
+
+	/* pids and tids as the program sees them, after a restart */
+	volatile uint32_t n_ids;
+	struct cr_id {
+		int32_t program, kernel;
+	} *ids;
+	int32_t kernel_pid, kernel_ppid;
+
+	int notify_fd;             /* eventfd: the board changed */
+	int agent_tid;
+	bool filter_inherited;
+};
+
+struct cr_thread_record {
+	struct cr_thread t;        /* first: what the gate gives out */
+	struct cr_thread_record *next;
+	volatile int32_t tid;      /* 0 = free */
+	volatile uint32_t state;   /* futex: 0 wanted, 1 ready, 2 failed */
+};
+
+extern struct cr_lower cr_lower;
+extern __thread struct cr_thread *cr_self __attribute__((tls_model("initial-exec")));
+
+/* arch/x86_64/lower.S */
+__attribute__((noreturn)) void cr_enter_program(uint64_t sp, uint64_t entry);
+void cr_upcall_enter(void);
+__attribute__((noreturn)) void cr_upcall_no_thread(void);
+__attribute__((noreturn)) void cr_sigreturn(void *uc);
+long cr_clone_thread(uint64_t flags, void *stack_top, int (*fn)(void *), void *arg);
+
+/* window.c: gate, blob */
+int cr_window_create(struct cr_err *err);       /* launch: map gate and blob, fill both */
+int cr_window_fill(struct cr_err *err);         /* launch and restart: the lower half's part of the gate, the slots */
+uint64_t cr_blob_symbol(const char *name);
+
+/* exec_image.c: what execve does */
+struct cr_exec {
+	uint64_t phdr, entry, base, start_ip;
+	uint32_t phnum;
+	bool exec_stack;
+};
+int cr_exec_load(const char *path, struct cr_exec *ret, struct cr_err *err);
+int cr_exec_stack(const struct cr_exec *x, const char *path, char **argv, char **envp, uint64_t *ret_sp, struct cr_err *err);
+/* 0: to be started by cr_run (ELF with an interpreter); 1: script, interpreter and its argument returned; -errno: leave it to the kernel */
+int cr_exec_probe(const char *path, char *interp, uint64_t interp_bytes, char **ret_interp_arg);
+
+/* memory_sig.c */
+long cr_emul_mmap(uint64_t addr, uint64_t len, uint64_t prot, uint64_t flags, uint64_t fd, uint64_t off);
+long cr_emul_mremap(uint64_t old, uint64_t old_len, uint64_t new_len, uint64_t flags, uint64_t new_addr);
+long cr_emul_brk(uint64_t addr);
+long cr_emul_shmat(uint64_t id, uint64_t addr, uint64_t flags);
+int cr_extra_add(uint64_t start, uint64_t end);
+
+/* signal_sig.c */
+long cr_emul_sigaction(int sig, const struct cr_ksigaction *act, struct cr_ksigaction *old, uint64_t set_bytes);
+long cr_emul_sigprocmask(int how, const uint64_t *set, uint64_t *old, uint64_t set_bytes);
+int cr_signals_install(void);                   /* SIGSYS and CR_SIGNUM of this process */
+void *cr_stop_entry(int sig, siginfo_t *si, void *uc);
+void cr_forward_signal(int sig, siginfo_t *si);
+#define CR_RESERVED_MASK ((1UL << (SIGSYS - 1)) | (1UL << (CR_SIGNUM - 1)))
+
+/* syscall_sig.c */
+void cr_sigsys(int sig, siginfo_t *si, void *uc);
+long cr_site_syscall(uint64_t *regs);
+
+/* ids_sig.c */
+int cr_id_to_kernel(int program);
+int cr_id_to_program(int kernel);
+
+/* exec_sig.c */
+long cr_emul_execve(const char *path, char *const *argv, char *const *envp);
+
+/* patch_sig.c */
+void cr_patch_text(uint64_t start, uint64_t end, int fd, int prot);
+
+/* seccomp.c */
+int cr_filter_install(int floor, bool translate_ids, int *ret_floor, bool *ret_inherited, struct cr_err *err);
+
+/* threads.c */
+int cr_threads_init(void);                      /* main thread's record */
+struct cr_thread *cr_thread_attach(void);       /* upper %fs */
+void cr_thread_serve(void);                     /* agent: make lower threads for those who wait */
+bool cr_tid_is_lower(int tid);
+void cr_tid_lower_add(int tid);
+void cr_tid_lower_del(int tid);
+struct cr_thread_record *cr_record_find(int tid);
+long cr_lower_fork(uint64_t child_tid, uint64_t flags, uint64_t parent_tid); /* on the upper %fs, all signals blocked */
+
+/* thunk.c */
+void *cr_thunk_create(cr_upcall_fn fn, void *arg);
+void cr_thunk_destroy(void *thunk);
+
+/* nocr.c */
+int cr_nocr_set_reason(uint64_t id, const char *text);
+int cr_nocr_clear_reason(uint64_t id);
+int cr_nocr_list(cr_nocr_fn report, void *arg);
+
+/* freeze.c: agent only. Deadlines: absolute CLOCK_MONOTONIC ns. */
+int cr_stop_client_signal(void);                /* one round: make computing threads look at the board */
+int cr_freeze(uint64_t deadline_ns, struct cr_err *err);
+void cr_thaw(void);
+uint64_t cr_now_ns(void);
+
+/* dump.c */
+struct cr_dump {
+	int fd;
+	int pid;       /* of the writing child, or 0 */
+	int result_fd; /* pipe from it */
+	char path[1024];
+	bool sync;
+	uint64_t begin_ns;
+};
+struct cr_dump_result {
+	int32_t error;
+	uint32_t reserved;
+	uint64_t file_bytes, pages, checksum;
+	char text[CR_ERR_TEXT_BYTES];
+};
+/* Everything is frozen. On return the memory is captured (child running) or written. */
+int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync, struct cr_err *err);
+int cr_dump_finish(struct cr_dump *d, struct cr_dump_result *ret, struct cr_err *err); /* after result_fd became readable */
+int cr_dump_check(cr_nocr_fn report, void *arg);
+
+/* agent.c */
+int cr_agent_start(bool connect_snapc, struct cr_err *err);
+void cr_agent_wait_ready(void);
+void cr_board_notify(void);
+
+/* descriptors.c */
+int cr_fd_raise(int fd);                        /* move a descriptor of the lower half to or above the floor, close-on-exec */
+
+#endif

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Restart: check everything, put the memory back, then files, process state and signal actions, then the threads.
+ *
+ * Every thread goes on by rt_sigreturn from the signal frame in which it was frozen: the frame holds all registers with extended state,
+ * the signal mask and the alternate stack. Only %fs, %gs and the kernel's per-thread addresses are set by hand before.
+ */
+#include "libcr/lower/restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "libcr/arch/x86_64/cpu.h"
+#include "libcr/arch/x86_64/raw.h"
+#include "libcr/image/cr_image.h"
+#include "libcr/image/thread_payload.h"
+
+#define BOOT_STACK_BYTES 16384UL
+
+struct boot {
+	struct cr_thread_payload t;
+	int32_t kernel_tid;
+	volatile uint32_t ready; /* futex */
+};
+
+static volatile uint32_t go; /* futex: all threads leave together */
+
+static const void *payload(const struct cr_image *img, uint32_t type, size_t bytes, struct cr_err *err, int *ret_rc)
+{
+	struct cr_image_record rec;
+
+	if (cr_image_find(img, type, &rec)) {
+		*ret_rc = cr_err_set(err, ENODATA, "%s: no %s record: the file cannot be restarted", cr_image_name(img), cr_image_type_name(type));
+		return NULL;
+	}
+	if (rec.bytes < bytes) {
+		*ret_rc = cr_err_set(err, EBADMSG, "%s: %s record of %lu bytes, %zu expected", cr_image_name(img), cr_image_type_name(type),
+				     rec.bytes, bytes);
+		return NULL;
+	}
+	return rec.data;
+}
+
+static int layout_check(const struct cr_image *img, const struct cr_layout_payload *l, struct cr_err *err)
+{
+	struct rlimit rl;
+
+	if (l->window_base != CR_WINDOW_BASE || l->window_end != CR_WINDOW_END || l->gate_version != CR_GATE_VERSION)
+		return cr_err_set(err, ENOTSUP, "%s was written by a version of ompi-cr with another address window", cr_image_name(img));
+	if (!l->threads)
+		return cr_err_set(err, EBADMSG, "%s holds no thread", cr_image_name(img));
+	if (getrlimit(RLIMIT_NOFILE, &rl) || rl.rlim_max < (rlim_t)l->fd_floor + 64)
+		return cr_err_set(err, EMFILE, "the limit of open files (%lu) is too low, %u are needed: raise it (ulimit -n)",
+				  (unsigned long)rl.rlim_max, l->fd_floor + 64);
+	return 0;
+}
+
+int cr_restore_floor(const char *path, struct cr_err *err)
+{
+	const struct cr_layout_payload *l;
+	struct cr_image *img = NULL;
+	struct rlimit rl;
+	int rc, floor = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return cr_err_set(err, errno, "cannot open %s: %s", path, strerror(errno));
+	rc = cr_image_open(fd, path, &img, err);
+	close(fd);
+	if (rc)
+		return rc;
+	l = payload(img, CR_REC_LAYOUT, sizeof(*l), err, &rc);
+	if (!rc)
+		floor = (int)l->fd_floor;
+	cr_image_close(img);
+	if (rc)
+		return rc;
+	if (!getrlimit(RLIMIT_NOFILE, &rl) && rl.rlim_cur < (rlim_t)floor + 4096) {
+		rl.rlim_cur = rl.rlim_max < (rlim_t)floor + 4096 ? rl.rlim_max : (rlim_t)floor + 4096;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	}
+	return floor;
+}
+
+int cr_restore_check(const char *path, struct cr_image **ret_img, struct cr_err *err)
+{
+	const struct cr_layout_payload *l;
+	const struct cr_cpu_payload *cpu;
+	struct cr_image *img = NULL;
+	int rc = 0, fd = cr_fd_raise(open(path, O_RDONLY | O_CLOEXEC));
+
+	if (fd < 0)
+		return cr_err_set(err, errno, "cannot open %s: %s", path, strerror(errno));
+	rc = cr_image_open(fd, path, &img, err);
+	close(fd);
+	if (rc)
+		return rc;
+	l = payload(img, CR_REC_LAYOUT, sizeof(*l), err, &rc);
+	if (!rc)
+		rc = layout_check(img, l, err);
+	if (!rc) {
+		cpu = payload(img, CR_REC_CPU, sizeof(*cpu), err, &rc);
+		if (!rc)
+			rc = cr_cpu_check(cpu, err);
+	}
+	if (!rc)
+		rc = cr_mem_restore_check(img, err);
+	if (!rc)
+		rc = cr_files_restore_check(img, err);
+	if (!rc)
+		rc = cr_process_restore_check(img, err);
+	if (!rc)
+		rc = cr_image_verify_pages(img, NULL, NULL, err);
+	if (rc) {
+		cr_image_close(img);
+		return rc;
+	}
+	*ret_img = img;
+	return 0;
+}
+
+/* In the new thread, before it becomes the program's: no libc, no TLS. */
+static int thread_boot(void *arg)
+{
+	struct boot *b = arg;
+
+	cr_wrfsbase(b->t.fs);
+	__asm__ volatile("wrgsbase %0" : : "r"(b->t.gs));
+	cr_sys1(SYS_set_tid_address, b->t.clear_child_tid);
+	if (b->t.robust_head)
+		cr_sys2(SYS_set_robust_list, b->t.robust_head, b->t.robust_bytes);
+	cr_sys2(SYS_prctl, PR_SET_NAME, b->t.name);
+	__atomic_store_n(&b->ready, 1, __ATOMIC_SEQ_CST);
+	cr_sys3(SYS_futex, &b->ready, FUTEX_WAKE_PRIVATE, 1);
+	while (!go)
+		cr_sys4(SYS_futex, &go, FUTEX_WAIT_PRIVATE, 0, 0);
+	cr_sigreturn((void *)b->t.uc);
+}
+
+static int id_add(int program, int kernel)
+{
+	struct cr_id *ids = realloc(cr_lower.ids, (cr_lower.n_ids + 1) * sizeof(*ids));
+
+	if (!ids)
+		return -ENOMEM;
+	ids[cr_lower.n_ids] = (struct cr_id){ program, kernel };
+	cr_lower.ids = ids;
+	cr_lower.n_ids++;
+	return 0;
+}
+
+static void thread_schedule(const struct boot *b)
+{
+	struct sched_param sp = { .sched_priority = b->t.priority };
+
+	/* Best effort: a user who may not use a real-time class any more computes on without it. */
+	if (b->t.policy >= 0 && b->t.policy != SCHED_OTHER)
+		sched_setscheduler(b->kernel_tid, b->t.policy, &sp);
+	if (b->t.nice)
+		setpriority(PRIO_PROCESS, (id_t)b->kernel_tid, b->t.nice);
+}
+
+static int threads_create(const struct cr_image *img, struct boot **ret, unsigned int *ret_n, struct cr_err *err)
+{
+	struct cr_image_record rec = { .cursor = 0 };
+	struct boot *boots = calloc(CR_SLOT_MAX, sizeof(*boots));
+	unsigned int n = 0, firsts = 0;
+
+	if (!boots)
+		return cr_err_set(err, ENOMEM, "out of memory");
+	while (cr_image_next(img, &rec) == 1) {
+		struct boot *b = &boots[n];
+		char *stack;
+
+		if (rec.type != CR_REC_THREAD)
+			continue;
+		if (rec.bytes < sizeof(b->t) || n == CR_SLOT_MAX)
+			return cr_err_set(err, EBADMSG, "%s: bad THREAD record", cr_image_name(img));
+		memcpy(&b->t, rec.data, sizeof(b->t));
+		n++;
+		if (b->t.first) {
+			firsts++;
+			b->kernel_tid = getpid();
+			continue;
+		}
+		stack = mmap(NULL, BOOT_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (stack == MAP_FAILED)
+			return cr_err_set(err, errno, "no stack for thread %d: %s", b->t.tid, strerror(errno));
+		b->kernel_tid = (int)cr_clone_thread(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
+						     stack + BOOT_STACK_BYTES, thread_boot, b);
+		if (b->kernel_tid < 0)
+			return cr_err_set(err, -b->kernel_tid, "cannot create thread %d of %s: %s", b->t.tid, cr_image_name(img),
+					  strerror(-b->kernel_tid));
+		while (!b->ready)
+			cr_sys4(SYS_futex, &b->ready, FUTEX_WAIT_PRIVATE, 0, 0);
+	}
+	if (firsts != 1)
+		return cr_err_set(err, ENOTSUP, "%s: its first thread had ended before the checkpoint; such a process cannot be restarted",
+				  cr_image_name(img));
+	for (unsigned int i = 0; i < n; i++) {
+		if (id_add(boots[i].t.tid, boots[i].kernel_tid))
+			return cr_err_set(err, ENOMEM, "out of memory");
+		thread_schedule(&boots[i]);
+	}
+	*ret = boots;
+	*ret_n = n;
+	return 0;
+}
+
+static int sigactions_restore(const struct cr_image *img, struct cr_err *err)
+{
+	const struct cr_sigaction_payload *p;
+	uint64_t trampoline = cr_blob_symbol("cr_blob_signal");
+	int rc = 0;
+
+	p = payload(img, CR_REC_SIGACTION, sizeof(*p), err, &rc);
+	if (rc)
+		return rc;
+	for (int sig = 1; sig < CR_NSIG; sig++) {
+		struct cr_ksigaction a = { 0 };
+
+		if (sig == SIGKILL || sig == SIGSTOP || sig == SIGSYS || sig == CR_SIGNUM)
+			continue;
+		if (p->kind[sig] == 2) {
+			a = CR_PRIVATE->actions[sig];
+			a.mask &= ~CR_RESERVED_MASK;
+			a.handler = trampoline;
+		} else {
+			a.handler = p->kind[sig];
+		}
+		rc = (int)cr_sys4(SYS_rt_sigaction, sig, &a, 0, 8);
+		if (rc < 0)
+			return cr_err_set(err, rc, "cannot restore the action of signal %d: %s", sig, strerror(-rc));
+	}
+	return 0;
+}
+
+static void pending_restore(const struct cr_image *img)
+{
+	struct cr_image_record rec = { .cursor = 0 };
+
+	while (cr_image_next(img, &rec) == 1) {
+		struct cr_sigpending_payload p;
+
+		if (rec.type != CR_REC_SIGPENDING || rec.bytes < sizeof(p))
+			continue;
+		memcpy(&p, rec.data, sizeof(p));
+		if (p.tid)
+			cr_sys4(SYS_rt_tgsigqueueinfo, getpid(), cr_id_to_kernel(p.tid), p.signo, p.info);
+		else
+			cr_sys3(SYS_rt_sigqueueinfo, getpid(), p.signo, p.info);
+	}
+}
+
+int cr_restore_run(struct cr_image *img, struct cr_err *err)
+{
+	struct cr_tid_map tids = { .to_program = cr_id_to_program, .to_real = cr_id_to_kernel };
+	const struct cr_layout_payload *l;
+	const struct cr_cpu_payload *cpu;
+	struct boot *boots = NULL, *first = NULL;
+	unsigned int n = 0;
+	uint64_t all = ~0UL;
+	int rc = 0, floor;
+	bool inherited;
+
+	l = payload(img, CR_REC_LAYOUT, sizeof(*l), err, &rc);
+	cpu = rc ? NULL : payload(img, CR_REC_CPU, sizeof(*cpu), err, &rc);
+	if (rc)
+		return rc;
+	cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, 0, 8);
+	rc = cr_cpu_prepare(cpu, err);
+	if (rc)
+		return rc;
+	rc = cr_filter_install((int)l->fd_floor, true, &floor, &inherited, err);
+	if (rc)
+		return rc;
+	rc = cr_mem_restore(img, err);
+	if (rc)
+		return rc;
+	rc = cr_window_fill(err);
+	if (rc)
+		return rc;
+	CR_GATE->epoch = l->epoch + 1;
+	CR_PRIVATE->program_pid = l->program_pid;
+	CR_PRIVATE->program_ppid = l->program_ppid;
+	cr_lower.kernel_pid = getpid();
+	cr_lower.kernel_ppid = getppid();
+	if (CR_GATE->board)
+		CR_GATE->board->order = CR_ORDER_RUN;
+	rc = cr_files_restore(img, cr_lower.fd_floor, err);
+	if (rc)
+		return rc;
+	rc = cr_process_restore(img, err);
+	if (rc)
+		return rc;
+	rc = sigactions_restore(img, err);
+	if (rc)
+		return rc;
+	if (cr_signals_install())
+		return cr_err_set(err, EINVAL, "cannot install the signal handlers of the lower half");
+	cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, 0, 8);
+	rc = threads_create(img, &boots, &n, err);
+	if (rc)
+		return rc;
+	rc = cr_process_restore_timers(img, &tids, err);
+	if (rc)
+		return rc;
+	pending_restore(img);
+	rc = cr_agent_start(true, err);
+	if (rc)
+		return rc;
+	for (unsigned int i = 0; i < n; i++)
+		if (boots[i].t.first)
+			first = &boots[i];
+	cr_image_close(img);
+	__atomic_store_n(&go, 1, __ATOMIC_SEQ_CST);
+	cr_sys3(SYS_futex, &go, FUTEX_WAKE_PRIVATE, 0x7fffffff);
+	first->ready = 1;
+	thread_boot(first);
+	return -EINVAL; /* not reached */
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The program's signal actions and masks, and the handler that stops a thread for a checkpoint.
+ *
+ * The kernel never holds an address of the program's handler: it holds the blob's trampoline, which looks at %fs first. SIGSYS and
+ * CR_SIGNUM are never blocked, ignored or replaced by the program.
+ * Context: any %fs, any signal state; no libc.
+ */
+#include "libcr/lower/lower.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/prctl.h>
+
+#include "libcr/arch/x86_64/raw.h"
+
+#define SA_RESTORER_FLAG 0x04000000UL
+
+#ifndef PR_GET_TID_ADDRESS
+#define PR_GET_TID_ADDRESS 40
+#endif
+
+static uint64_t blob_signal, blob_stop, blob_restorer, blob_syscall_done;
+
+long cr_emul_sigaction(int sig, const struct cr_ksigaction *act, struct cr_ksigaction *old, uint64_t set_bytes)
+{
+	struct cr_private *p = CR_PRIVATE;
+	struct cr_ksigaction knew, kold, previous;
+	long r;
+
+	if (set_bytes != 8 || sig < 1 || sig >= CR_NSIG)
+		return -EINVAL;
+	previous = p->actions[sig];
+	if (sig == SIGSYS || sig == CR_SIGNUM) { /* remembered, never installed */
+		if (act)
+			p->actions[sig] = *act;
+		if (old)
+			*old = previous;
+		return 0;
+	}
+	if (act) {
+		knew = *act;
+		knew.mask &= ~CR_RESERVED_MASK;
+		if (act->handler > 1) {
+			p->actions[sig] = *act;
+			p->handlers[sig] = act->handler;
+			knew.handler = blob_signal;
+		}
+	}
+	r = cr_sys4(SYS_rt_sigaction, sig, act ? &knew : 0, old ? &kold : 0, 8);
+	if (r < 0) {
+		if (act && act->handler > 1) {
+			p->actions[sig] = previous;
+			p->handlers[sig] = previous.handler;
+		}
+		return r;
+	}
+	if (old)
+		*old = kold.handler == blob_signal ? previous : kold;
+	return 0;
+}
+
+long cr_emul_sigprocmask(int how, const uint64_t *set, uint64_t *old, uint64_t set_bytes)
+{
+	uint64_t mask;
+
+	if (!set)
+		return cr_sys4(SYS_rt_sigprocmask, how, 0, old, set_bytes);
+	if (set_bytes != 8)
+		return -EINVAL;
+	mask = *set & ~CR_RESERVED_MASK;
+	return cr_sys4(SYS_rt_sigprocmask, how, &mask, old, set_bytes);
+}
+
+/* A signal of the program was delivered to a thread that belongs to the lower half: the program's first thread takes it. */
+void cr_forward_signal(int sig, siginfo_t *si)
+{
+	long pid = cr_sys0(SYS_getpid);
+
+	cr_sys4(SYS_rt_tgsigqueueinfo, pid, pid, sig, si);
+}
+
+static struct cr_slot *slot_find(int tid)
+{
+	uint32_t n = cr_lower.n_slots;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (cr_lower.slots[i].tid == tid)
+			return &cr_lower.slots[i];
+	return NULL;
+}
+
+/* Was the thread interrupted where the program's own code runs and nothing of the lower half lies on its stack? */
+static bool freezable(int tid, const ucontext_t *uc, uint64_t fs)
+{
+	uint64_t rip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP], sp = (uint64_t)uc->uc_mcontext.gregs[REG_RSP];
+	int64_t off = CR_PRIVATE->gate_tp_offset;
+	struct cr_thread_record *r;
+
+	if (!cr_is_upper(rip) || !cr_in_window(fs))
+		return false;
+	r = cr_record_find(tid);
+	if (r && r->t.depth > 0) {
+		if (sp <= r->t.enter_sp || uc->uc_stack.ss_flags == 1 /* SS_ONSTACK */)
+			return false;
+		r->t.depth = 0; /* a handler left the lower half by longjmp */
+	}
+	if (off) {
+		uint64_t *gate_sp = (uint64_t *)(fs + (uint64_t)off);
+
+		if (*gate_sp) {
+			if (sp <= *gate_sp || uc->uc_stack.ss_flags == 1)
+				return false;
+			*gate_sp = 0;
+		}
+	}
+	return true;
+}
+
+static bool retry_after_eintr(long nr)
+{
+	switch (nr) {
+	case SYS_poll: case SYS_ppoll: case SYS_select: case SYS_pselect6: case SYS_epoll_wait: case SYS_epoll_pwait:
+	case SYS_epoll_pwait2: case SYS_nanosleep: case SYS_clock_nanosleep: case SYS_pause: case SYS_rt_sigsuspend:
+	case SYS_rt_sigtimedwait: case SYS_futex: case SYS_semop: case SYS_semtimedop: case SYS_msgrcv: case SYS_msgsnd:
+	case SYS_io_getevents: case SYS_recvfrom: case SYS_recvmsg: case SYS_sendto: case SYS_sendmsg: case SYS_accept:
+	case SYS_accept4: case SYS_connect: case SYS_recvmmsg: case SYS_sendmmsg:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * A system call that our signal cut short with EINTR is issued again, so that the program never sees a checkpoint. The number is read
+ * from the instruction before it ("mov $nr,%eax; syscall" in every libc wrapper) or from the blob's frame.
+ * Sleeps go on with the remainder that the kernel has written where the program gave room for it.
+ */
+static void eintr_undo(ucontext_t *uc)
+{
+	greg_t *g = uc->uc_mcontext.gregs;
+	const uint8_t *ip = (const uint8_t *)g[REG_RIP];
+	long nr;
+
+	if (g[REG_RAX] != -EINTR)
+		return;
+	if ((uint64_t)ip == blob_syscall_done)
+		nr = (long)((uint64_t *)g[REG_RSP])[4];
+	else if (ip[-2] == 0x0f && ip[-1] == 0x05 && ip[-7] == 0xb8)
+		nr = (long)(ip[-6] | ip[-5] << 8 | ip[-4] << 16);
+	else
+		return;
+	if (!retry_after_eintr(nr))
+		return;
+	if (nr == SYS_nanosleep && g[REG_RSI])
+		g[REG_RDI] = g[REG_RSI];
+	if (nr == SYS_clock_nanosleep && !(g[REG_RSI] & 1 /* TIMER_ABSTIME */) && g[REG_R10])
+		g[REG_RDX] = g[REG_R10];
+	g[REG_RAX] = nr;
+	g[REG_RIP] -= 2;
+}
+
+static void slot_event(void)
+{
+	__atomic_fetch_add(&cr_lower.event, 1, __ATOMIC_SEQ_CST);
+	cr_sys3(SYS_futex, &cr_lower.event, FUTEX_WAKE_PRIVATE, 1);
+}
+
+static void slot_fill(struct cr_slot *s, ucontext_t *uc, uint64_t fs)
+{
+	s->uc = (uint64_t)uc;
+	s->fs = fs;
+	s->gs = cr_rdgsbase();
+	s->clear_child_tid = 0;
+	cr_sys2(SYS_prctl, PR_GET_TID_ADDRESS, &s->clear_child_tid);
+	s->robust_head = s->robust_bytes = 0;
+	cr_sys3(SYS_get_robust_list, 0, &s->robust_head, &s->robust_bytes);
+	cr_sys2(SYS_prctl, PR_GET_NAME, s->name);
+}
+
+/* CR_SIGNUM, on whatever the thread was doing. Returns the function that the blob is to call next, in the program's half, or NULL. */
+void *cr_stop_entry(int sig, siginfo_t *si, void *ucp)
+{
+	uint64_t fs = cr_rdfsbase();
+	int tid = (int)cr_sys0(SYS_gettid);
+	ucontext_t *uc = ucp;
+	struct cr_slot *s = slot_find(tid);
+	uint32_t mode = cr_lower.stop_mode, release;
+	void *next = NULL;
+
+	(void)sig;
+	(void)si;
+	if (!s || mode == CR_STOP_NONE) {
+		if (cr_is_upper((uint64_t)uc->uc_mcontext.gregs[REG_RIP]))
+			eintr_undo(uc);
+		if (s) {
+			s->acked = s->sent;
+			slot_event();
+		}
+		return NULL;
+	}
+	if (!freezable(tid, uc, fs)) {
+		s->acked = s->sent;
+		slot_event();
+		return NULL;
+	}
+	eintr_undo(uc);
+	if (mode == CR_STOP_CLIENT) {
+		if (uc->uc_stack.ss_flags != 1 /* SS_ONSTACK */)
+			next = (void *)CR_GATE->stop_client;
+		s->acked = s->sent;
+		slot_event();
+		return next;
+	}
+	release = cr_lower.release;
+	slot_fill(s, uc, fs);
+	__atomic_store_n(&s->parked, 1, __ATOMIC_SEQ_CST);
+	s->acked = s->sent;
+	slot_event();
+	while (cr_lower.release == release)
+		cr_sys4(SYS_futex, &cr_lower.release, FUTEX_WAIT_PRIVATE, release, 0);
+	__atomic_store_n(&s->parked, 0, __ATOMIC_SEQ_CST);
+	slot_event();
+	return NULL;
+}
+
+static int kernel_handler(int sig, uint64_t handler, uint64_t flags, uint64_t mask)
+{
+	struct cr_ksigaction a = { handler, flags | SA_RESTORER_FLAG, blob_restorer, mask };
+
+	return (int)cr_sys4(SYS_rt_sigaction, sig, &a, 0, 8);
+}
+
+int cr_signals_install(void)
+{
+	uint64_t mask = CR_RESERVED_MASK;
+	int rc;
+
+	blob_signal = cr_blob_symbol("cr_blob_signal");
+	blob_stop = cr_blob_symbol("cr_blob_stop");
+	blob_restorer = cr_blob_symbol("cr_blob_restorer");
+	blob_syscall_done = cr_blob_symbol("cr_blob_syscall_done");
+	/* While SIGSYS is served nothing else may run on this stack: a handler of the program above lower-half frames could be frozen. */
+	rc = kernel_handler(SIGSYS, (uint64_t)cr_sigsys, SA_SIGINFO, ~(1UL << (SIGSEGV - 1) | 1UL << (SIGBUS - 1)));
+	/* NODEFER: the MPI layer's stop runs in this handler and is frozen there by a second one. Not on the alternate stack: it may be
+	 * too small for that. */
+	if (!rc)
+		rc = kernel_handler(CR_SIGNUM, blob_stop, SA_SIGINFO | SA_RESTART | SA_NODEFER, ~CR_RESERVED_MASK);
+	if (!rc)
+		rc = (int)cr_sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &mask, 0, 8);
+	return rc;
+}

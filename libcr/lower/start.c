@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What cr_run and cr_restart do alike before they part: find the installation, choose the floor, record the standard streams. */
+#include "libcr/lower/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libcr/arch/x86_64/raw.h"
+
+struct cr_lower cr_lower;
+
+/* The floor leaves the program nearly all of what its limit allows and fits the filter's 16 bits of return data. */
+static int floor_choose(void)
+{
+	struct rlimit rl;
+	rlim_t soft;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl))
+		return 768;
+	soft = rl.rlim_cur;
+	if (rl.rlim_max >= soft + 4096 && rl.rlim_max != soft) {
+		rl.rlim_cur = rl.rlim_max == RLIM_INFINITY || rl.rlim_max > 1048576 ? 1048576 : rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	} else {
+		soft = soft > 8192 ? soft - 4096 : soft * 3 / 4;
+	}
+	return soft > 60000 ? 60000 : soft < 64 ? 64 : (int)soft;
+}
+
+/* <bindir>/cr_run -> <prefix>; the libraries are found relative to the executable, so a tree can be moved and run before installation. */
+static int paths_find(struct cr_err *err)
+{
+	static const char *const upper[] = { "/../lib/ompi-cr/upper", "/libcr/upper", "/../../lib/ompi-cr/upper", "/upper", "/.libs/upper" };
+	const char *forced = getenv("OMPI_CR_UPPER_DIR");
+	char exe[1024], dir[1024], path[1200];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	if (n <= 0)
+		return cr_err_set(err, errno, "cannot read /proc/self/exe: %s", strerror(errno));
+	exe[n] = '\0';
+	cr_lower.self_path = strdup(exe);
+	memcpy(dir, exe, (size_t)n + 1);
+	*strrchr(dir, '/') = '\0';
+	snprintf(path, sizeof(path), "%s/cr_run", dir);
+	cr_lower.cr_run_path = strdup(access(path, X_OK) ? exe : path);
+	if (forced) {
+		cr_lower.upper_dir = strdup(forced);
+		return 0;
+	}
+	snprintf(path, sizeof(path), "%s/libcr.so", CR_UPPERDIR);
+	if (!access(path, R_OK))
+		cr_lower.upper_dir = strdup(CR_UPPERDIR);
+	for (size_t i = 0; i < sizeof(upper) / sizeof(upper[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s/libcr.so", dir, upper[i]);
+		if (access(path, R_OK))
+			continue;
+		path[strlen(path) - strlen("/libcr.so")] = '\0';
+		free(cr_lower.upper_dir);
+		cr_lower.upper_dir = realpath(path, NULL);
+		break;
+	}
+	if (!cr_lower.upper_dir)
+		return cr_err_set(err, ENOENT, "cannot find libcr.so of the upper half in %s or beside %s: is ompi-cr installed?", CR_UPPERDIR, exe);
+	return 0;
+}
+
+int cr_start(int floor, struct cr_err *err)
+{
+	uint32_t eax, ebx, ecx, edx;
+	int rc;
+
+	/* FSGSBASE: the kernel says so in AT_HWCAP2 bit 1 */
+	__asm__ volatile("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(7), "c"(0));
+	if (!(ebx & 1))
+		return cr_err_set(err, ENOTSUP, "this processor has no FSGSBASE instructions");
+	cr_lower.fd_floor = floor > 0 ? floor : floor_choose();
+	cr_lower.slots = mmap(NULL, sizeof(*cr_lower.slots) * CR_SLOT_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (cr_lower.slots == MAP_FAILED)
+		return cr_err_set(err, ENOMEM, "out of memory");
+	cr_stdio_record(&cr_lower.stdio);
+	rc = paths_find(err);
+	if (rc)
+		return rc;
+	rc = cr_threads_init();
+	if (rc)
+		return cr_err_set(err, rc, "out of memory");
+	cr_lower.kernel_pid = getpid();
+	cr_lower.kernel_ppid = getppid();
+	return 0;
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CR_START_H
+#define CR_START_H
+
+#include "libcr/lower/lower.h"
+
+/* @floor: the descriptor floor, 0 to choose one from the limits. 0 or -errno. */
+int cr_start(int floor, struct cr_err *err);
+
+#endif

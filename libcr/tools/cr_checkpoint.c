@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* cr_checkpoint: save one process that was started by cr_run. It is the coordinator of a checkpoint of one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libcr/lower/message.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+
+enum { EXIT_TRY_AGAIN = 75 };
+
+static const char usage[] =
+	"Usage: cr_checkpoint [OPTION]... PID\n"
+	"Save the process PID, which cr_run started, into a context file. It goes on running unless told otherwise.\n"
+	"\n"
+	"  -f, --file NAME    write NAME instead of context.PID; an existing file is replaced when the new one is complete\n"
+	"      --noclobber    fail when the file exists\n"
+	"      --check        only say whether it can be checkpointed, and why not\n"
+	"      --term, --kill, --stop, --cont   send this signal to the process when the file is complete\n"
+	"  -S, --signal N     send signal N\n"
+	"  -t, --time SEC     give up after SEC seconds (60); the process goes on\n"
+	"      --nosync       do not fsync the file\n"
+	"      --stopped      keep the process stopped until the file is written (no copy-on-write)\n"
+	"      --json         print the result as JSON\n"
+	"  -q, --quiet, -v, --verbose\n"
+	"  -h, --help         print this help\n"
+	"      --version      print the version\n"
+	"\n"
+	"Exit status: 0 saved (or --check: it can be), 1 failed, 2 usage, 75 busy: try again.\n";
+
+struct request {
+	int pid;
+	const char *file;
+	bool noclobber, check, nosync, stopped, json, quiet, verbose;
+	int signo;
+	int seconds;
+};
+
+struct result {
+	struct cr_msg_hello hello;
+	struct cr_msg_dumped dumped;
+	uint64_t stopped_ns;
+};
+
+static char payload[CR_MSG_MAX_BYTES + 1];
+
+/* Waits for one message of @want; CLOCKS and others are passed over. FAILED becomes an error. */
+static int expect(int fd, uint32_t want, int timeout_ms, struct cr_err *err)
+{
+	struct timespec now;
+	int64_t end;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	end = now.tv_sec * 1000L + now.tv_nsec / 1000000 + timeout_ms;
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		struct cr_msg_head h;
+		int64_t left;
+		int n;
+
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		left = end - (now.tv_sec * 1000L + now.tv_nsec / 1000000);
+		if (left <= 0 || poll(&p, 1, (int)left) == 0)
+			return cr_err_set(err, ETIMEDOUT, "no answer from the process within %d seconds; it goes on", timeout_ms / 1000);
+		n = cr_message_recv(fd, &h, payload);
+		if (n < 0)
+			return cr_err_set(err, n, n == -EPIPE ? "the process ended or closed the connection" : "bad message from the process");
+		payload[n] = '\0';
+		if (h.type == CR_MSG_FAILED && h.bytes >= sizeof(struct cr_msg_failed)) {
+			struct cr_msg_failed *f = (void *)payload;
+
+			f->text[sizeof(f->text) - 1] = '\0';
+			return cr_err_set(err, f->error, "%s", f->text);
+		}
+		if (h.type == want)
+			return n;
+	}
+}
+
+static int ask(int fd, uint32_t type, const void *data, size_t bytes, struct cr_err *err)
+{
+	int rc = cr_message_send(fd, type, type == CR_MSG_CHECK ? 0 : 1, data, bytes);
+
+	return rc ? cr_err_set(err, rc, "the process ended or closed the connection") : 0;
+}
+
+static int absolute(const char *name, char *path, size_t bytes, struct cr_err *err)
+{
+	char cwd[CR_PATH_BYTES];
+	int n;
+
+	if (name[0] == '/')
+		n = snprintf(path, bytes, "%s", name);
+	else if (getcwd(cwd, sizeof(cwd)))
+		n = snprintf(path, bytes, "%s/%s", cwd, name);
+	else
+		return cr_err_set(err, errno, "working directory: %s", strerror(errno));
+	return n < 0 || (size_t)n + 16 >= bytes ? cr_err_set(err, ENAMETOOLONG, "%s: name too long", name) : 0;
+}
+
+/* Requests and their answers, in order. */
+static const struct step {
+	uint32_t request, answer;
+} steps[] = {
+	{ CR_MSG_BEGIN, CR_MSG_CLOCKS }, { CR_MSG_STOP, CR_MSG_ARRIVED },   { CR_MSG_DRAIN, CR_MSG_DRAINED },
+	{ CR_MSG_FREEZE, CR_MSG_FROZEN }, { CR_MSG_DUMP, CR_MSG_SNAPPED }, { CR_MSG_RESUME, CR_MSG_RESUMED },
+};
+
+static int checkpoint(int fd, const struct request *rq, struct result *ret, struct cr_err *err)
+{
+	struct cr_msg_begin begin = { .checkpoint = 1 };
+	struct cr_msg_dump dump = { .flags = (rq->stopped ? CR_DUMP_STOPPED : 0) | (rq->nosync ? CR_DUMP_NOSYNC : 0) };
+	char path[CR_PATH_BYTES];
+	bool stay = rq->signo == SIGKILL || rq->signo == SIGTERM || rq->signo == SIGSTOP;
+	int rc = absolute(rq->file, path, sizeof(path), err);
+
+	if (rc)
+		return rc;
+	if (rq->noclobber && !access(path, F_OK))
+		return cr_err_set(err, EEXIST, "%s exists", path);
+	snprintf(dump.path, sizeof(dump.path), "%.1000s.tmp.%d", path, (int)getpid());
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		const struct step *s = &steps[i];
+
+		if (s->request == CR_MSG_RESUME && stay)
+			break; /* stays frozen until the file is complete and the signal is sent */
+		rc = ask(fd, s->request, s->request == CR_MSG_BEGIN ? (void *)&begin : s->request == CR_MSG_DUMP ? (void *)&dump : NULL,
+			 s->request == CR_MSG_BEGIN ? sizeof(begin) : s->request == CR_MSG_DUMP ? sizeof(dump) : 0, err);
+		if (!rc)
+			rc = expect(fd, s->answer, rq->seconds * 1000, err);
+		if (rc < 0)
+			return rc;
+		if (s->answer == CR_MSG_RESUMED)
+			ret->stopped_ns = ((struct cr_msg_resumed *)payload)->stopped_ns;
+		if (rq->verbose)
+			fprintf(stderr, "cr_checkpoint: step %zu of %zu done\n", i + 1, sizeof(steps) / sizeof(steps[0]));
+	}
+	rc = expect(fd, CR_MSG_DUMPED, rq->seconds * 1000, err);
+	if (rc < 0)
+		return rc;
+	ret->dumped = *(struct cr_msg_dumped *)payload;
+	if (rename(dump.path, path)) {
+		rc = cr_err_set(err, errno, "cannot rename %s to %s: %s", dump.path, path, strerror(errno));
+		unlink(dump.path);
+		return rc;
+	}
+	if (!rq->nosync) {
+		int dir;
+		char *slash = strrchr(path, '/');
+
+		*slash = '\0';
+		dir = open(*path ? path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (dir >= 0) {
+			fsync(dir);
+			close(dir);
+		}
+	}
+	if (rq->signo && kill(ret->hello.pid, rq->signo))
+		return cr_err_set(err, errno, "saved, but signal %d cannot be sent to %d: %s", rq->signo, ret->hello.pid, strerror(errno));
+	if (stay) {
+		rc = ask(fd, CR_MSG_RESUME, NULL, 0, err);
+		if (rq->signo == SIGSTOP && !rc)
+			return 0;
+	}
+	return 0;
+}
+
+static int check(int fd, const struct request *rq, struct cr_err *err)
+{
+	int n = ask(fd, CR_MSG_CHECK, NULL, 0, err);
+
+	if (!n)
+		n = expect(fd, CR_MSG_CHECK_REPLY, rq->seconds * 1000, err);
+	if (n < 0)
+		return n;
+	if (n == 0) {
+		if (!rq->quiet)
+			printf("%d: can be checkpointed\n", rq->pid);
+		return 0;
+	}
+	printf("%d: cannot be checkpointed:\n%s\n", rq->pid, payload);
+	return 1;
+}
+
+static int signal_number(const char *s)
+{
+	char *end;
+	long v = strtol(s, &end, 10);
+
+	return *end || v < 1 || v > 64 ? -1 : (int)v;
+}
+
+static int options(int argc, char **argv, struct request *rq)
+{
+	static const struct option list[] = {
+		{ "help", no_argument, NULL, 'h' },	 { "version", no_argument, NULL, 'V' }, { "file", required_argument, NULL, 'f' },
+		{ "noclobber", no_argument, NULL, 'n' }, { "check", no_argument, NULL, 'c' },	{ "term", no_argument, NULL, 'T' },
+		{ "kill", no_argument, NULL, 'K' },	 { "stop", no_argument, NULL, 'P' },	{ "cont", no_argument, NULL, 'C' },
+		{ "signal", required_argument, NULL, 'S' }, { "time", required_argument, NULL, 't' }, { "nosync", no_argument, NULL, 'y' },
+		{ "stopped", no_argument, NULL, 'D' },	 { "json", no_argument, NULL, 'j' },	{ "quiet", no_argument, NULL, 'q' },
+		{ "verbose", no_argument, NULL, 'v' },	 { NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "hf:S:t:qv", list, NULL)) != -1) {
+		switch (c) {
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
+		case 'V':
+			puts("cr_checkpoint (ompi-cr) " PACKAGE_VERSION);
+			exit(0);
+		case 'f': rq->file = optarg; break;
+		case 'n': rq->noclobber = true; break;
+		case 'c': rq->check = true; break;
+		case 'T': rq->signo = SIGTERM; break;
+		case 'K': rq->signo = SIGKILL; break;
+		case 'P': rq->signo = SIGSTOP; break;
+		case 'C': rq->signo = SIGCONT; break;
+		case 'S':
+			rq->signo = signal_number(optarg);
+			if (rq->signo < 0)
+				return -1;
+			break;
+		case 't':
+			rq->seconds = atoi(optarg);
+			if (rq->seconds <= 0)
+				return -1;
+			break;
+		case 'y': rq->nosync = true; break;
+		case 'D': rq->stopped = true; break;
+		case 'j': rq->json = true; break;
+		case 'q': rq->quiet = true; break;
+		case 'v': rq->verbose = true; break;
+		default: return -1;
+		}
+	}
+	if (optind + 1 != argc)
+		return -1;
+	rq->pid = atoi(argv[optind]);
+	return rq->pid > 0 ? 0 : -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct request rq = { .seconds = 60 };
+	struct result res = { .stopped_ns = 0 };
+	struct cr_err err = { "" };
+	char name[64], file[64];
+	int fd, rc;
+
+	if (options(argc, argv, &rq)) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	snprintf(file, sizeof(file), "context.%d", rq.pid);
+	if (!rq.file)
+		rq.file = file;
+	if (kill(rq.pid, 0) && errno == ESRCH) {
+		fprintf(stderr, "cr_checkpoint: no process %d\n", rq.pid);
+		return 1;
+	}
+	snprintf(name, sizeof(name), CR_AGENT_SOCKET_FMT, rq.pid);
+	fd = cr_message_connect(name, &err);
+	if (fd < 0) {
+		if (fd == -ECONNREFUSED)
+			fprintf(stderr, "cr_checkpoint: process %d was not started by cr_run (or mpirun -am ft-enable-cr)\n", rq.pid);
+		else
+			fprintf(stderr, "cr_checkpoint: process %d: %s\n", rq.pid, err.text);
+		return 1;
+	}
+	rc = expect(fd, CR_MSG_HELLO, rq.seconds * 1000, &err);
+	if (rc >= (int)sizeof(res.hello)) {
+		res.hello = *(struct cr_msg_hello *)payload;
+		rc = rq.check ? check(fd, &rq, &err) : checkpoint(fd, &rq, &res, &err);
+		if (rq.check && rc >= 0)
+			return rc;
+	}
+	if (rc < 0) {
+		fprintf(stderr, "cr_checkpoint: process %d was not saved: %s\n", rq.pid, err.text);
+		return rc == -EBUSY || rc == -EAGAIN ? EXIT_TRY_AGAIN : 1;
+	}
+	if (rq.json)
+		printf("{\"pid\": %d, \"file\": \"%s\", \"bytes\": %lu, \"pages\": %lu, \"checksum\": \"%016lx\", \"stopped_ns\": %lu, \"dump_ns\": %lu}\n",
+		       rq.pid, rq.file, res.dumped.file_bytes, res.dumped.pages, res.dumped.checksum, res.stopped_ns, res.dumped.dump_ns);
+	else if (!rq.quiet)
+		printf("%s: %lu bytes, stopped for %.3f ms\n", rq.file, res.dumped.file_bytes, (double)res.stopped_ns / 1e6);
+	return 0;
+}
