@@ -14,10 +14,18 @@ tests_unit_libfiles_harness_la_SOURCES = tests/unit/test_files_harness.c tests/u
 tests_unit_libfiles_harness_la_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
 tests_unit_libfiles_harness_la_LIBADD = libcr/image/libcr_image.la
 
-check_PROGRAMS += tests/unit/test_files
-TESTS += tests/unit/test_files
+check_PROGRAMS += tests/unit/test_files tests/unit/test_files_refuse tests/unit/test_process
+TESTS += tests/unit/test_files tests/unit/test_files_refuse tests/unit/test_process
 
 tests_unit_test_files_SOURCES = tests/unit/test_files.c
 tests_unit_test_files_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
 tests_unit_test_files_LDADD = tests/unit/libfiles_harness.la $(UNIT_LIBS)
+
+tests_unit_test_files_refuse_SOURCES = tests/unit/test_files_refuse.c
+tests_unit_test_files_refuse_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_test_files_refuse_LDADD = tests/unit/libfiles_harness.la $(UNIT_LIBS)
+
+tests_unit_test_process_SOURCES = tests/unit/test_process.c
+tests_unit_test_process_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_test_process_LDADD = tests/unit/libfiles_harness.la $(UNIT_LIBS)
 endif

@@ -121,7 +121,7 @@ int cr_files_save(int floor, const struct cr_stdio *stdio, struct cr_image_write
 		return r;
 	cr_file_set_classify(set, stdio, &refusals);
 	if (refusals.count > 1)
-		r = cr_err_set(err, ENOTSUP, "%.400s (and %d more reasons)", first.text, refusals.count - 1);
+		r = cr_err_set(err, ENOTSUP, "%.400s (and %d more reason%s)", first.text, refusals.count - 1, refusals.count > 2 ? "s" : "");
 	else if (refusals.count)
 		r = cr_err_set(err, ENOTSUP, "%s", first.text);
 	else
