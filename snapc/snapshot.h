@@ -120,8 +120,9 @@ void snapc_job_destroy(struct snapc_job *job);
 /**
  * snapc_snapshot_begin - make room for one more sequence
  * @snapshot_dir: directory of the references; made (0700) when it is missing and its parent exists
- * @ref: name of the reference, one path component
- * @job: whose reference it is: an existing reference of another job is refused with -EEXIST
+ * @ref: name of the reference, one path component; when an older job owns it (pids come again) "-2", "-3", ... is put before ".ckpt":
+ *   the last component of @ret_dir is the name to show
+ * @job: whose reference it is
  * @np: ranks 0 .. np-1 get their directories
  * @ret_dir: PATH_MAX bytes; absolute path of the reference directory
  * @ret_seq: number of the new sequence: one above every number that is or was in use
@@ -171,7 +172,8 @@ int snapc_snapshot_binding(pid_t pid, char *ret_list, size_t bytes);
  * listening before snapcd writes the line "ready\n" to FD, an AF_UNIX stream socket to mpirun; mpirun waits for it (10 s) before it
  * starts ranks, and refuses to start an unprotected job when it gets anything else: "error: words\n" is printed by mpirun.
  * Afterwards snapcd may write on FD:
- *   "terminate\n"   end the job without noise and let mpirun exit with status 0 (--term, after EXIT has been sent to the ranks)
+ *   "terminate\n"   end the job without noise and let mpirun exit with status 0 (--term): mpirun kills the ranks, frozen as they are.
+ *                   The ranks get no EXIT and no RESUME then: a rank that leaves by itself before mpirun has begun would make noise.
  * End of file on FD means that mpirun is gone.
  */
 

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * mca_schizo_ompicr: the only code of ompi-cr that runs inside mpirun.
+ *
+ * It repairs `mpirun -am FILE` and, when the parameter ompi_cr_enable is set (by -am ft-enable-cr), has every rank started through
+ * cr_run and starts snapcd beside mpirun.  Without -am and without that parameter it does nothing.  In every other program that loads
+ * it (orted, ranks, tools) it declines to be used.
+ */
+#ifndef SCHIZO_OMPICR_H
+#define SCHIZO_OMPICR_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* amca.c: read the files of -am, which Open MPI 4.0 and 4.1 find but never open, into the environment. */
+void ompicr_amca_apply(void);
+/* Forget -am: what it said is in the environment now, and the name would only make daemons and ranks look for the file again. */
+void ompicr_amca_forget(void);
+
+/* coord.c: snapcd, as long as mpirun runs. */
+struct ompicr_coord {
+	pid_t mpirun_pid;
+	const char *job;            /* borrowed */
+	const char *snapshot_dir;   /* borrowed; absolute */
+	const char *snapcd;         /* borrowed; path of the program */
+	const char *restarted_from; /* borrowed, or NULL */
+	const char *restarted_seq;  /* borrowed, or NULL */
+	char socket[64];            /* abstract names */
+	char tool_socket[64];
+	int fd;                     /* to snapcd; -1 when there is none */
+	char log[256];
+	char words[1024];           /* why it could not be started */
+};
+/* Starts snapcd and waits until it listens. Return: 0 or -1 with @words. */
+int ompicr_coord_start(struct ompicr_coord *c);
+
+/* Absolute path of the directory for snapshots, from the parameter, the environment, or HOME. Return: 0, or -1 when it does not fit. */
+int ompicr_snapshot_dir(char *ret_dir, size_t bytes);
+
+#endif

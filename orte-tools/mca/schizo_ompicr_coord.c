@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Starting snapcd beside mpirun: a grandchild in a session of its own, so that neither mpirun's signals nor its reaping of children
+ * concern it. The dialogue over the socket pair is described in snapc/snapshot.h.
+ */
+#include "orte-tools/mca/schizo_ompicr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "snapc/snapshot.h"
+
+#define READY_TIMEOUT_MS 10000
+#define SNAPCD_FD 3
+
+extern char **environ;
+
+int ompicr_snapshot_dir(char *ret_dir, size_t bytes)
+{
+	const char *dir = getenv("OMPI_MCA_ompi_cr_snapshot_dir");
+	char cwd[PATH_MAX];
+	int n;
+
+	if (!dir || !dir[0])
+		dir = getenv(SNAPC_ENV_DIR);
+	if (!dir || !dir[0])
+		dir = getenv("HOME");
+	if (!dir || !dir[0])
+		dir = "/tmp";
+	if (dir[0] == '/')
+		n = snprintf(ret_dir, bytes, "%s", dir);
+	else if (getcwd(cwd, sizeof(cwd)))
+		n = snprintf(ret_dir, bytes, "%s/%s", cwd, dir);
+	else
+		return -1;
+	return n > 0 && (size_t)n < bytes ? 0 : -1;
+}
+
+/* The user's directory for the log: private, ours, no symbolic link. */
+static int log_open(struct ompicr_coord *c)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	char dir[200];
+	struct stat st;
+	int n, fd;
+
+	if (runtime && runtime[0] == '/' && stat(runtime, &st) == 0 && st.st_uid == geteuid() && S_ISDIR(st.st_mode))
+		n = snprintf(dir, sizeof(dir), "%s/ompi-cr", runtime);
+	else
+		n = snprintf(dir, sizeof(dir), "/tmp/ompi-cr-%u", (unsigned int)geteuid());
+	if (n >= (int)sizeof(dir) || (mkdir(dir, 0700) < 0 && errno != EEXIST) || lstat(dir, &st) < 0)
+		return -1;
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077)) {
+		snprintf(c->words, sizeof(c->words), "%s must be a directory of mode 0700 that belongs to you; remove it", dir);
+		errno = EPERM;
+		return -1;
+	}
+	snprintf(c->log, sizeof(c->log), "%s/snapcd-%d.log", dir, (int)c->mpirun_pid);
+	fd = open(c->log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd;
+}
+
+static int random_names(struct ompicr_coord *c)
+{
+	uint64_t random;
+
+	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return -1;
+	snprintf(c->socket, sizeof(c->socket), "ompi-cr-snapc-%d-%016llx", (int)c->mpirun_pid, (unsigned long long)random);
+	snprintf(c->tool_socket, sizeof(c->tool_socket), "ompi-cr-tool-%d-%016llx", (int)c->mpirun_pid, (unsigned long long)random);
+	return 0;
+}
+
+/* In the grandchild: only async-signal-safe calls, mpirun has threads. */
+__attribute__((noreturn)) static void snapcd_exec(const struct ompicr_coord *c, char *const *argv, int fd, int log)
+{
+	static const char no_exec[] = "error: cannot execute snapcd\n";
+	int null = open("/dev/null", O_RDWR);
+	sigset_t none;
+
+	setsid();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	/* Out of the way of 0 to 3 first; the duplicates made by dup2 are the ones without close-on-exec. */
+	null = fcntl(null, F_DUPFD_CLOEXEC, 10);
+	log = fcntl(log, F_DUPFD_CLOEXEC, 10);
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+	dup2(null, 0);
+	dup2(log, 1);
+	dup2(log, 2);
+	dup2(fd, SNAPCD_FD);
+	close_range(SNAPCD_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+	execve(c->snapcd, argv, environ);
+	(void)!write(SNAPCD_FD, no_exec, sizeof(no_exec) - 1);
+	_exit(127);
+}
+
+static void snapcd_spawn(const struct ompicr_coord *c, int fd, int log)
+{
+	char pid[32], fd_text[16], ref[64];
+	const char *argv[32];
+	int n = 0, status;
+	pid_t child;
+	const char *const words[] = { c->snapcd, "--job", c->job, "--mpirun-pid", pid, "--socket", c->socket, "--tool-socket", c->tool_socket,
+				      "--np", "0", "--snapshot-dir", c->snapshot_dir, "--ref", ref, "--mpirun-fd", fd_text, "--log", c->log };
+
+	snprintf(pid, sizeof(pid), "%d", (int)c->mpirun_pid);
+	snprintf(fd_text, sizeof(fd_text), "%d", SNAPCD_FD);
+	snprintf(ref, sizeof(ref), SNAPC_REF_FMT, (long)c->mpirun_pid);
+	for (; n < (int)(sizeof(words) / sizeof(words[0])); n++)
+		argv[n] = words[n];
+	if (c->restarted_from) {
+		argv[n++] = "--restarted-from";
+		argv[n++] = c->restarted_from;
+		argv[n++] = "--seq";
+		argv[n++] = c->restarted_seq ? c->restarted_seq : "0";
+	}
+	argv[n] = NULL;
+	child = fork();
+	if (child == 0) {
+		if (fork() == 0)
+			snapcd_exec(c, (char *const *)argv, fd, log);
+		_exit(0);
+	}
+	if (child > 0) {
+		while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+			;
+	}
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The first line from snapcd. */
+static int ready_wait(struct ompicr_coord *c)
+{
+	int64_t end = now_ms() + READY_TIMEOUT_MS;
+	char line[400];
+	size_t have = 0;
+
+	while (have < sizeof(line) - 1) {
+		struct pollfd p = { .fd = c->fd, .events = POLLIN };
+		int64_t left = end - now_ms();
+		ssize_t n;
+		int rc = left > 0 ? poll(&p, 1, (int)left) : 0;
+
+		if (rc < 0 && errno == EINTR)
+			continue;
+		if (rc <= 0) {
+			snprintf(c->words, sizeof(c->words), "%s did not answer within %d s; its log is %s", c->snapcd, READY_TIMEOUT_MS / 1000,
+				 c->log);
+			return -1;
+		}
+		n = read(c->fd, line + have, 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		if (line[have] == '\n')
+			break;
+		have++;
+	}
+	line[have] = '\0';
+	if (strcmp(line, "ready") == 0)
+		return 0;
+	if (strncmp(line, "error: ", 7) == 0)
+		snprintf(c->words, sizeof(c->words), "%s; log: %s", line + 7, c->log);
+	else
+		snprintf(c->words, sizeof(c->words), "%s ended at once; its log is %s", c->snapcd, c->log);
+	return -1;
+}
+
+int ompicr_coord_start(struct ompicr_coord *c)
+{
+	int pair[2] = { -1, -1 }, log;
+
+	c->fd = -1;
+	c->words[0] = '\0';
+	if (access(c->snapcd, X_OK) < 0) {
+		snprintf(c->words, sizeof(c->words), "%s: %s", c->snapcd, strerror(errno));
+		return -1;
+	}
+	log = log_open(c);
+	if (log < 0 || random_names(c) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		if (!c->words[0])
+			snprintf(c->words, sizeof(c->words), "cannot make the log or a socket: %s", strerror(errno));
+		if (log >= 0)
+			close(log);
+		return -1;
+	}
+	snapcd_spawn(c, pair[1], log);
+	close(log);
+	close(pair[1]);
+	c->fd = pair[0];
+	if (ready_wait(c) < 0) {
+		close(c->fd);
+		c->fd = -1;
+		return -1;
+	}
+	fcntl(c->fd, F_SETFL, O_NONBLOCK);
+	return 0;
+}
