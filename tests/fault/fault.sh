@@ -43,7 +43,6 @@ fault()
 	shift
 	want "$what" || return 0
 	SEG=1
-	rm -rf "$OMPI_CR_SNAPSHOT_DIR/keep"
 	export CR_FAULT=$what
 	for e in "$@"; do export "${e?}"; done
 	restart "$OLD"
