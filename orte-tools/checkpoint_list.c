@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ompi-checkpoint --list. */
+#include "orte-tools/checkpoint_list.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "snapc/meta.h"
+#include "snapc/snapshot.h"
+
+#define LIST_PATTERN "ompi_global_snapshot_*.ckpt"
+
+static const char *list_dir(void)
+{
+	const char *dir = getenv("OMPI_MCA_ompi_cr_snapshot_dir");
+
+	if (!dir || !*dir)
+		dir = getenv(SNAPC_ENV_DIR);
+	if (!dir || !*dir)
+		dir = getenv("HOME");
+	return dir && *dir ? dir : ".";
+}
+
+static int list_is_snapshot(const struct dirent *d)
+{
+	return fnmatch(LIST_PATTERN, d->d_name, 0) == 0;
+}
+
+static void list_one(const char *dir, const char *name, bool json, bool first)
+{
+	char path[PATH_MAX];
+	struct snapc_meta *meta;
+	const uint32_t *seqs = NULL;
+	struct cr_err err = { "" };
+	uint32_t n = 0;
+	int rc;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, name) >= sizeof(path))
+		return;
+	rc = snapc_meta_open(path, &meta, &err);
+	if (rc == 0)
+		n = snapc_meta_sequences(meta, &seqs);
+	else if (rc != -ENOENT)
+		fprintf(stderr, "ompi-checkpoint: %s\n", err.text);
+	if (json)
+		printf("%s{\"ref\":\"%s\",\"sequences\":[", first ? "" : ",", name);
+	else
+		printf("Snapshot Ref.: %s\t[%s", name, n ? "" : "No Valid Checkpoints");
+	for (uint32_t i = 0; i < n; i++)
+		printf("%s%u", i ? "," : "", seqs[i]);
+	fputs(json ? "]}" : "]\n", stdout);
+	if (rc == 0)
+		snapc_meta_close(meta);
+}
+
+int tool_list(bool json)
+{
+	const char *dir = list_dir();
+	struct dirent **names;
+	int n = scandir(dir, &names, list_is_snapshot, versionsort);
+
+	if (n < 0) {
+		n = -errno;
+		fprintf(stderr, "ompi-checkpoint: cannot read the snapshot directory %s: %s\n", dir, strerror(errno));
+		return n;
+	}
+	if (json)
+		putchar('[');
+	for (int i = 0; i < n; i++) {
+		list_one(dir, names[i]->d_name, json, i == 0);
+		free(names[i]);
+	}
+	if (json)
+		puts("]");
+	free(names);
+	return fflush(stdout) == EOF ? -EIO : 0;
+}

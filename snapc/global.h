@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The global role: one per job.  Knows the ranks (from the local roles), runs one checkpoint at a time, serves the tools.
+ *
+ * It reaches processes by link messages only, so that local roles may be anywhere.
+ */
+#ifndef SNAPC_GLOBAL_H
+#define SNAPC_GLOBAL_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "snapc/link.h"
+
+struct event_base;
+struct snapc_global;
+
+struct snapc_global_settings {
+	const char *job_id;        /* as users name it */
+	pid_t mpirun_pid;
+	int mpirun_fd;             /* to the component in mpirun, or -1 */
+	const char *tool_socket;
+	const char *snapshot_dir;
+	const char *ref;
+	const char *restarted_from; /* or NULL */
+	int64_t restarted_seq;
+	uint32_t np;               /* 0: the ranks will say */
+	uint32_t keep;             /* snapshots to keep, 0: all */
+};
+
+/**
+ * snapc_global_create - begin to serve tools
+ * @settings: borrowed until destroy
+ * @link: to node 0; borrowed; its receive callback is set here
+ */
+int snapc_global_create(struct event_base *base, const struct snapc_global_settings *settings, struct snapc_link *link,
+			struct snapc_global **ret_global, struct cr_err *err);
+void snapc_global_destroy(struct snapc_global *global);
+
+/* mpirun is gone: finish or give up what runs, answer the tools, then leave the event loop. */
+void snapc_global_orphan(struct snapc_global *global);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the global role share: global.c (ranks, nodes, the one checkpoint), global_tool.c (connections of tools). */
+#ifndef SNAPC_GLOBAL_PRIVATE_H
+#define SNAPC_GLOBAL_PRIVATE_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "snapc/checkpoint.h"
+#include "snapc/global.h"
+#include "snapc/line.h"
+
+struct bufferevent;
+
+struct snapc_global_node {
+	struct snapc_link *link;
+	char host[SNAPC_HOST_BYTES];
+	char *topology;
+};
+
+/* A connection of a tool. */
+struct snapc_tool {
+	struct snapc_tool *next;
+	struct snapc_global *global;
+	struct bufferevent *stream;
+	pid_t pid;
+	bool closing; /* free it when all is sent */
+};
+
+struct snapc_global {
+	struct event_base *base;
+	const struct snapc_global_settings *settings;
+	struct snapc_listener *listener;
+	struct snapc_global_node *nodes;
+	struct snapc_checkpoint_node *node_views; /* the same, as a checkpoint sees it */
+	uint32_t nnodes;
+	struct snapc_member *members; /* by rank */
+	uint32_t nmembers;
+	struct snapc_job *job; /* loaded at the first request */
+
+	struct snapc_checkpoint_world world;
+	struct snapc_checkpoint *checkpoint; /* running, or finished and not yet destroyed */
+	struct snapc_checkpoint_options options;
+	struct snapc_tool *client; /* who asked for it; NULL: nobody waits */
+	struct event *cleanup;
+	struct event *terminate_timer;
+	int terminate_step;
+	uint32_t number;
+	uint32_t checkpoints; /* committed */
+	bool orphan;
+
+	struct snapc_tool *tools;
+};
+
+/* global.c */
+/* Return: ranks of the job; 0 when not known yet. */
+uint32_t snapc_global_size(const struct snapc_global *global);
+/*
+ * snapc_global_request - begin a checkpoint for a tool
+ * Return: 0; -EAGAIN not now, -EBUSY one is running, other -errno; words beside it. Reasons per rank are sent to the tool before.
+ */
+int snapc_global_request(struct snapc_global *global, struct snapc_tool *tool, const struct snapc_checkpoint_options *options,
+			 struct cr_err *err);
+void snapc_global_tool_gone(struct snapc_global *global, struct snapc_tool *tool);
+
+/* global_tool.c */
+void snapc_tool_accept(void *global, int fd, const struct ucred *peer);
+void snapc_tool_send(struct snapc_tool *tool, struct snapc_line *line);
+/* Send and close. */
+void snapc_tool_end(struct snapc_tool *tool, struct snapc_line *line);
+void snapc_tool_error(struct snapc_tool *tool, int code, const char *text);
+void snapc_tool_destroy(struct snapc_tool *tool);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The local role: serves the agents of this node's processes, tells the global role which process stands for which rank, and
+ * passes messages on.  It decides nothing about a checkpoint.
+ *
+ * Several processes may have the same rank: a shell script in front of the program, commands that it runs.  The one whose
+ * MPI_Init has returned stands for the rank; while there is none, the newest.
+ */
+#ifndef SNAPC_LOCAL_H
+#define SNAPC_LOCAL_H
+
+#include "snapc/link.h"
+
+struct event_base;
+struct snapc_local;
+
+/**
+ * snapc_local_create - begin to serve agents
+ * @base: event loop; borrowed
+ * @socket: abstract name for the agents
+ * @node: number of this node in link messages
+ * @link: to the global role; borrowed; its receive callback is set here
+ */
+int snapc_local_create(struct event_base *base, const char *socket, uint32_t node, struct snapc_link *link, struct snapc_local **ret_local,
+		       struct cr_err *err);
+void snapc_local_destroy(struct snapc_local *local);
+
+#endif

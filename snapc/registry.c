@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The registry of protected jobs on this host. */
+#include "snapc/registry.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "snapc/line.h"
+
+#define REGISTRY_SUFFIX ".job"
+
+uint64_t snapc_process_start(pid_t pid)
+{
+	char path[64], text[1024], *at;
+	unsigned long long start;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	text[n] = 0;
+	at = strrchr(text, ')'); /* the name may hold anything */
+	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &start) != 1)
+		return 0;
+	return start;
+}
+
+/* Opens the directory when it is @uid's alone. */
+static int registry_open(const char *path, uid_t uid)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || st.st_uid != uid || (st.st_mode & 077)) {
+		close(fd);
+		return -EPERM;
+	}
+	return fd;
+}
+
+static void registry_home(char *ret_path, size_t bytes)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	struct stat st;
+
+	if (runtime && runtime[0] == '/' && stat(runtime, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+		snprintf(ret_path, bytes, "%s/ompi-cr", runtime);
+	else
+		snprintf(ret_path, bytes, "/tmp/ompi-cr-%u", (unsigned)geteuid());
+}
+
+static int registry_text(const struct snapc_registry_entry *e, char *text, size_t room)
+{
+	const struct {
+		const char *key;
+		const char *value;
+	} words[] = {
+		{ "job", e->job },
+		{ "slurm_job", e->slurm_job },
+		{ "host", e->host },
+		{ "snapc_socket", e->snapc_socket },
+		{ "tool_socket", e->tool_socket },
+		{ "snapshot_dir", e->snapshot_dir },
+		{ "ref", e->ref },
+		{ "command", e->command },
+	};
+	int used = snprintf(text, room, "version=1\nmpirun_pid=%d\nmpirun_start=%" PRIu64 "\nsnapcd_pid=%d\nuid=%u\nstarted=%" PRId64 "\n",
+			    (int)e->mpirun_pid, e->mpirun_start, (int)e->snapcd_pid, (unsigned)e->uid, e->started);
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		size_t left = room - (size_t)used;
+		int n = snprintf(text + used, left, "%s=", words[i].key);
+
+		if (n < 0 || (size_t)n + 2 > left ||
+		    snapc_value_encode(words[i].value, strlen(words[i].value), text + used + n, left - (size_t)n - 2) < 0)
+			return -ENAMETOOLONG;
+		used += (int)strlen(text + used);
+		text[used++] = '\n';
+	}
+	return used;
+}
+
+static void registry_text_field(char *to, size_t room, const char *value)
+{
+	snprintf(to, room, "%s", value);
+}
+
+/* Return: 0 or -EINVAL. */
+static int registry_parse(char *text, struct snapc_registry_entry *e)
+{
+	char *rest, *value;
+
+	memset(e, 0, sizeof(*e));
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		value = strchr(line, '=');
+		if (!value)
+			return -EINVAL;
+		*value++ = 0;
+		if (snapc_value_decode(value) < 0)
+			return -EINVAL;
+		if (!strcmp(line, "version") && strcmp(value, "1"))
+			return -EINVAL;
+		else if (!strcmp(line, "mpirun_pid"))
+			e->mpirun_pid = (pid_t)strtol(value, NULL, 10);
+		else if (!strcmp(line, "mpirun_start"))
+			e->mpirun_start = strtoull(value, NULL, 10);
+		else if (!strcmp(line, "snapcd_pid"))
+			e->snapcd_pid = (pid_t)strtol(value, NULL, 10);
+		else if (!strcmp(line, "started"))
+			e->started = strtoll(value, NULL, 10);
+		else if (!strcmp(line, "job"))
+			registry_text_field(e->job, sizeof(e->job), value);
+		else if (!strcmp(line, "slurm_job"))
+			registry_text_field(e->slurm_job, sizeof(e->slurm_job), value);
+		else if (!strcmp(line, "host"))
+			registry_text_field(e->host, sizeof(e->host), value);
+		else if (!strcmp(line, "snapc_socket"))
+			registry_text_field(e->snapc_socket, sizeof(e->snapc_socket), value);
+		else if (!strcmp(line, "tool_socket"))
+			registry_text_field(e->tool_socket, sizeof(e->tool_socket), value);
+		else if (!strcmp(line, "snapshot_dir"))
+			registry_text_field(e->snapshot_dir, sizeof(e->snapshot_dir), value);
+		else if (!strcmp(line, "ref"))
+			registry_text_field(e->ref, sizeof(e->ref), value);
+		else if (!strcmp(line, "command"))
+			registry_text_field(e->command, sizeof(e->command), value);
+	}
+	return e->mpirun_pid > 0 && e->mpirun_start && e->tool_socket[0] ? 0 : -EINVAL;
+}
+
+static int registry_read(int dir, const char *name, uid_t uid, struct snapc_registry_entry *e)
+{
+	static char text[32768];
+	struct stat st;
+	size_t used = 0;
+	ssize_t n = 0;
+	int fd;
+
+	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != uid) {
+		close(fd);
+		return -EPERM;
+	}
+	while (used < sizeof(text) - 1 && (n = read(fd, text + used, sizeof(text) - 1 - used)) > 0)
+		used += (size_t)n;
+	close(fd);
+	text[used] = 0;
+	if (n < 0 || registry_parse(text, e) < 0)
+		return -EINVAL;
+	e->uid = uid;
+	return 0;
+}
+
+static bool registry_is_entry(const char *name)
+{
+	size_t length = strlen(name), suffix = strlen(REGISTRY_SUFFIX);
+
+	return name[0] != '.' && length > suffix && !strcmp(name + length - suffix, REGISTRY_SUFFIX);
+}
+
+typedef int (*registry_visit_fn)(void *arg, const struct snapc_registry_entry *entry);
+
+/* @sweep: remove stale entries. */
+static int registry_scan_dir(const char *path, uid_t uid, bool sweep, registry_visit_fn visit, void *arg)
+{
+	struct snapc_registry_entry *e;
+	struct dirent *d;
+	int fd, rc = 0;
+	DIR *dir;
+
+	fd = registry_open(path, uid);
+	if (fd < 0)
+		return 0;
+	dir = fdopendir(fd);
+	e = malloc(sizeof(*e));
+	if (!dir || !e) {
+		free(e);
+		if (dir)
+			closedir(dir);
+		else
+			close(fd);
+		return 0;
+	}
+	while (rc == 0 && (d = readdir(dir))) {
+		if (!registry_is_entry(d->d_name) || registry_read(dirfd(dir), d->d_name, uid, e) < 0)
+			continue;
+		if (snapc_process_start(e->mpirun_pid) != e->mpirun_start) {
+			if (sweep)
+				unlinkat(dirfd(dir), d->d_name, 0);
+			continue;
+		}
+		if (visit)
+			rc = visit(arg, e);
+	}
+	free(e);
+	closedir(dir);
+	return rc;
+}
+
+int snapc_registry_add(const struct snapc_registry_entry *entry, char *ret_path, struct cr_err *err)
+{
+	static char text[32768];
+	char home[PATH_MAX - 64], temporary[PATH_MAX];
+	int fd, used, rc;
+
+	registry_home(home, sizeof(home));
+	if (mkdir(home, 0700) < 0 && errno != EEXIST)
+		return cr_err_set(err, errno, "cannot make the directory %s: %s", home, strerror(errno));
+	fd = registry_open(home, geteuid());
+	if (fd < 0)
+		return cr_err_set(err, fd, "%s is not a directory of user %u with mode 0700: remove it or set XDG_RUNTIME_DIR", home,
+				  (unsigned)geteuid());
+	close(fd);
+	registry_scan_dir(home, geteuid(), true, NULL, NULL);
+	used = registry_text(entry, text, sizeof(text));
+	if (used < 0)
+		return cr_err_set(err, used, "the entry of the job in %s would be too long", home);
+	snprintf(ret_path, PATH_MAX, "%s/%d" REGISTRY_SUFFIX, home, (int)entry->mpirun_pid);
+	snprintf(temporary, sizeof(temporary), "%s/.%d.%d", home, (int)entry->mpirun_pid, (int)getpid());
+	unlink(temporary);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return cr_err_set(err, errno, "cannot write %s: %s", temporary, strerror(errno));
+	rc = write(fd, text, (size_t)used) == used ? 0 : -EIO;
+	if (close(fd) < 0 || rc < 0 || rename(temporary, ret_path) < 0) {
+		rc = cr_err_set(err, errno ? errno : EIO, "cannot write %s: %s", ret_path, strerror(errno));
+		unlink(temporary);
+		return rc;
+	}
+	return 0;
+}
+
+void snapc_registry_remove(const char *path)
+{
+	unlink(path);
+}
+
+/* Every user's directories, for root. */
+static int registry_scan_everybody(const char *parent, const char *fmt_inside, registry_visit_fn visit, void *arg)
+{
+	char path[PATH_MAX];
+	struct dirent *d;
+	struct stat st;
+	int rc = 0;
+	DIR *dir = opendir(parent);
+
+	while (dir && rc == 0 && (d = readdir(dir))) {
+		if (d->d_name[0] == '.' || (!*fmt_inside && strncmp(d->d_name, "ompi-cr-", 8)))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s%s", parent, d->d_name, fmt_inside);
+		if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
+			rc = registry_scan_dir(path, st.st_uid, false, visit, arg);
+	}
+	if (dir)
+		closedir(dir);
+	return rc;
+}
+
+int snapc_registry_scan(registry_visit_fn visit, void *arg)
+{
+	char home[PATH_MAX], path[PATH_MAX];
+	int rc;
+
+	registry_home(home, sizeof(home));
+	rc = registry_scan_dir(home, geteuid(), false, visit, arg);
+	if (rc)
+		return rc;
+	if (geteuid() == 0) {
+		rc = registry_scan_everybody("/tmp", "", visit, arg);
+		return rc ? rc : registry_scan_everybody("/run/user", "/ompi-cr", visit, arg);
+	}
+	/* The job may have been started with or without XDG_RUNTIME_DIR (batch, ssh). */
+	snprintf(path, sizeof(path), "/run/user/%u/ompi-cr", (unsigned)geteuid());
+	if (strcmp(path, home))
+		rc = registry_scan_dir(path, geteuid(), false, visit, arg);
+	snprintf(path, sizeof(path), "/tmp/ompi-cr-%u", (unsigned)geteuid());
+	if (!rc && strcmp(path, home))
+		rc = registry_scan_dir(path, geteuid(), false, visit, arg);
+	return rc;
+}

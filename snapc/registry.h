@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The registry: which jobs of a user run under protection on this host, and where their coordinators listen.
+ *
+ * One file per job, <directory>/<pid of mpirun>.job, lines "key=value" (coding of line.h), written under another name and renamed.  The directory is
+ * $XDG_RUNTIME_DIR/ompi-cr, else /tmp/ompi-cr-<uid>; it must belong to the user and be closed to everybody else, or it is not used.
+ * An entry whose mpirun (pid and start time) is gone is stale: readers skip it, the next writer removes it.
+ */
+#ifndef SNAPC_REGISTRY_H
+#define SNAPC_REGISTRY_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "libcr/cr_err.h"
+
+#define SNAPC_REGISTRY_TEXT_BYTES 4096
+
+struct snapc_registry_entry {
+	pid_t mpirun_pid;
+	uint64_t mpirun_start; /* field 22 of /proc/PID/stat */
+	pid_t snapcd_pid;
+	uid_t uid;
+	int64_t started;       /* seconds of the epoch */
+	char job[128];
+	char slurm_job[64];    /* "" outside of Slurm */
+	char host[256];
+	char snapc_socket[108];
+	char tool_socket[108];
+	char snapshot_dir[PATH_MAX];
+	char ref[256];
+	char command[SNAPC_REGISTRY_TEXT_BYTES]; /* mpirun's arguments, joined with blanks, for people */
+};
+
+/* Field 22 of /proc/PID/stat; 0 when there is no such process. */
+uint64_t snapc_process_start(pid_t pid);
+
+/* Write the entry of a job. @ret_path: PATH_MAX bytes; hand it to snapc_registry_remove(). */
+int snapc_registry_add(const struct snapc_registry_entry *entry, char *ret_path, struct cr_err *err);
+void snapc_registry_remove(const char *path);
+
+/*
+ * Call @visit for every living job of the caller, for root: of everybody, until it returns something other than 0.
+ * Return: what @visit returned last, or 0.
+ */
+int snapc_registry_scan(int (*visit)(void *arg, const struct snapc_registry_entry *entry), void *arg);
+
+#endif
