@@ -4,6 +4,7 @@
  *
  * Order: every VMA record, then the pages of all areas, so that scattered pages share PAGES records.
  * Pages are written from where they are; only what cannot be read there goes through a buffer.
+ * No malloc and no stdio: it runs in a child made by a raw clone, in which another thread's malloc lock may be held for ever.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include "libcr/lower/mem_private.h"
 
 #define SAVE_BUFFER_BYTES (1u << 20)
+#define SAVE_NAME_BYTES 8192
 #define SAVE_MINCORE_PAGES 16384u
 
 struct mem_save {
@@ -35,20 +37,19 @@ struct mem_save {
 static int save_vma(struct mem_save *s, const struct cr_mem_area *area, struct cr_err *err)
 {
 	size_t bytes = sizeof(area->vma) + area->vma.name_bytes;
-	char *payload;
+	char payload[sizeof(area->vma) + SAVE_NAME_BYTES];
 	int rc;
 
 	if (area->nocr)
 		return cr_err_set(err, EOPNOTSUPP, "memory at 0x%llx-0x%llx%s%s: %s", (unsigned long long)area->vma.start,
 				  (unsigned long long)area->vma.end, area->name ? ", " : "", area->name ? area->name : "", area->nocr);
-	payload = malloc(bytes);
-	if (!payload)
-		return cr_err_set(err, ENOMEM, "no memory to describe the area at 0x%llx", (unsigned long long)area->vma.start);
+	if (bytes > sizeof(payload))
+		return cr_err_set(err, ENAMETOOLONG, "the name of the file mapped at 0x%llx has %u bytes", (unsigned long long)area->vma.start,
+				  area->vma.name_bytes);
 	memcpy(payload, &area->vma, sizeof(area->vma));
 	if (area->name)
 		memcpy(payload + sizeof(area->vma), area->name, area->vma.name_bytes);
 	rc = cr_image_put(s->w, CR_REC_VMA, payload, bytes, err);
-	free(payload);
 	return rc;
 }
 
