@@ -219,7 +219,7 @@ static void on_begin(int index, const struct cr_msg_begin *m)
 	agent.checkpoint = m->checkpoint;
 	agent.stopped_ns = 0;
 	reasons[0] = '\0';
-	if (cr_dump_check(text_add, &t)) {
+	if (cr_dump_check(agent.dumping ? agent.dump.pid : 0, text_add, &t)) {
 		failed(CR_MSG_BEGIN, ENOTSUP, reasons);
 		return;
 	}
@@ -315,7 +315,7 @@ static void on_check(int index)
 	struct text t = { agent.buf, 0, CR_MSG_MAX_BYTES };
 
 	agent.buf[0] = '\0';
-	cr_dump_check(text_add, &t);
+	cr_dump_check(agent.dumping ? agent.dump.pid : 0, text_add, &t);
 	cr_message_send(agent.conn[index], CR_MSG_CHECK_REPLY, 0, agent.buf, t.used);
 }
 

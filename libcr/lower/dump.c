@@ -41,7 +41,7 @@ static int areas_create(struct cr_mem_areas **ret, struct cr_err *err)
 	return cr_mem_areas_create(extra, n, ret, err);
 }
 
-int cr_dump_check(cr_nocr_fn report, void *arg)
+int cr_dump_check(int own_child, cr_nocr_fn report, void *arg)
 {
 	struct cr_mem_areas *areas;
 	struct cr_err err;
@@ -55,7 +55,7 @@ int cr_dump_check(cr_nocr_fn report, void *arg)
 		cr_mem_areas_destroy(areas);
 	}
 	n += cr_files_check(cr_lower.fd_floor, &cr_lower.stdio, report, arg);
-	n += cr_process_check(0, report, arg);
+	n += cr_process_check(own_child, report, arg);
 	return n;
 }
 

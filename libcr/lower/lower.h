@@ -173,7 +173,8 @@ struct cr_dump_result {
 /* Everything is frozen. On return the memory is captured (child running) or written. */
 int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync, struct cr_err *err);
 int cr_dump_finish(struct cr_dump *d, struct cr_dump_result *ret, struct cr_err *err); /* after result_fd became readable */
-int cr_dump_check(cr_nocr_fn report, void *arg);
+/* @own_child: the child that still writes an earlier dump, or 0. */
+int cr_dump_check(int own_child, cr_nocr_fn report, void *arg);
 
 /* agent.c */
 int cr_agent_start(bool connect_snapc, struct cr_err *err);
