@@ -60,6 +60,7 @@ static void child_main(void (*fn)(void), int fd)
 	close_range(3, TEST_FLOOR - 1, 0);
 	if (report_fd < 0 || chdir(scratch) < 0)
 		_exit(2);
+	alarm(60);
 	fn();
 	_exit(0);
 }

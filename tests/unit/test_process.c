@@ -234,12 +234,14 @@ static void with_children(void)
 	CHECK(cr_process_check(0, test_collect, &reasons) == 0);
 	running = fork();
 	if (running == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		prctl(PR_SET_NAME, "worker) R 1 (x");
 		for (;;)
 			pause();
 	}
 	own = fork();
 	if (own == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
 	}
