@@ -28,3 +28,18 @@ tests_unit_test_mem_SOURCES = tests/unit/test_mem.c
 tests_unit_test_mem_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_mem_LDADD = libcr/lower/libcr_mem.la libcr/image/libcr_image.la $(UNIT_LIBS)
 endif
+
+# Built by clang with its own flags, so not an automake program. A minute by hand:
+#   make tests/fuzz/fuzz_image && mkdir -p corpus && tests/fuzz/fuzz_image -make_corpus=corpus
+#   tests/fuzz/fuzz_image -max_total_time=60 -max_len=65536 corpus
+EXTRA_DIST += tests/fuzz/fuzz_image.c
+if HAVE_CLANG
+FUZZ_TARGETS += tests/fuzz/fuzz_image
+endif
+FUZZ_IMAGE_C = tests/fuzz/fuzz_image.c libcr/lower/mem_plan.c libcr/image/reader.c libcr/image/types.c libcr/image/writer.c
+tests/fuzz/fuzz_image: $(FUZZ_IMAGE_C)
+	@$(MKDIR_P) tests/fuzz
+	$(AM_V_GEN)cd $(srcdir) && $(CLANG) -std=gnu11 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		$(WARN_CFLAGS) -I. -Iinclude $(XXHASH_CFLAGS) $(FUZZ_IMAGE_C) -o $(abs_top_builddir)/$@ $(XXHASH_LIBS)
+	@$(MKDIR_P) $@.corpus && $@ -make_corpus=$@.corpus
+CLEANFILES += tests/fuzz/fuzz_image tests/fuzz/fuzz_image.corpus/good-*

@@ -96,24 +96,28 @@ static void unescape(char *name)
 	*to = '\0';
 }
 
-static bool strip_deleted(char *name)
-{
-	static const char suffix[] = " (deleted)";
-	size_t n = strlen(name);
-
-	if (n < sizeof(suffix) || strcmp(name + n - (sizeof(suffix) - 1), suffix) != 0)
-		return false;
-	name[n - (sizeof(suffix) - 1)] = '\0';
-	return true;
-}
-
-/* Is the file under this name the one that is mapped? On btrfs and overlayfs stat has another device number than the list of areas. */
+/* Is the file under this name the one that is mapped? On btrfs and overlayfs stat and the list of areas have different device numbers, one of
+ * them without a real device. */
 static bool same_file(const struct smaps_entry *e, const struct stat *st)
 {
 	if (st->st_ino != e->ino)
 		return false;
-	return (major(st->st_dev) == e->dev_major && minor(st->st_dev) == e->dev_minor) || (major(st->st_dev) == 0 && e->dev_major == 0) ||
-	       S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
+	return (major(st->st_dev) == e->dev_major && minor(st->st_dev) == e->dev_minor) || major(st->st_dev) == 0 || e->dev_major == 0;
+}
+
+/* Takes the kernel's mark off the name of a file that is gone. A file may also be called so. */
+static bool strip_deleted(struct smaps_entry *e)
+{
+	static const char suffix[] = " (deleted)";
+	size_t n = strlen(e->name);
+	struct stat st;
+
+	if (n < sizeof(suffix) || strcmp(e->name + n - (sizeof(suffix) - 1), suffix) != 0)
+		return false;
+	if (stat(e->name, &st) == 0 && same_file(e, &st))
+		return false;
+	e->name[n - (sizeof(suffix) - 1)] = '\0';
+	return true;
 }
 
 static void area_set_file(struct cr_mem_area *area, const struct stat *st)
@@ -265,9 +269,10 @@ static int areas_add(struct cr_mem_areas *areas, const struct smaps_entry *e, ui
 /* The parts of the entry that lie in the program's ranges: the kernel merges neighbours without asking whose they are. */
 static int areas_add_entry(struct cr_mem_areas *areas, const struct area_ranges *ranges, struct smaps_entry *e)
 {
-	bool deleted = strip_deleted(e->name);
+	bool deleted;
 
 	unescape(e->name);
+	deleted = strip_deleted(e);
 	for (unsigned int i = 0; i < ranges->n; i++) {
 		uint64_t start = e->start > ranges->range[i].start ? e->start : ranges->range[i].start;
 		uint64_t end = e->end < ranges->range[i].end ? e->end : ranges->range[i].end;

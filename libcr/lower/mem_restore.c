@@ -47,9 +47,14 @@ static size_t vma_bytes(const struct cr_vma *vma)
 
 static int map_error(const struct cr_mem_plan_area *area, int error, struct cr_err *err)
 {
+	const char *remedy = "";
+
+	if (error == ENOMEM)
+		remedy = "; more memory, a higher limit (ulimit -v) or a higher vm.max_map_count is needed";
+	else if (error == EPERM && area->name[0] == '/' && (area->vma.prot & PROT_EXEC))
+		remedy = "; its file system must be mounted without noexec";
 	return cr_err_set(err, error, "the program's memory at 0x%llx-0x%llx%s%s cannot be mapped: %s%s", (unsigned long long)area->vma.start,
-			  (unsigned long long)area->vma.end, area->name[0] ? ", " : "", area->name, strerror(error),
-			  error == ENOMEM ? "; more memory, a higher limit (ulimit -v) or a higher vm.max_map_count is needed" : "");
+			  (unsigned long long)area->vma.end, area->name[0] ? ", " : "", area->name, strerror(error), remedy);
 }
 
 static int map_at(const struct cr_mem_plan_area *area, int flags, int fd, uint64_t offset, struct cr_err *err)
