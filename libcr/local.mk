@@ -54,3 +54,7 @@ upper_LTLIBRARIES += libcr/upper/libcr.la
 libcr_upper_libcr_la_SOURCES = libcr/upper/libcr.c
 libcr_upper_libcr_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -ftls-model=initial-exec -mfsgsbase
 libcr_upper_libcr_la_LDFLAGS = -module -avoid-version -shared -Wl,--version-script=$(srcdir)/libcr/upper/libcr.map
+
+# ---- tests
+TESTS += tests/abi/sig_symbols.sh
+dist_noinst_SCRIPTS += tests/abi/sig_symbols.sh

@@ -130,7 +130,7 @@ long cr_site_syscall(uint64_t *regs)
 
 /*
  * Calls that wait with a signal mask must be executed by window code, or a thread in them could not be frozen. The trapped context is
- * rewritten to run cr_blob_syscall on a copy of the mask without our signals. Stack layout: see cr_blob_syscall.
+ * rewritten to run cr_blob_syscall on a copy of the mask without our signals. Sleeps without room for the remainder get some there. Stack layout: see cr_blob_syscall.
  */
 static void masked_wait(ucontext_t *uc, long nr)
 {
@@ -165,6 +165,12 @@ static void masked_wait(ucontext_t *uc, long nr)
 		g[REG_R9] = (greg_t)&frame[2];
 		break;
 	}
+	case SYS_nanosleep:
+		g[REG_RSI] = (greg_t)&frame[1];
+		break;
+	case SYS_clock_nanosleep:
+		g[REG_R10] = (greg_t)&frame[1];
+		break;
 	case SYS_rt_sigtimedwait: /* here the set is what is waited for */
 		mask = (void *)g[REG_RDI];
 		g[REG_RDI] = (greg_t)&frame[1];
@@ -195,6 +201,7 @@ void cr_sigsys(int sig, siginfo_t *si, void *ucp)
 	}
 	switch (nr) {
 	case SYS_rt_sigsuspend: case SYS_ppoll: case SYS_epoll_pwait: case SYS_epoll_pwait2: case SYS_pselect6: case SYS_rt_sigtimedwait:
+	case SYS_nanosleep: case SYS_clock_nanosleep:
 		masked_wait(uc, nr);
 		return;
 	case SYS_rt_sigprocmask: {

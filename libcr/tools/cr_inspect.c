@@ -153,7 +153,7 @@ static void print_vma_json(const struct cr_image_record *rec, uint64_t stored)
 	       vma.start, vma.end, vma.prot & PROT_READ ? 'r' : '-', vma.prot & PROT_WRITE ? 'w' : '-', vma.prot & PROT_EXEC ? 'x' : '-',
 	       kind_name(vma.kind), stored);
 	print_flags(vma.flags, "", ", ", "\"");
-	printf("], \"offset\": %" PRIu64, vma.offset);
+	printf("], \"mapping_offset\": %" PRIu64, vma.offset);
 	if (vma.kind == CR_VMA_FILE_PRIVATE || vma.kind == CR_VMA_FILE_SHARED)
 		printf(", \"dev\": \"%u:%u\", \"ino\": %" PRIu64 ", \"file_bytes\": %" PRIu64 ", \"mtime_s\": %" PRId64 ", \"mtime_ns\": %u", vma.dev_major,
 		       vma.dev_minor, vma.ino, vma.file_bytes, vma.mtime_s, vma.mtime_ns);
