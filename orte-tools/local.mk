@@ -9,3 +9,21 @@ orte_tools_mca_mca_schizo_ompicr_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 orte_tools_mca_mca_schizo_ompicr_la_LDFLAGS = -module -avoid-version -shared
 
 dist_amca_DATA += orte-tools/amca/ft-enable-cr
+
+noinst_LTLIBRARIES += orte-tools/libtools.la
+orte_tools_libtools_la_SOURCES = orte-tools/tool_ref.h orte-tools/tool_ref.c orte-tools/tool_json.h orte-tools/tool_json.c \
+	orte-tools/tool_verify.h orte-tools/tool_verify.c
+orte_tools_libtools_la_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
+orte_tools_libtools_la_LIBADD = snapc/libsnapshot.la libcr/image/libcr_image.la
+
+bin_PROGRAMS += orte-tools/ompi-restart orte-tools/ompi-snapshot
+orte_tools_ompi_restart_SOURCES = orte-tools/ompi-restart.c orte-tools/restart_command.h orte-tools/restart_command.c \
+	orte-tools/restart_info.h orte-tools/restart_info.c
+orte_tools_ompi_restart_CPPFLAGS = $(AM_CPPFLAGS) -DCR_MCADIR='"$(mcadir)"' -DCR_AMCADIR='"$(amcadir)"'
+orte_tools_ompi_restart_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
+orte_tools_ompi_restart_LDADD = orte-tools/libtools.la
+
+orte_tools_ompi_snapshot_SOURCES = orte-tools/ompi-snapshot.c orte-tools/snapshot_print.h orte-tools/snapshot_list.c \
+	orte-tools/snapshot_show.c
+orte_tools_ompi_snapshot_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
+orte_tools_ompi_snapshot_LDADD = orte-tools/libtools.la

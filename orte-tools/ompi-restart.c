@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ompi-restart: check a global snapshot, then become the mpirun that brings it back. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "orte-tools/restart_command.h"
+#include "orte-tools/restart_info.h"
+#include "orte-tools/tool_json.h"
+#include "orte-tools/tool_ref.h"
+#include "orte-tools/tool_verify.h"
+#include "snapc/meta.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { OPT_FORK = 256, OPT_SHOWME, OPT_MPIRUN_OPTS, OPT_MCA, OPT_AM, OPT_JSON, OPT_DRY_RUN, OPT_FALLBACK, OPT_QUICK, OPT_FORCE, OPT_VERSION };
+
+static const char usage[] =
+	"Usage: ompi-restart [OPTION]... REF [-- MPIRUN_OPTION...]\n"
+	"Bring a checkpointed job back. REF is the name that ompi-checkpoint printed, or the path of the directory.\n"
+	"\n"
+	"  -s, --seq N             sequence number (default: the newest)\n"
+	"      --hostfile FILE     nodes to run on (also --machinefile); default: as the job was started\n"
+	"  -i, --info              print what REF holds and exit; with -v one line per process\n"
+	"      --fork              start mpirun as a child and return at once\n"
+	"      --showme            print the mpirun command and exit, without checking\n"
+	"      --dry-run           check everything, print the mpirun command, start nothing\n"
+	"      --fallback          when the sequence is damaged, take the newest older one that is not\n"
+	"      --quick             check files and structure here; page data only while each rank reads them\n"
+	"      --force             also when the checkpointed job seems to be running still\n"
+	"  -a, --apponly           write REF/restart-appfile for mpirun --app and exit\n"
+	"      --mpirun_opts TEXT  options for mpirun in one word; the same as after --\n"
+	"      --mca KEY VALUE     MCA parameter for mpirun\n"
+	"      --am NAME           AMCA parameter set (default: the saved one, else ft-enable-cr)\n"
+	"      --json              print --info and --dry-run as JSON\n"
+	"  -v, --verbose           say what is done\n"
+	"  -h, --help              print this help\n"
+	"      --version           print the version\n"
+	"\n"
+	"Long options also work with one dash. Exit status: mpirun's; before it has started 1 for a failure, 2 for a usage error.\n";
+
+struct options {
+	const char *ref;
+	int64_t seq;
+	bool info, forked, showme, dry_run, fallback, quick, force, apponly, json, verbose;
+	struct restart_request request;
+	struct restart_words extra;
+};
+
+static int number_parse(const char *text, int64_t *ret_number)
+{
+	char *end;
+	long long n;
+
+	errno = 0;
+	n = strtoll(text, &end, 10);
+	if (errno || end == text || *end || n < -1 || n > UINT32_MAX)
+		return -EINVAL;
+	*ret_number = n;
+	return 0;
+}
+
+static int usage_error(const char *words, const char *what)
+{
+	if (words)
+		fprintf(stderr, "ompi-restart: %s%s\n", words, what);
+	fputs(usage, stderr);
+	return EXIT_USAGE;
+}
+
+/* Return: -1 to go on, else the exit status. */
+static int options_parse(int argc, char **argv, struct options *o)
+{
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "seq", required_argument, NULL, 's' },
+		{ "hostfile", required_argument, NULL, 'H' },
+		{ "machinefile", required_argument, NULL, 'H' },
+		{ "info", no_argument, NULL, 'i' },
+		{ "apponly", no_argument, NULL, 'a' },
+		{ "fork", no_argument, NULL, OPT_FORK },
+		{ "showme", no_argument, NULL, OPT_SHOWME },
+		{ "mpirun_opts", required_argument, NULL, OPT_MPIRUN_OPTS },
+		{ "mca", required_argument, NULL, OPT_MCA },
+		{ "gmca", required_argument, NULL, OPT_MCA },
+		{ "am", required_argument, NULL, OPT_AM },
+		{ "json", no_argument, NULL, OPT_JSON },
+		{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
+		{ "fallback", no_argument, NULL, OPT_FALLBACK },
+		{ "quick", no_argument, NULL, OPT_QUICK },
+		{ "force", no_argument, NULL, OPT_FORCE },
+		{ "version", no_argument, NULL, OPT_VERSION },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long_only(argc, argv, "hvs:ia", options, NULL)) != -1) {
+		switch (c) {
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		case 'v':
+			o->verbose = true;
+			break;
+		case 's':
+			if (number_parse(optarg, &o->seq) < 0)
+				return usage_error("not a sequence number: ", optarg);
+			break;
+		case 'H':
+			o->request.hostfile = optarg;
+			break;
+		case 'i':
+			o->info = true;
+			break;
+		case 'a':
+			o->apponly = true;
+			break;
+		case OPT_FORK:
+			o->forked = true;
+			break;
+		case OPT_SHOWME:
+			o->showme = true;
+			break;
+		case OPT_MPIRUN_OPTS:
+			o->request.mpirun_opts = optarg;
+			break;
+		case OPT_MCA:
+			if (optind >= argc)
+				return usage_error("--mca needs a name and a value: ", optarg);
+			restart_words_add(&o->extra, "--mca");
+			restart_words_add(&o->extra, optarg);
+			restart_words_add(&o->extra, argv[optind++]);
+			break;
+		case OPT_AM:
+			o->request.amca = optarg;
+			break;
+		case OPT_JSON:
+			o->json = true;
+			break;
+		case OPT_DRY_RUN:
+			o->dry_run = true;
+			break;
+		case OPT_FALLBACK:
+			o->fallback = true;
+			break;
+		case OPT_QUICK:
+			o->quick = true;
+			break;
+		case OPT_FORCE:
+			o->force = true;
+			break;
+		case OPT_VERSION:
+			puts("ompi-restart (ompi-cr) " PACKAGE_VERSION);
+			return 0;
+		default:
+			return usage_error(NULL, "");
+		}
+	}
+	if (optind + 1 != argc)
+		return usage_error(optind == argc ? "REF is missing" : "more than one REF: ", optind == argc ? "" : argv[optind + 1]);
+	o->ref = argv[optind];
+	return -1;
+}
+
+/* Check one sequence and say what is wrong with it. */
+static int sequence_check(const struct snapc_snapshot *s, const struct options *o)
+{
+	struct tool_verdict *bad = NULL;
+	int n = tool_verify(s, o->quick ? 0 : TOOL_VERIFY_PAGES, &bad);
+
+	if (n < 0)
+		fprintf(stderr, "ompi-restart: no memory to check %s\n", s->dir);
+	for (int i = 0; i < n; i++)
+		fprintf(stderr, "ompi-restart: sequence %u, rank %d: %s: %s\n", s->seq, bad[i].rank, bad[i].path, bad[i].err.text);
+	free(bad);
+	return n ? -EBADMSG : 0;
+}
+
+/* The sequence to restart: checked, unless only the command is wanted. */
+static int sequence_choose(const struct snapc_meta *meta, const struct options *o, struct snapc_snapshot **ret_s)
+{
+	struct cr_err err = { "" };
+	struct snapc_snapshot *s;
+	const uint32_t *seqs;
+	uint32_t n = snapc_meta_sequences(meta, &seqs), wanted;
+	int rc = snapc_meta_load(meta, o->seq, &s, &err);
+
+	if (rc < 0) {
+		fprintf(stderr, "ompi-restart: %s\n", err.text);
+		return rc;
+	}
+	wanted = s->seq;
+	while (!o->showme && sequence_check(s, o) < 0) {
+		uint32_t older = 0;
+
+		while (older < n && seqs[older] < s->seq)
+			older++;
+		if (!o->fallback || older == 0) {
+			fprintf(stderr, "ompi-restart: sequence %u of %s is damaged; nothing was started%s\n", wanted, s->dir,
+				older == 0 ? ", and there is no older one" : "; --fallback takes the newest older one that is whole, -s N another");
+			snapc_snapshot_destroy(s);
+			return -EBADMSG;
+		}
+		snapc_snapshot_destroy(s);
+		rc = snapc_meta_load(meta, seqs[older - 1], &s, &err);
+		if (rc < 0) {
+			fprintf(stderr, "ompi-restart: %s\n", err.text);
+			return rc;
+		}
+	}
+	if (s->seq != wanted)
+		fprintf(stderr, "ompi-restart: sequence %u is damaged, falling back to sequence %u: what was computed in between is computed again\n",
+			wanted, s->seq);
+	*ret_s = s;
+	return 0;
+}
+
+/* The program's files would be written by two jobs at once. */
+static int running_check(const struct snapc_snapshot *s)
+{
+	const struct snapc_job *job = s->job;
+
+	if (!restart_job_runs(job))
+		return 0;
+	fprintf(stderr, "ompi-restart: the checkpointed job (mpirun pid %lld) is still running on this host; end it first, or add --force\n",
+		(long long)job->mpirun_pid);
+	return -EBUSY;
+}
+
+static int appfile_write(const struct snapc_snapshot *s, const char *restorer)
+{
+	char path[PATH_MAX];
+	FILE *f;
+	int bad;
+
+	if (snprintf(path, sizeof(path), "%s/restart-appfile", s->dir) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	f = fopen(path, "we");
+	if (!f) {
+		fprintf(stderr, "ompi-restart: %s: %s\n", path, strerror(errno));
+		return -errno;
+	}
+	fprintf(f, "-np %u %s --rank-file %s/%u/opal_snapshot_%%d.ckpt/cr_context\n", s->np, restorer, s->dir, s->seq);
+	bad = ferror(f);
+	if (fclose(f) != 0 || bad) {
+		fprintf(stderr, "ompi-restart: %s: cannot write\n", path);
+		return -EIO;
+	}
+	printf("Created Appfile:\n\t%s\nUse it with:\n\t%s=%s %s=%u mpirun -am ft-enable-cr --app %s\n", path, SNAPC_ENV_RESTARTED_FROM, s->dir,
+	       SNAPC_ENV_RESTARTED_SEQ, s->seq, path);
+	return 0;
+}
+
+static void command_show(const struct snapc_snapshot *s, const struct restart_words *command, bool json)
+{
+	if (!json) {
+		restart_words_print(stdout, command);
+		return;
+	}
+	fputs("{\"reference\": ", stdout);
+	tool_json_string(stdout, s->dir);
+	printf(", \"sequence\": %u, \"np\": %u, \"command\": ", s->seq, s->np);
+	tool_json_strings(stdout, command->words);
+	puts("}");
+}
+
+static int command_run(const struct snapc_snapshot *s, const struct restart_words *command, const struct options *o)
+{
+	if (restart_environment_set(s) < 0) {
+		fprintf(stderr, "ompi-restart: no memory for the environment\n");
+		return EXIT_FAILED;
+	}
+	if (o->verbose)
+		restart_words_print(stderr, command);
+	fflush(stdout);
+	if (o->forked) {
+		pid_t pid = fork();
+
+		if (pid < 0) {
+			fprintf(stderr, "ompi-restart: fork: %s\n", strerror(errno));
+			return EXIT_FAILED;
+		}
+		if (pid > 0) {
+			if (o->verbose)
+				fprintf(stderr, "ompi-restart: mpirun runs as process %d\n", (int)pid);
+			return 0;
+		}
+	}
+	execvp(command->words[0], command->words);
+	fprintf(stderr, "ompi-restart: %s: cannot execute: %s; is Open MPI in PATH?\n", command->words[0], strerror(errno));
+	return EXIT_FAILED;
+}
+
+static int restart(struct options *o, struct snapc_snapshot *s)
+{
+	struct restart_words command;
+	struct cr_err err = { "" };
+	int status = EXIT_FAILED;
+
+	o->request.s = s;
+	o->request.extra = o->extra.words;
+	if (o->apponly)
+		return appfile_write(s, o->request.restorer) < 0 ? EXIT_FAILED : 0;
+	if (restart_command_make(&o->request, &command, &err) < 0) {
+		fprintf(stderr, "ompi-restart: %s\n", err.text);
+		return EXIT_FAILED;
+	}
+	if (o->showme || o->dry_run) {
+		command_show(s, &command, o->json);
+		status = 0;
+	} else if (o->force || running_check(s) == 0) {
+		status = command_run(s, &command, o);
+	}
+	restart_words_free(&command);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .seq = -1, .request = { .mpirun = "mpirun", .restorer = CR_BINDIR "/cr_restart" } };
+	struct snapc_snapshot *s;
+	struct snapc_meta *meta;
+	struct cr_err err = { "" };
+	char dir[PATH_MAX];
+	int status, after = 1;
+
+	while (after < argc && strcmp(argv[after], "--") != 0)
+		after++;
+	status = options_parse(after, argv, &o);
+	if (status >= 0)
+		return status;
+	for (int i = after + 1; i < argc; i++)
+		restart_words_add(&o.extra, argv[i]);
+	if (getenv("OMPI_CR_RESTORER"))
+		o.request.restorer = getenv("OMPI_CR_RESTORER");
+	if (tool_ref_resolve(o.ref, NULL, dir, &err) < 0 || snapc_meta_open(dir, &meta, &err) < 0) {
+		fprintf(stderr, "ompi-restart: %s\n", err.text);
+		return EXIT_FAILED;
+	}
+	status = EXIT_FAILED;
+	if (o.info)
+		status = restart_info(meta, o.seq, o.verbose, o.json) < 0 ? EXIT_FAILED : 0;
+	else if (sequence_choose(meta, &o, &s) == 0) {
+		status = restart(&o, s);
+		snapc_snapshot_destroy(s);
+	}
+	snapc_meta_close(meta);
+	restart_words_free(&o.extra);
+	return status;
+}
