@@ -18,6 +18,22 @@
 
 extern const char cr_blob_image[], cr_blob_image_end[];
 
+/* Number of dynamic symbols that a GNU hash table reaches. Recent kernels' vdso has no other. */
+static uint32_t gnu_hash_symbols(const uint32_t *h)
+{
+	uint32_t n_buckets = h[0], first = h[1], bloom_words = h[2], last = 0;
+	const uint32_t *buckets = h + 4 + bloom_words * 2, *chain = buckets + n_buckets;
+
+	for (uint32_t i = 0; i < n_buckets; i++)
+		if (buckets[i] > last)
+			last = buckets[i];
+	if (last < first)
+		return first;
+	while (!(chain[last - first] & 1))
+		last++;
+	return last + 1;
+}
+
 /* Value of a dynamic symbol of an ELF image that is mapped as its file is laid out; 0 when absent. */
 static uint64_t elf_image_symbol(const char *image, const char *name)
 {
@@ -26,7 +42,7 @@ static uint64_t elf_image_symbol(const char *image, const char *name)
 	const Elf64_Dyn *dyn = NULL;
 	const Elf64_Sym *sym = NULL;
 	const char *str = NULL;
-	const uint32_t *hash = NULL;
+	uint32_t n = 0;
 	uint64_t load = 0;
 
 	for (int i = 0; i < eh->e_phnum; i++) {
@@ -43,11 +59,13 @@ static uint64_t elf_image_symbol(const char *image, const char *name)
 		else if (dyn->d_tag == DT_STRTAB)
 			str = p;
 		else if (dyn->d_tag == DT_HASH)
-			hash = (const void *)p;
+			n = ((const uint32_t *)(const void *)p)[1];
+		else if (dyn->d_tag == DT_GNU_HASH && !n)
+			n = gnu_hash_symbols((const void *)p);
 	}
-	if (!sym || !str || !hash)
+	if (!sym || !str)
 		return 0;
-	for (uint32_t i = 1; i < hash[1]; i++)
+	for (uint32_t i = 1; i < n; i++)
 		if (sym[i].st_shndx != SHN_UNDEF && !strcmp(str + sym[i].st_name, name))
 			return sym[i].st_value - load;
 	return 0;
