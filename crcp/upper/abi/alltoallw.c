@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The collectives that take arrays of datatypes.
+ *
+ * The real library reads the array of a non-blocking call until the operation is complete, so arrays of real types are kept with the
+ * communicator, equal ones once, and forgotten when it is freed or the real types have changed.
+ */
+#include "crcp/upper/abi/objects.h"
+#include "crcp/upper/abi/plain.h"
+
+#include <string.h>
+
+struct kept {
+	struct kept *next;
+	int n;
+	MPI_Datatype types[];
+};
+
+const MPI_Datatype *crcp_types_kept(struct crcp_comm *c, const MPI_Datatype *types, int n)
+{
+	struct crcp_comm_full *full = (struct crcp_comm_full *)(void *)c;
+	struct kept *k, *found;
+
+	if (!types || n <= 0)
+		return types;
+	k = crcp_alloc(sizeof(*k) + (size_t)n * sizeof(k->types[0]));
+	if (!k)
+		return NULL; /* judged below as a missing array */
+	k->n = n;
+	for (int i = 0; i < n; i++)
+		k->types[i] = CRCP_REAL(MPI_Datatype, types[i]);
+	crcp_abi_lock();
+	for (found = (struct kept *)full->types_kept; found; found = found->next)
+		if (found->n == n && memcmp(found->types, k->types, (size_t)n * sizeof(k->types[0])) == 0)
+			break;
+	if (!found) {
+		k->next = (struct kept *)full->types_kept;
+		full->types_kept = (void **)k;
+	}
+	crcp_abi_unlock();
+	if (!found)
+		return k->types;
+	crcp_free(k);
+	return found->types;
+}
+
+void crcp_types_forget(struct crcp_comm *c)
+{
+	struct crcp_comm_full *full = (struct crcp_comm_full *)(void *)c;
+
+	while (full->types_kept) {
+		struct kept *k = (struct kept *)full->types_kept;
+
+		full->types_kept = (void **)k->next;
+		crcp_free(k);
+	}
+}
+
+/* How many types a call has on each side. */
+static void counts(MPI_Comm comm, bool neighbours, int *ret_send, int *ret_receive)
+{
+	const struct crcp_comm_recipe *recipe;
+
+	*ret_send = *ret_receive = 0;
+	if (!crcp_is_live(comm))
+		return;
+	recipe = crcp_comm(comm)->recipe;
+	if (!neighbours) {
+		*ret_send = *ret_receive = recipe->inter ? crcp_comm(comm)->remote_size : crcp_comm(comm)->size;
+	} else if (recipe->topology == CRCP_TOPO_CART) {
+		*ret_send = *ret_receive = 2 * recipe->n[0];
+	} else if (recipe->topology == CRCP_TOPO_GRAPH) {
+		int rank = crcp_comm(comm)->rank;
+		const int *index = recipe->topo[0];
+
+		*ret_send = *ret_receive = index[rank] - (rank > 0 ? index[rank - 1] : 0);
+	} else if (recipe->topology == CRCP_TOPO_DIST_GRAPH) {
+		*ret_receive = recipe->n[0];
+		*ret_send = recipe->n[1];
+	}
+}
+
+#define COMMON(neighbours)                                                                              \
+	const MPI_Datatype *real_send, *real_receive;                                                   \
+	int sends, receives, r;                                                                         \
+	MPI_Comm real_comm;                                                                             \
+                                                                                                        \
+	crcp_call_begin();                                                                              \
+	crcp_enter_collective(comm);                                                                    \
+	counts(comm, neighbours, &sends, &receives);                                                    \
+	real_comm = CRCP_REAL(MPI_Comm, comm);                                                          \
+	real_send = sendbuf == MPI_IN_PLACE ? sendtypes : crcp_types_kept(crcp_comm(comm), sendtypes, sends); \
+	real_receive = crcp_types_kept(crcp_comm(comm), recvtypes, receives)
+
+static int done(MPI_Comm comm, int r, const char *function)
+{
+	if (crcp_is_live(comm))
+		crcp_collective_leave(crcp_comm(comm));
+	crcp_call_end();
+	return r == MPI_SUCCESS ? r : crcp_error(crcp_is_live(comm) ? crcp_comm(comm) : NULL, r, function);
+}
+
+CRCP_API(int, MPI_Alltoallw,
+	 (const void *sendbuf, const int sendcounts[], const int sdispls[], const MPI_Datatype sendtypes[], void *recvbuf, const int recvcounts[],
+	  const int rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm))
+{
+	COMMON(false);
+	r = CR_LOWER(crcp_lower.MPI_Alltoallw(sendbuf, sendcounts, sdispls, real_send, recvbuf, recvcounts, rdispls, real_receive, real_comm));
+	return done(comm, r, "MPI_Alltoallw");
+}
+
+CRCP_API(int, MPI_Neighbor_alltoallw,
+	 (const void *sendbuf, const int sendcounts[], const MPI_Aint sdispls[], const MPI_Datatype sendtypes[], void *recvbuf, const int recvcounts[],
+	  const MPI_Aint rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm))
+{
+	COMMON(true);
+	r = CR_LOWER(crcp_lower.MPI_Neighbor_alltoallw(sendbuf, sendcounts, sdispls, real_send, recvbuf, recvcounts, rdispls, real_receive, real_comm));
+	return done(comm, r, "MPI_Neighbor_alltoallw");
+}
+
+CRCP_API(int, MPI_Ialltoallw,
+	 (const void *sendbuf, const int sendcounts[], const int sdispls[], const MPI_Datatype sendtypes[], void *recvbuf, const int recvcounts[],
+	  const int rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm, MPI_Request *request))
+{
+	MPI_Request real = NULL;
+	COMMON(false);
+	r = CR_LOWER(
+		crcp_lower.MPI_Ialltoallw(sendbuf, sendcounts, sdispls, real_send, recvbuf, recvcounts, rdispls, real_receive, real_comm, &real));
+	if (r == MPI_SUCCESS)
+		*request = crcp_request_wrap(real, 'c', crcp_comm(comm));
+	return done(comm, r, "MPI_Ialltoallw");
+}
+
+CRCP_API(int, MPI_Ineighbor_alltoallw,
+	 (const void *sendbuf, const int sendcounts[], const MPI_Aint sdispls[], const MPI_Datatype sendtypes[], void *recvbuf, const int recvcounts[],
+	  const MPI_Aint rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm, MPI_Request *request))
+{
+	MPI_Request real = NULL;
+	COMMON(true);
+	r = CR_LOWER(crcp_lower.MPI_Ineighbor_alltoallw(sendbuf, sendcounts, sdispls, real_send, recvbuf, recvcounts, rdispls, real_receive, real_comm,
+							&real));
+	if (r == MPI_SUCCESS)
+		*request = crcp_request_wrap(real, 'c', crcp_comm(comm));
+	return done(comm, r, "MPI_Ineighbor_alltoallw");
+}
+
+CRCP_API(int, MPIX_Alltoallw_init,
+	 (const void *sendbuf, const int sendcounts[], const int sdispls[], const MPI_Datatype sendtypes[], void *recvbuf, const int recvcounts[],
+	  const int rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm, MPI_Info info, MPI_Request *request))
+{
+	MPI_Request real = NULL;
+	MPI_Info real_info = NULL;
+	COMMON(false);
+	real_info = crcp_info_real(info);
+	r = CR_LOWER(crcp_lower.MPIX_Alltoallw_init(sendbuf, sendcounts, sdispls, real_send, recvbuf, recvcounts, rdispls, real_receive, real_comm,
+						    real_info, &real));
+	if (r == MPI_SUCCESS) {
+		*request = crcp_request_wrap(real, 'C', crcp_comm(comm));
+		crcp_persistent_mark(*request);
+	}
+	return done(comm, r, "MPIX_Alltoallw_init");
+}
+
+CRCP_API(int, MPIX_Neighbor_alltoallw_init,
+	 (const void *sendbuf, const int sendcounts[], const MPI_Aint sdispls[], const MPI_Datatype sendtypes[], void *recvbuf, const int recvcounts[],
+	  const MPI_Aint rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm, MPI_Info info, MPI_Request *request))
+{
+	MPI_Request real = NULL;
+	MPI_Info real_info = NULL;
+	COMMON(true);
+	real_info = crcp_info_real(info);
+	r = CR_LOWER(crcp_lower.MPIX_Neighbor_alltoallw_init(sendbuf, sendcounts, sdispls, real_send, recvbuf, recvcounts, rdispls, real_receive,
+							     real_comm, real_info, &real));
+	if (r == MPI_SUCCESS) {
+		*request = crcp_request_wrap(real, 'C', crcp_comm(comm));
+		crcp_persistent_mark(*request);
+	}
+	return done(comm, r, "MPIX_Neighbor_alltoallw_init");
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Communicators that are not made by all members of one parent: MPI_Comm_create_group, MPI_Intercomm_create and _merge, and the ones that
+ * reach other jobs (spawn, connect, accept, join), which run natively and cannot be saved while they last.
+ *
+ * The members of a new inter-communicator have no communicator in common on which they could count a collective call.  So the leaders
+ * first tell each other who is there, by messages of the program's kind, in which a rank can be stopped; then all members count one
+ * collective of their own, and only then the native call, which cannot be interrupted, is entered.
+ */
+#include "crcp/upper/abi/objects.h"
+
+#include <string.h>
+
+static struct crcp_comm *valid(MPI_Comm comm)
+{
+	return crcp_is_live(comm) ? crcp_comm(comm) : NULL;
+}
+
+static int adopt(MPI_Comm parent, int r, MPI_Comm real, uint64_t clock_id, MPI_Comm *ret_comm, const char *function)
+{
+	struct crcp_comm *c = NULL;
+
+	if (r == MPI_SUCCESS) {
+		c = crcp_comm_adopt(crcp_comm(parent), real, clock_id);
+		if (!c)
+			r = MPI_ERR_NO_MEM;
+	}
+	crcp_call_end();
+	if (r != MPI_SUCCESS)
+		return crcp_error(valid(parent), r, function);
+	*ret_comm = crcp_comm_handle(c);
+	return MPI_SUCCESS;
+}
+
+CRCP_API(int, MPI_Comm_create_group, (MPI_Comm comm, MPI_Group group, int tag, MPI_Comm *newcomm))
+{
+	const struct crcp_group *g = (const struct crcp_group *)(const void *)group;
+	struct crcp_comm *c = valid(comm);
+	MPI_Comm real = NULL, parent;
+	MPI_Group real_group;
+	uint64_t serial = 0;
+	int r;
+
+	crcp_call_begin();
+	if (c && crcp_is_live(group) && g->size > 0)
+		crcp_group_collective_enter(crcp_clock_id(c->clock_id, ~(uint64_t)(unsigned int)tag, g->world_ranks, g->size), g->world_ranks, g->size);
+	parent = CRCP_REAL(MPI_Comm, comm);
+	real_group = CRCP_REAL(MPI_Group, group);
+	r = CR_LOWER(crcp_lower.MPI_Comm_create_group(parent, real_group, tag, &real));
+	if (r == MPI_SUCCESS && real != crcp_real(MPI_COMM_NULL))
+		serial = crcp_comm_serial(real, 0);
+	return adopt(comm, r, real, serial, newcomm, "MPI_Comm_create_group");
+}
+
+/* What the leaders tell each other: the first is a size, then that many world ranks. */
+static int *exchange_groups(struct crcp_comm *local, int leader, MPI_Comm bridge, int remote_leader, int tag, int *ret_n, int *ret_code)
+{
+	const int *own = local->recipe->local_ranks;
+	int n = 0, r = MPI_SUCCESS, *remote;
+
+	if (local->rank == leader)
+		r = PMPI_Sendrecv(&local->size, 1, MPI_INT, remote_leader, tag, &n, 1, MPI_INT, remote_leader, tag, bridge, MPI_STATUS_IGNORE);
+	if (r == MPI_SUCCESS)
+		r = PMPI_Bcast(&n, 1, MPI_INT, leader, crcp_comm_handle(local));
+	*ret_code = r;
+	if (r != MPI_SUCCESS)
+		return NULL;
+	crcp_call_begin();
+	remote = crcp_alloc((size_t)n * sizeof(int) + 1);
+	crcp_call_end();
+	if (!remote) {
+		*ret_code = crcp_raise(local, MPI_ERR_NO_MEM, "MPI_Intercomm_create");
+		return NULL;
+	}
+	if (local->rank == leader)
+		r = PMPI_Sendrecv(own, local->size, MPI_INT, remote_leader, tag, remote, n, MPI_INT, remote_leader, tag, bridge, MPI_STATUS_IGNORE);
+	if (r == MPI_SUCCESS)
+		r = PMPI_Bcast(remote, n, MPI_INT, leader, crcp_comm_handle(local));
+	*ret_code = r;
+	*ret_n = n;
+	return remote;
+}
+
+CRCP_API(int, MPI_Intercomm_create, (MPI_Comm local_comm, int local_leader, MPI_Comm bridge, int remote_leader, int tag, MPI_Comm *newcomm))
+{
+	struct crcp_comm *local = valid(local_comm);
+	MPI_Comm real = NULL, real_local, real_bridge;
+	int *remote = NULL, *all, n = 0, r;
+	uint64_t serial = 0, id;
+
+	/* arguments that are wrong are judged below */
+	if (local && local_leader >= 0 && local_leader < local->size && tag >= 0) {
+		remote = exchange_groups(local, local_leader, bridge, remote_leader, tag, &n, &r);
+		if (r != MPI_SUCCESS)
+			return r;
+	}
+	crcp_call_begin();
+	if (remote) {
+		id = crcp_clock_id_inter(CRCP_CLOCK_WORLD ^ (uint64_t)(unsigned int)tag << 32, local->recipe->local_ranks, local->size, remote, n);
+		all = crcp_alloc((size_t)(n + local->size) * sizeof(int));
+		if (all) {
+			memcpy(all, local->recipe->local_ranks, (size_t)local->size * sizeof(int));
+			memcpy(all + local->size, remote, (size_t)n * sizeof(int));
+			crcp_group_collective_enter(id, all, n + local->size);
+			crcp_free(all);
+		}
+		crcp_free(remote);
+	}
+	real_local = CRCP_REAL(MPI_Comm, local_comm);
+	real_bridge = CRCP_REAL(MPI_Comm, bridge);
+	r = CR_LOWER(crcp_lower.MPI_Intercomm_create(real_local, local_leader, real_bridge, remote_leader, tag, &real));
+	if (r == MPI_SUCCESS)
+		serial = crcp_comm_serial(real, 1);
+	return adopt(local_comm, r, real, serial, newcomm, "MPI_Intercomm_create");
+}
+
+CRCP_API(int, MPI_Intercomm_merge, (MPI_Comm intercomm, int high, MPI_Comm *newcomm))
+{
+	MPI_Comm real = NULL, parent;
+	uint64_t serial = 0;
+	int r;
+
+	crcp_call_begin();
+	crcp_enter_collective(intercomm);
+	parent = CRCP_REAL(MPI_Comm, intercomm);
+	r = CR_LOWER(crcp_lower.MPI_Intercomm_merge(parent, high, &real));
+	if (r == MPI_SUCCESS)
+		serial = crcp_comm_serial(real, 0);
+	return adopt(intercomm, r, real, serial, newcomm, "MPI_Intercomm_merge");
+}
+
+/* ---- other jobs ---- */
+CRCP_API(int, MPI_Comm_get_parent, (MPI_Comm * parent))
+{
+	static struct crcp_comm *known;
+	MPI_Comm real = NULL;
+	int r;
+
+	crcp_call_begin();
+	r = CR_LOWER(crcp_lower.MPI_Comm_get_parent(&real));
+	if (r == MPI_SUCCESS && real == crcp_real(MPI_COMM_NULL))
+		*parent = MPI_COMM_NULL;
+	else if (r == MPI_SUCCESS && known && known->h.real == real)
+		*parent = crcp_comm_handle(known);
+	else if (r == MPI_SUCCESS) {
+		known = crcp_comm_adopt(crcp_comm(MPI_COMM_WORLD), real, crcp_comm_serial(real, 1));
+		*parent = known ? crcp_comm_handle(known) : MPI_COMM_NULL;
+	}
+	crcp_call_end();
+	return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Comm_get_parent");
+}
+
+#define REACH_OUT(name, params, lower_args)                                                     \
+	CRCP_API(int, MPI_Comm_##name, params)                                                  \
+	{                                                                                       \
+		MPI_Comm real = NULL, real_comm;                                                \
+		MPI_Info real_info;                                                             \
+		uint64_t serial = 0;                                                            \
+		int r;                                                                          \
+                                                                                                \
+		crcp_call_begin();                                                              \
+		crcp_nocr_add(CRCP_NOCR_FOREIGN, crcp_nocr_foreign_text);                       \
+		crcp_enter_collective(comm);                                                    \
+		real_comm = CRCP_REAL(MPI_Comm, comm);                                          \
+		real_info = crcp_info_real(info);                                               \
+		r = CR_LOWER(crcp_lower.MPI_Comm_##name lower_args);                            \
+		if (r == MPI_SUCCESS)                                                           \
+			serial = crcp_comm_serial(real, 1);                                     \
+		r = adopt(comm, r, real, serial, newcomm, "MPI_Comm_" #name);                   \
+		crcp_nocr_drop(CRCP_NOCR_FOREIGN);                                              \
+		return r;                                                                       \
+	}
+REACH_OUT(accept, (const char *port, MPI_Info info, int root, MPI_Comm comm, MPI_Comm *newcomm), (port, real_info, root, real_comm, &real))
+REACH_OUT(connect, (const char *port, MPI_Info info, int root, MPI_Comm comm, MPI_Comm *newcomm), (port, real_info, root, real_comm, &real))
+REACH_OUT(spawn,
+	  (const char *command, char *argv[], int maxprocs, MPI_Info info, int root, MPI_Comm comm, MPI_Comm *newcomm, int array_of_errcodes[]),
+	  (command, argv, maxprocs, real_info, root, real_comm, &real, array_of_errcodes))
+
+CRCP_API(int, MPI_Comm_spawn_multiple,
+	 (int count, char *commands[], char **argvs[], const int maxprocs[], const MPI_Info infos[], int root, MPI_Comm comm, MPI_Comm *newcomm,
+	  int array_of_errcodes[]))
+{
+	MPI_Comm real = NULL, real_comm;
+	const MPI_Info *real_infos = infos;
+	MPI_Info *made = NULL;
+	uint64_t serial = 0;
+	int r;
+
+	crcp_call_begin();
+	crcp_nocr_add(CRCP_NOCR_FOREIGN, crcp_nocr_foreign_text);
+	crcp_enter_collective(comm);
+	real_comm = CRCP_REAL(MPI_Comm, comm);
+	if (valid(comm) && crcp_comm(comm)->rank == root && count > 0 && infos) {
+		made = crcp_alloc((size_t)count * sizeof(*made));
+		for (int i = 0; made && i < count; i++)
+			made[i] = crcp_info_real(infos[i]);
+		real_infos = made;
+	}
+	r = CR_LOWER(crcp_lower.MPI_Comm_spawn_multiple(count, commands, argvs, maxprocs, real_infos, root, real_comm, &real, array_of_errcodes));
+	crcp_free(made);
+	if (r == MPI_SUCCESS)
+		serial = crcp_comm_serial(real, 1);
+	r = adopt(comm, r, real, serial, newcomm, "MPI_Comm_spawn_multiple");
+	crcp_nocr_drop(CRCP_NOCR_FOREIGN);
+	return r;
+}
+
+CRCP_API(int, MPI_Comm_join, (int fd, MPI_Comm *newcomm))
+{
+	MPI_Comm real = NULL;
+	uint64_t serial = 0;
+	int r;
+
+	crcp_call_begin();
+	crcp_nocr_add(CRCP_NOCR_FOREIGN, crcp_nocr_foreign_text);
+	r = CR_LOWER(crcp_lower.MPI_Comm_join(fd, &real));
+	if (r == MPI_SUCCESS)
+		serial = crcp_comm_serial(real, 1);
+	r = adopt(MPI_COMM_SELF, r, real, serial, newcomm, "MPI_Comm_join");
+	crcp_nocr_drop(CRCP_NOCR_FOREIGN);
+	return r;
+}

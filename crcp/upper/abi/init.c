@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * MPI_Init to MPI_Finalize, and the same again below after a restart.
+ */
+#define _GNU_SOURCE
+#include "crcp/upper/abi/objects.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+extern int32_t ompi_mpi_state; /* fortran.c */
+enum { STATE_INIT_DONE = 2, STATE_FINALIZE_STARTED = 3, STATE_FINALIZED = 5 };
+
+/* ---- time ---- */
+static struct {
+	double base;           /* what MPI_Wtime says at @begin_ns */
+	uint64_t begin_ns;
+	volatile double last;  /* the latest that was told or noted */
+} wtime;
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static double wtime_now(void)
+{
+	return wtime.base + (double)(int64_t)(now_ns() - wtime.begin_ns) * 1e-9;
+}
+
+/* Begin where the real library's clock stands, so that programs that compare with it see no difference; never go back. */
+static void wtime_begin(void)
+{
+	double below = CR_LOWER(crcp_lower.MPI_Wtime());
+
+	wtime.base = below > wtime.last ? below : wtime.last;
+	wtime.begin_ns = now_ns();
+}
+
+void crcp_wtime_note(void)
+{
+	if (wtime.begin_ns)
+		wtime.last = wtime_now();
+}
+
+CRCP_API(double, MPI_Wtime, (void))
+{
+	double t;
+
+	if (!wtime.begin_ns) {
+		crcp_call_begin();
+		wtime_begin();
+		crcp_call_end();
+	}
+	t = wtime_now();
+	wtime.last = t;
+	return t;
+}
+
+CRCP_API(double, MPI_Wtick, (void))
+{
+	return 1e-9;
+}
+
+/* ---- init ---- */
+static int make_private(void)
+{
+	MPI_Comm world = (MPI_Comm)crcp_real(MPI_COMM_WORLD), dup = NULL;
+	MPI_Errhandler give_back = (MPI_Errhandler)crcp_real(MPI_ERRORS_RETURN);
+
+	if (CR_LOWER(crcp_lower.MPI_Comm_dup(world, &dup)) != MPI_SUCCESS)
+		return -EIO;
+	CR_LOWER(crcp_lower.MPI_Comm_set_errhandler(dup, give_back));
+	crcp.real_private_comm = dup;
+	return 0;
+}
+
+/* The real MPI_Init has returned: everything of ours that needs it. */
+static void init_records(void)
+{
+	MPI_Comm world = (MPI_Comm)crcp_real(MPI_COMM_WORLD), self = (MPI_Comm)crcp_real(MPI_COMM_SELF);
+	int rank = 0;
+
+	if (make_private() < 0)
+		abort();
+	CR_LOWER(crcp_lower.MPI_Comm_rank(world, &rank));
+	crcp_predefined_init();
+	crcp_comm_world_init(crcp_comm(MPI_COMM_WORLD), world, CRCP_CLOCK_WORLD, "MPI_COMM_WORLD");
+	crcp_comm_world_init(crcp_comm(MPI_COMM_SELF), self, CRCP_CLOCK_WORLD + 1 + (uint64_t)rank, "MPI_COMM_SELF");
+	crcp_groups_init_predefined();
+	crcp_attr_init_predefined();
+	wtime_begin();
+}
+
+static int init(int *argc, char ***argv, int required, int *provided, const char *function)
+{
+	int granted = 0, r;
+
+	crcp_call_begin();
+	r = CR_LOWER(crcp_lower.MPI_Init_thread(argc, argv, required, &granted));
+	if (r == MPI_SUCCESS) {
+		crcp.required_level = required;
+		crcp.thread_level = granted;
+		init_records();
+		ompi_mpi_state = STATE_INIT_DONE;
+		crcp_p2p_init();
+		crcp.initialized = 1;
+	}
+	crcp_call_end();
+	if (r != MPI_SUCCESS)
+		return crcp_error(NULL, r, function);
+	if (provided)
+		*provided = granted;
+	return MPI_SUCCESS;
+}
+
+CRCP_API(int, MPI_Init, (int *argc, char ***argv))
+{
+	const char *level = getenv("OMPI_MPI_THREAD_LEVEL");
+
+	return init(argc, argv, level ? atoi(level) : MPI_THREAD_SINGLE, NULL, "MPI_Init");
+}
+
+CRCP_API(int, MPI_Init_thread, (int *argc, char ***argv, int required, int *provided))
+{
+	return init(argc, argv, required, provided, "MPI_Init_thread");
+}
+
+int crcp_reinit(void)
+{
+	char err[256];
+	int granted = 0, level = crcp.required_level, r;
+
+	crcp.restarting = 1;
+	crcp.libmpi = NULL;
+	r = crcp_lower_load(err, sizeof(err));
+	if (r < 0)
+		return r;
+	if (CR_LOWER(crcp_lower.MPI_Init_thread(NULL, NULL, level, &granted)) != MPI_SUCCESS)
+		return -EIO;
+	if (granted < crcp.thread_level)
+		return -ENOTSUP; /* the program was told it has more */
+	r = make_private();
+	if (r == 0)
+		r = crcp_rebuild_objects();
+	if (r == 0)
+		r = crcp_p2p_rebuild();
+	wtime_begin();
+	crcp.restarting = 0;
+	return r;
+}
+
+/* ---- finalize ---- */
+CRCP_API(int, MPI_Finalize, (void))
+{
+	MPI_Comm private = NULL;
+	int r;
+
+	if (crcp_is_up()) {
+		/* MPI 3.1, 8.7.1: as if MPI_COMM_SELF were freed first, while MPI still works */
+		crcp_attrs_delete_all(MPI_COMM_SELF);
+		crcp_attrs_delete_all(MPI_COMM_WORLD);
+		crcp_p2p_finalize();
+		ompi_mpi_state = STATE_FINALIZE_STARTED;
+	}
+	crcp_call_begin();
+	if (crcp_is_up()) {
+		private = (MPI_Comm)crcp.real_private_comm;
+		CR_LOWER(crcp_lower.MPI_Comm_free(&private));
+		crcp.finalized = 1;
+	}
+	r = CR_LOWER(crcp_lower.MPI_Finalize());
+	ompi_mpi_state = STATE_FINALIZED;
+	crcp_call_end();
+	return r;
+}
+
+CRCP_API(int, MPI_Initialized, (int *flag))
+{
+	*flag = crcp.initialized;
+	return MPI_SUCCESS;
+}
+
+CRCP_API(int, MPI_Finalized, (int *flag))
+{
+	*flag = crcp.finalized;
+	return MPI_SUCCESS;
+}
+
+CRCP_API(int, MPI_Get_version, (int *version, int *subversion))
+{
+	*version = MPI_VERSION;
+	*subversion = MPI_SUBVERSION;
+	return MPI_SUCCESS;
+}
+
+CRCP_API(int, MPI_Get_library_version, (char *version, int *length))
+{
+	int r;
+
+	crcp_call_begin();
+	r = CR_LOWER(crcp_lower.MPI_Get_library_version(version, length));
+	crcp_call_end();
+	return r;
+}
+
+CRCP_API(int, MPI_Pcontrol, (const int level, ...))
+{
+	(void)level; /* for profilers, which replace it */
+	return MPI_SUCCESS;
+}
