@@ -48,7 +48,7 @@ struct cr_image_record {
  * @err: words of a failure, or NULL
  *
  * Writes the header at once.
- * Context: lower half or a tool. With a limit on file sizes the caller blocks or ignores SIGXFSZ.
+ * Context: lower half or a tool. Only create and destroy allocate memory; the other calls may also be made in a child of a bare clone. With a limit on file sizes the caller blocks or ignores SIGXFSZ.
  * Return: 0, or the negative errno of the write. The caller knows the file's name and adds it.
  */
 int cr_image_writer_create(int fd, struct cr_image_writer **ret_w, struct cr_err *err);

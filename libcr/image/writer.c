@@ -3,6 +3,7 @@
  * Writes a context file from front to back.
  *
  * Invariant: everything before @offset has been handed to the kernel, and @sum covers the header and every head in it.
+ * Only create and destroy use malloc; the rest may run in a child made by a bare clone of a process with threads (strerror may take a lock).
  */
 #include "libcr/image/cr_image.h"
 
@@ -54,7 +55,7 @@ static int writer_fail(struct cr_image_writer *w, int error, struct cr_err *err)
 	}
 	w->error = -error;
 	return cr_err_set(err, error, "the context file cannot be written after %llu bytes: %s%s", (unsigned long long)w->offset,
-			  strerror(error), remedy);
+			  strerrordesc_np(error), remedy);
 }
 
 /* Writes all of @iov, which it changes. */
@@ -149,7 +150,7 @@ free_writer:
 static int writer_usable(const struct cr_image_writer *w, struct cr_err *err)
 {
 	if (w->error)
-		return cr_err_set(err, w->error, "the context file could not be written earlier: %s", strerror(-w->error));
+		return cr_err_set(err, w->error, "the context file could not be written earlier: %s", strerrordesc_np(-w->error));
 	if (w->finished)
 		return cr_err_set(err, EINVAL, "the context file is finished; nothing can be added to it");
 	return 0;

@@ -18,23 +18,63 @@ struct cr_mem_range {
 	uint64_t end;
 };
 
-struct cr_mem_areas; /* parsed /proc/self/smaps of the program's ranges */
+struct cr_mem_areas; /* parsed smaps of the program's ranges */
 
 /* Receives one reason per call why a process cannot be checkpointed. */
 typedef void (*cr_nocr_fn)(void *arg, const char *reason);
 
-/* Take stock of the program's mappings. @extra: ranges outside of the window. */
+/**
+ * cr_mem_areas_create - take stock of the program's memory areas
+ * @extra: ranges outside of the window that belong to the program too; borrowed for the call
+ * @n_extra: their number
+ * @ret: the list; destroy with cr_mem_areas_destroy()
+ *
+ * An area that lies partly in a range counts with that part.
+ * Context: any thread of the lower half; to save from, the program must be frozen since before the call.
+ * Return: 0 or a negative errno.
+ */
 int cr_mem_areas_create(const struct cr_mem_range *extra, unsigned int n_extra, struct cr_mem_areas **ret, struct cr_err *err);
+/* Takes NULL. */
 void cr_mem_areas_destroy(struct cr_mem_areas *areas);
-/* Reasons why these areas cannot be saved (device mappings, shared memory with somebody else, deleted shared files, ...). Returns their number. */
+
+/**
+ * cr_mem_check - reasons why these areas cannot be saved
+ * @report: called once per reason, which names address, file and remedy; NULL only counts
+ *
+ * Device mappings, memory shared with another process, System V segments, memfd, deleted shared files, huge TLB pages, guard pages, ...
+ * Context: in the process itself, not in a forked child.
+ * Return: the number of reasons.
+ */
 int cr_mem_check(const struct cr_mem_areas *areas, cr_nocr_fn report, void *arg);
-/* True when the areas can be captured by fork() (no MADV_DONTFORK, no MADV_WIPEONFORK, ...). */
+
+/* True when fork() captures the areas: no MADV_DONTFORK, no MADV_WIPEONFORK, no shared anonymous memory, which goes on changing. */
 bool cr_mem_forkable(const struct cr_mem_areas *areas);
-/* Write VMA and PAGES records. Called in the process itself or in its forked child; may change protections in a child (@in_child). */
+
+/**
+ * cr_mem_save - write VMA and PAGES records
+ * @in_child: this is a forked child: protections may be changed to read what they forbid
+ *
+ * Context: the process itself while the program is frozen, or a child made by fork() or a bare clone; allocates nothing, takes no lock.
+ * Return: 0; -EOPNOTSUPP with a reason as cr_mem_check() gives it; another negative errno.
+ */
 int cr_mem_save(const struct cr_mem_areas *areas, struct cr_image_writer *w, bool in_child, struct cr_err *err);
-/* Before anything is changed: can every area of the image be put back here? (ranges free, files present and unchanged) */
+
+/**
+ * cr_mem_restore_check - can every area of the image be put back in this process?
+ *
+ * Changes nothing. Sound areas, addresses free, files there and unchanged, memory lockable.
+ * Return: 0; -EADDRINUSE; -ESTALE or -ENOENT with the file's name; -EBADMSG the image makes no sense; another negative errno.
+ */
 int cr_mem_restore_check(const struct cr_image *img, struct cr_err *err);
-/* Map and fill every area. The last protections are applied. On failure the process is to exit. */
+
+/**
+ * cr_mem_restore - map and fill every area
+ *
+ * Every page run is checked against its checksum as it is read. The last protections are applied; @img may be closed afterwards.
+ * Large images are read by two threads, which have ended when this returns.
+ * Context: no thread of the program exists yet. On failure the process is to exit.
+ * Return: 0 or a negative errno.
+ */
 int cr_mem_restore(const struct cr_image *img, struct cr_err *err);
 
 #endif

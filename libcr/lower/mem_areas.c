@@ -7,12 +7,14 @@
 #include "libcr/lower/cr_mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "libcr/cr_layout.h"
 #include "libcr/lower/mem_private.h"
@@ -364,6 +366,22 @@ static int areas_parse(FILE *smaps, const struct area_ranges *ranges, struct cr_
 	return rc;
 }
 
+FILE *cr_mem_proc_open(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), error;
+	FILE *file;
+
+	if (fd < 0)
+		return NULL;
+	file = fdopen(fd, "r");
+	if (!file) {
+		error = errno;
+		close(fd);
+		errno = error;
+	}
+	return file;
+}
+
 int cr_mem_areas_create(const struct cr_mem_range *extra, unsigned int n_extra, struct cr_mem_areas **ret, struct cr_err *err)
 {
 	struct area_ranges ranges = { .range = NULL };
@@ -374,7 +392,7 @@ int cr_mem_areas_create(const struct cr_mem_range *extra, unsigned int n_extra, 
 	areas = calloc(1, sizeof(*areas));
 	if (!areas)
 		return cr_err_set(err, ENOMEM, "no memory for the list of memory areas");
-	smaps = fopen(CR_MEM_PROC "/smaps", "re");
+	smaps = cr_mem_proc_open(CR_MEM_PROC "/smaps");
 	if (!smaps) {
 		rc = cr_err_set(err, errno, CR_MEM_PROC "/smaps cannot be opened: %s; the kernel needs CONFIG_PROC_PAGE_MONITOR and /proc must be mounted",
 				strerror(errno));

@@ -3,10 +3,10 @@
  * Finds the pages that hold content of the process, without touching any of them.
  *
  * With PAGEMAP_SCAN (Linux 6.7) the kernel walks; before that the pagemap file is read entry by entry.
+ * Runs where mem_save.c runs: no malloc, no stdio, no locale.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -49,7 +49,7 @@ struct scan_arg {
 #define MAP_EXCLUSIVE (1ull << 56)
 
 #define SCAN_REGIONS 256
-#define MAP_ENTRIES 8192
+#define MAP_ENTRIES 1024 /* on the stack, which may be small */
 
 static int scan(const struct cr_mem_pages *pages, struct scan_arg *arg)
 {
@@ -84,7 +84,7 @@ int cr_mem_pages_open(struct cr_mem_pages *pages, struct cr_err *err)
 	pages->fd = open(CR_MEM_PROC "/pagemap", O_RDONLY | O_CLOEXEC);
 	if (pages->fd < 0)
 		return cr_err_set(err, errno, CR_MEM_PROC "/pagemap cannot be opened: %s; the kernel needs CONFIG_PROC_PAGE_MONITOR, and the program's file must be readable by its user",
-				  strerror(errno));
+				  strerrordesc_np(errno));
 	probe_scan(pages);
 	return 0;
 }
@@ -116,7 +116,7 @@ static int walk_scan(const struct cr_mem_pages *pages, uint64_t start, uint64_t 
 
 		if (n < 0)
 			return cr_err_set(err, n, "the pages at 0x%llx-0x%llx cannot be listed: %s", (unsigned long long)start,
-					  (unsigned long long)end, strerror(-n));
+					  (unsigned long long)end, strerrordesc_np(-n));
 		for (int i = 0; i < n; i++) {
 			int rc = run(run_arg, regions[i].start, regions[i].end,
 				     regions[i].categories & SCAN_SWAPPED ? CR_MEM_RUN_SWAPPED : 0, err);
@@ -145,7 +145,7 @@ static int map_read(const struct cr_mem_pages *pages, uint64_t start, uint64_t e
 	} while (got < 0 && errno == EINTR);
 	if (got < (ssize_t)sizeof(*ret_entries))
 		return cr_err_set(err, got < 0 ? errno : EIO, "the pages at 0x%llx-0x%llx cannot be listed: %s", (unsigned long long)start,
-				  (unsigned long long)end, got < 0 ? strerror(errno) : "the list is short");
+				  (unsigned long long)end, got < 0 ? strerrordesc_np(errno) : "the list is short");
 	return (int)((size_t)got / sizeof(*ret_entries));
 }
 

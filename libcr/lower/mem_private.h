@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "libcr/image/cr_vma.h"
 #include "libcr/lower/cr_mem.h"
@@ -28,6 +29,11 @@ struct cr_mem_areas {
 	size_t n;
 	size_t max;
 };
+
+/* --- mem_areas.c --- */
+
+/* fopen for reading, but through open(), which cr_run replaces to keep its descriptors above the program's; fopen would pass that by. */
+FILE *cr_mem_proc_open(const char *path);
 
 /* --- mem_pages.c: which pages have content --- */
 

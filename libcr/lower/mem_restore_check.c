@@ -27,7 +27,7 @@ static const struct cr_mem_plan_area *area_from(const struct cr_mem_plan *plan, 
 
 static int check_free(const struct cr_mem_plan *plan, struct cr_err *err)
 {
-	FILE *maps = fopen(CR_MEM_PROC "/maps", "re");
+	FILE *maps = cr_mem_proc_open(CR_MEM_PROC "/maps");
 	size_t line_max = 0;
 	char *line = NULL;
 	int rc = 0;

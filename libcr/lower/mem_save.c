@@ -4,11 +4,12 @@
  *
  * Order: every VMA record, then the pages of all areas, so that scattered pages share PAGES records.
  * Pages are written from where they are; only what cannot be read there goes through a buffer.
+ *
+ * May run in a child made by a bare clone of a process with threads, where any lock may be held forever: no malloc, no stdio, no locale.
  * No malloc and no stdio: it runs in a child made by a raw clone, in which another thread's malloc lock may be held for ever.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@
 
 #define SAVE_BUFFER_BYTES (1u << 20)
 #define SAVE_NAME_BYTES 8192
-#define SAVE_MINCORE_PAGES 16384u
+#define SAVE_MINCORE_PAGES 4096u
 
 struct mem_save {
 	struct cr_image_writer *w;
@@ -37,20 +38,16 @@ struct mem_save {
 static int save_vma(struct mem_save *s, const struct cr_mem_area *area, struct cr_err *err)
 {
 	size_t bytes = sizeof(area->vma) + area->vma.name_bytes;
-	char payload[sizeof(area->vma) + SAVE_NAME_BYTES];
-	int rc;
 
 	if (area->nocr)
 		return cr_err_set(err, EOPNOTSUPP, "memory at 0x%llx-0x%llx%s%s: %s", (unsigned long long)area->vma.start,
 				  (unsigned long long)area->vma.end, area->name ? ", " : "", area->name ? area->name : "", area->nocr);
-	if (bytes > sizeof(payload))
-		return cr_err_set(err, ENAMETOOLONG, "the name of the file mapped at 0x%llx has %u bytes", (unsigned long long)area->vma.start,
-				  area->vma.name_bytes);
-	memcpy(payload, &area->vma, sizeof(area->vma));
+	if (bytes > SAVE_BUFFER_BYTES)
+		return cr_err_set(err, ENAMETOOLONG, "memory at 0x%llx: the name of its file is too long", (unsigned long long)area->vma.start);
+	memcpy(s->buffer, &area->vma, sizeof(area->vma));
 	if (area->name)
-		memcpy(payload + sizeof(area->vma), area->name, area->vma.name_bytes);
-	rc = cr_image_put(s->w, CR_REC_VMA, payload, bytes, err);
-	return rc;
+		memcpy(s->buffer + sizeof(area->vma), area->name, area->vma.name_bytes);
+	return cr_image_put(s->w, CR_REC_VMA, s->buffer, bytes, err);
 }
 
 /* One buffer full through @mem; *ret_bytes is a whole number of pages, 0 when the first page cannot be read. */
@@ -62,7 +59,7 @@ static int save_read(struct mem_save *s, uint64_t start, size_t want, size_t *re
 		got = pread(s->mem, s->buffer, want, (off_t)start);
 	} while (got < 0 && errno == EINTR);
 	if (got < 0 && !(s->skip_unreadable && (errno == EIO || errno == EFAULT)))
-		return cr_err_set(err, errno, "memory at 0x%llx cannot be read: %s", (unsigned long long)start, strerror(errno));
+		return cr_err_set(err, errno, "memory at 0x%llx cannot be read: %s", (unsigned long long)start, strerrordesc_np(errno));
 	*ret_bytes = got < 0 ? 0 : (size_t)got & ~(CR_PAGE_BYTES - 1);
 	if (*ret_bytes == 0 && !s->skip_unreadable)
 		return cr_err_set(err, EIO, "memory at 0x%llx cannot be read", (unsigned long long)start);
@@ -118,7 +115,7 @@ static int save_shared(struct mem_save *s, struct cr_err *err)
 			n = SAVE_MINCORE_PAGES;
 		if (mincore((void *)(uintptr_t)at, n * CR_PAGE_BYTES, resident) < 0)
 			return cr_err_set(err, errno, "the pages of the shared memory at 0x%llx cannot be listed: %s", (unsigned long long)at,
-					  strerror(errno));
+					  strerrordesc_np(errno));
 		while (i < n) {
 			size_t begin = i;
 			int rc;
@@ -187,7 +184,7 @@ int cr_mem_save(const struct cr_mem_areas *areas, struct cr_image_writer *w, boo
 		return rc;
 	s.mem = open(CR_MEM_PROC "/mem", O_RDONLY | O_CLOEXEC);
 	if (s.mem < 0) {
-		rc = cr_err_set(err, errno, CR_MEM_PROC "/mem cannot be opened: %s", strerror(errno));
+		rc = cr_err_set(err, errno, CR_MEM_PROC "/mem cannot be opened: %s", strerrordesc_np(errno));
 		goto close_pages;
 	}
 	s.buffer = mmap(NULL, SAVE_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
