@@ -37,7 +37,8 @@ struct cr_clock {
 	uint64_t id;             /* the same number on every member; 0 = free slot */
 	volatile uint64_t count; /* collectives that this rank has entered, the one that it is asking for included */
 	uint32_t size;           /* members; the clock is even when all report the same count */
-	uint32_t reserved;
+	volatile uint32_t reported; /* written by the agent with every report to the coordinator: low half of the count that it reported as
+	                             * entered. A rank that finds the order STOP behind an increment enters if it was reported, else takes it back. */
 };
 
 struct cr_board {
@@ -53,7 +54,7 @@ struct cr_board {
 	volatile uint32_t attempt; /* written by the agent before order becomes STOP: the checkpoint number that BEGIN gave, equal on all ranks */
 	volatile uint64_t ask_clock;
 	volatile uint64_t ask_count;
-	volatile uint64_t permit_clock; /* written by the agent, count first: (clock, count) that may be entered now */
+	volatile uint64_t permit_clock; /* written by the agent, count first: (clock, count) that may be entered now; 0 before CONVERGE */
 	volatile uint64_t permit_count;
 
 	struct cr_clock *volatile clocks;

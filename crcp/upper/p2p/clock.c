@@ -82,11 +82,17 @@ static struct cr_clock *crcp_clock_open(uint64_t id, uint32_t size)
 		return NULL;
 	crcp_p2p.clock_hint = i + 1;
 	clocks[i].count = 0;
+	clocks[i].reported = 0;
 	clocks[i].size = size;
 	__atomic_store_n(&clocks[i].id, id, __ATOMIC_RELEASE);
 	if (i == used)
 		__atomic_store_n(&crcp.board.clock_slots, used + 1, __ATOMIC_RELEASE);
 	return &clocks[i];
+}
+
+static struct cr_clock *crcp_clock_of(volatile uint64_t *count)
+{
+	return (struct cr_clock *)(void *)((char *)(uintptr_t)count - offsetof(struct cr_clock, count));
 }
 
 void crcp_clock_attach(struct crcp_comm *c)
@@ -114,7 +120,7 @@ void crcp_clock_detach(struct crcp_comm *c)
 	if (!c->clock_count)
 		return;
 	crcp_p2p_lock();
-	clock = (struct cr_clock *)(void *)((char *)(uintptr_t)c->clock_count - offsetof(struct cr_clock, count));
+	clock = crcp_clock_of(c->clock_count);
 	index = (uint32_t)(clock - crcp.board.clocks);
 	clock->size = 0;
 	__atomic_store_n(&clock->id, 0, __ATOMIC_RELEASE);
@@ -141,57 +147,64 @@ static void crcp_ask_unlock(void)
 		__atomic_store_n(&crcp_p2p.ask_lock, 0, __ATOMIC_RELEASE);
 }
 
-static bool crcp_permitted(uint64_t id, uint64_t count)
+/* May this rank enter the collective that makes @clock reach @count? What was permitted or reported as entered is entered, whatever the
+ * order is by now: others count on it. */
+static bool crcp_may_enter(const struct cr_clock *clock, uint64_t count)
 {
+	if (crcp.board.order == CR_ORDER_RUN)
+		return true;
 	/* The agent writes the count first. */
-	return __atomic_load_n(&crcp.board.permit_clock, __ATOMIC_ACQUIRE) == id && __atomic_load_n(&crcp.board.permit_count, __ATOMIC_ACQUIRE) >= count;
+	if (__atomic_load_n(&crcp.board.permit_clock, __ATOMIC_ACQUIRE) == clock->id && __atomic_load_n(&crcp.board.permit_count, __ATOMIC_ACQUIRE) >= count)
+		return true;
+	/* After an increment that it did not see in time for an ask; once the order is STOP the agent reports no more. */
+	return crcp.board.order >= CR_ORDER_STOP && clock->reported && (int32_t)(clock->reported - (uint32_t)count) >= 0;
 }
 
-/* Ask for (id, count), with the increment made. True: enter; false: the order is STOP or later, or it is another thread's turn. */
-static bool crcp_ask(uint64_t id, uint64_t count)
+/* Ask for (clock, count), with the increment made. True: enter; false: the order is STOP or later, or it is another thread's turn. */
+static bool crcp_ask(const struct cr_clock *clock, uint64_t count)
 {
 	uint64_t begin = crcp_os_now_ns();
 	unsigned int turns = 0;
-	bool enter = false;
+	bool enter;
 
 	crcp_ask_lock();
-	if (crcp.board.order == CR_ORDER_CONVERGE && !crcp_permitted(id, count)) {
-		crcp.board.ask_clock = id;
+	enter = crcp_may_enter(clock, count);
+	if (!enter) {
+		crcp.board.ask_clock = clock->id;
 		crcp.board.ask_count = count;
 		__atomic_store_n(&crcp.board.asking, 1, __ATOMIC_SEQ_CST);
 		crcp.board.state = CR_RANK_BLOCKED;
 		CR_GATE->board_notify();
 	}
-	for (;;) {
-		uint32_t order = crcp.board.order;
-
-		enter = order == CR_ORDER_RUN || (order == CR_ORDER_CONVERGE && crcp_permitted(id, count));
-		if (enter || order >= CR_ORDER_STOP)
-			break;
+	while (!enter && crcp.board.order < CR_ORDER_STOP) {
 		/* Peers may be in the middle of a message with us. */
 		crcp_lower_progress();
-		if (++turns % 256 == 0) {
+		if (++turns % 64 == 0) {
 			if (crcp_p2p.ask_waiters && crcp_os_now_ns() - begin > CRCP_ASK_NS)
 				break;
 			crcp_os_yield();
 		}
 		if (turns > 20000)
 			crcp_os_futex_wait(&crcp.board.order, CR_ORDER_CONVERGE, 100000);
+		enter = crcp_may_enter(clock, count);
 	}
-	crcp_ask_unlock();
 	if (crcp.board.order < CR_ORDER_STOP)
-		crcp_board_state(CR_RANK_RUNNING);
+		crcp.board.state = CR_RANK_RUNNING;
+	crcp_ask_unlock();
+	if (enter)
+		CR_GATE->board_notify(); /* entered: the coordinator waits to hear it */
 	return enter;
 }
 
-static void crcp_collective_slow(uint64_t id, volatile uint64_t *clock)
+static void crcp_collective_slow(volatile uint64_t *counter)
 {
-	uint64_t count = *clock;
+	struct cr_clock *clock = crcp_clock_of(counter);
+	uint64_t count = *counter;
 
 	crcp_poll_some();
-	while (crcp.board.order != CR_ORDER_RUN) {
+	while (!crcp_may_enter(clock, count)) {
 		if (crcp.board.order == CR_ORDER_CONVERGE) {
-			if (crcp_ask(id, count))
+			if (crcp_ask(clock, count))
 				return;
 			continue;
 		}
@@ -200,10 +213,12 @@ static void crcp_collective_slow(uint64_t id, volatile uint64_t *clock)
 			continue;
 		}
 		/* Not entered: the count that is saved must not say so. */
-		__atomic_fetch_sub(clock, 1, __ATOMIC_SEQ_CST);
+		__atomic_fetch_sub(counter, 1, __ATOMIC_SEQ_CST);
 		crcp_stop_serve(true);
-		count = __atomic_add_fetch(clock, 1, __ATOMIC_SEQ_CST);
+		count = __atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
 	}
+	if (crcp.board.order != CR_ORDER_RUN)
+		CR_GATE->board_notify();
 }
 
 void crcp_collective_enter(struct crcp_comm *c)
@@ -214,7 +229,7 @@ void crcp_collective_enter(struct crcp_comm *c)
 		return;
 	__atomic_fetch_add(clock, 1, __ATOMIC_SEQ_CST);
 	if (__builtin_expect(crcp.board.order != CR_ORDER_RUN, 0))
-		crcp_collective_slow(c->clock_id, clock);
+		crcp_collective_slow(clock);
 }
 
 void crcp_group_collective_enter(uint64_t clock_id, const int *world_ranks, int n)
@@ -239,5 +254,5 @@ void crcp_group_collective_enter(uint64_t clock_id, const int *world_ranks, int 
 		return;
 	__atomic_fetch_add(&clock->count, 1, __ATOMIC_SEQ_CST);
 	if (__builtin_expect(crcp.board.order != CR_ORDER_RUN, 0))
-		crcp_collective_slow(clock->id, &clock->count);
+		crcp_collective_slow(&clock->count);
 }
