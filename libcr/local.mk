@@ -5,15 +5,15 @@ include_HEADERS += include/libcr.h
 noinst_HEADERS += include/cr_proto.h libcr/cr_err.h libcr/cr_layout.h libcr/cr_gate.h libcr/cr_crossing.h libcr/cr_board.h \
 	libcr/lower/lower.h libcr/lower/private.h libcr/lower/start.h libcr/lower/restore.h libcr/lower/message.h \
 	libcr/lower/cr_mem.h libcr/lower/cr_files.h libcr/arch/x86_64/raw.h libcr/arch/x86_64/cpu.h libcr/image/thread_payload.h
-EXTRA_DIST += libcr/arch/x86_64/blob.S libcr/arch/x86_64/blob.map libcr/arch/x86_64/blob_bin.S libcr/upper/libcr.map
+EXTRA_DIST += libcr/arch/x86_64/blob.S libcr/arch/x86_64/blob.map libcr/arch/x86_64/blob.lds libcr/arch/x86_64/blob_bin.S libcr/upper/libcr.map
 
 # ---- the blob: a vdso-like shared object, embedded in the lower half
 libcr/blob.o: $(srcdir)/libcr/arch/x86_64/blob.S $(srcdir)/libcr/lower/private.h $(srcdir)/libcr/cr_layout.h
 	@$(MKDIR_P) libcr
 	$(AM_V_CC)$(CC) $(AM_CPPFLAGS) -c -o $@ $(srcdir)/libcr/arch/x86_64/blob.S
-libcr/blob.so: libcr/blob.o $(srcdir)/libcr/arch/x86_64/blob.map
+libcr/blob.so: libcr/blob.o $(srcdir)/libcr/arch/x86_64/blob.map $(srcdir)/libcr/arch/x86_64/blob.lds
 	$(AM_V_CCLD)$(CC) -shared -nostdlib -Wl,-soname=linux-vdso.so.1 -Wl,--hash-style=both \
-		-Wl,--version-script=$(srcdir)/libcr/arch/x86_64/blob.map -Wl,-z,max-page-size=4096 -Wl,-z,noseparate-code \
+		-Wl,-T,$(srcdir)/libcr/arch/x86_64/blob.lds -Wl,--version-script=$(srcdir)/libcr/arch/x86_64/blob.map -Wl,-z,max-page-size=4096 -Wl,-z,noseparate-code \
 		-Wl,--build-id=none -Wl,-Bsymbolic -o $@ libcr/blob.o
 libcr/blob_bin.o: libcr/blob.so $(srcdir)/libcr/arch/x86_64/blob_bin.S
 	$(AM_V_CC)$(CC) -c -I. -o $@ $(srcdir)/libcr/arch/x86_64/blob_bin.S
