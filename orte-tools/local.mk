@@ -27,3 +27,11 @@ orte_tools_ompi_snapshot_SOURCES = orte-tools/ompi-snapshot.c orte-tools/snapsho
 	orte-tools/snapshot_show.c
 orte_tools_ompi_snapshot_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 orte_tools_ompi_snapshot_LDADD = orte-tools/libtools.la
+
+check_PROGRAMS += tests/unit/make_snapshot
+tests_unit_make_snapshot_SOURCES = tests/unit/make_snapshot.c
+tests_unit_make_snapshot_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_make_snapshot_LDADD = snapc/libsnapshot.la libcr/image/libcr_image.la
+
+TESTS += tests/unit/test_snapshot_tools.sh tests/unit/test_snapshot_mpirun.sh
+EXTRA_DIST += tests/unit/test_snapshot_tools.sh tests/unit/test_snapshot_mpirun.sh

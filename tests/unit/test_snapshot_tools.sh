@@ -1,0 +1,116 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# ompi-snapshot and ompi-restart on snapshots whose context files are whole but hold no program. TAP.
+bin=${top_builddir:-.}
+make=$bin/tests/unit/make_snapshot
+snapshot=$bin/orte-tools/ompi-snapshot
+restart=$bin/orte-tools/ompi-restart
+tmp=$(mktemp -d) || exit 99
+trap 'rm -rf "$tmp"' EXIT
+unset OMPI_MCA_ompi_cr_snapshot_dir
+export OMPI_CR_SNAPSHOT_DIR="$tmp/snaps" HOME="$tmp"
+ref=ompi_global_snapshot_4711.ckpt
+n=0
+ok() { # ok STATUS NAME
+	n=$((n + 1))
+	if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; sed 's/^/# /' "$tmp/out" "$tmp/err" 2>/dev/null; fi
+}
+run() { "$@" >"$tmp/out" 2>"$tmp/err"; status=$?; }
+fresh() { rm -rf "$tmp/snaps"; "$make" "$tmp/snaps" "$@" >/dev/null || { echo "Bail out! make_snapshot failed"; exit 99; }; }
+flip() { # flip FILE OFFSET
+	printf '\377' | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
+}
+
+fresh 3 3
+run "$snapshot" list
+[ $status -eq 0 ] && [ "$(grep -c "$ref" "$tmp/out")" -eq 3 ] && grep -q ./heat "$tmp/out"; ok $? "list shows every sequence"
+run "$snapshot" list --json
+[ $status -eq 0 ] && python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); assert [e["sequence"] for e in d]==[0,1,2] and d[0]["np"]==3' "$tmp/out"; ok $? "list --json"
+run "$snapshot" show $ref -s 1
+[ $status -eq 0 ] && grep -q '^Sequence: *1' "$tmp/out" && grep -q node7 "$tmp/out"; ok $? "show"
+run "$snapshot" show --json "$tmp/snaps/$ref/"
+[ $status -eq 0 ] && python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); assert d["sequence"]==2 and len(d["ranks"])==3' "$tmp/out"; ok $? "show --json of a path with a slash at the end: the newest"
+run "$snapshot" verify $ref
+[ $status -eq 0 ] && [ "$(grep -c whole "$tmp/out")" -eq 3 ]; ok $? "verify: whole"
+run "$snapshot" show nonesuch
+[ $status -eq 1 ] && grep -q nonesuch "$tmp/err"; ok $? "show of a name that is not there"
+run "$snapshot" frobnicate
+[ $status -eq 2 ]; ok $? "unknown command is a usage error"
+
+# Damage: one byte of page data, of the structure, a cut file, a missing file, one that was exchanged.
+bad="$tmp/snaps/$ref/2/opal_snapshot_1.ckpt/cr_context"
+for how in page head cut missing exchanged; do
+	fresh 3 3
+	case $how in
+	page) flip "$bad" 20000 ;;
+	head) flip "$bad" 3 ;;
+	cut) truncate -s 5000 "$bad" ;;
+	missing) rm "$bad" ;;
+	exchanged) cp "$tmp/snaps/$ref/1/opal_snapshot_1.ckpt/cr_context" "$bad" ;;
+	esac
+	run "$snapshot" verify $ref
+	[ $status -eq 1 ] && grep -q "rank 1: $bad" "$tmp/err" && [ "$(grep -c whole "$tmp/out")" -eq 2 ]; ok $? "verify names the bad file ($how)"
+	run "$restart" --dry-run $ref
+	[ $status -eq 1 ] && grep -q "rank 1" "$tmp/err" && grep -q "nothing was started" "$tmp/err"; ok $? "restart refuses ($how)"
+	run "$restart" --dry-run -s 1 $ref
+	[ $status -eq 0 ] && grep -q "/1/opal_snapshot_%d.ckpt" "$tmp/out"; ok $? "an older sequence can be asked for ($how)"
+	run "$restart" --dry-run --fallback $ref
+	[ $status -eq 0 ] && grep -q "falling back to sequence 1" "$tmp/err" && grep -q "/1/opal_snapshot_%d.ckpt" "$tmp/out"; ok $? "--fallback takes the older one and says so ($how)"
+done
+flip "$tmp/snaps/$ref/global_snapshot_meta.h5" 900
+run "$restart" $ref
+[ $status -eq 1 ] && grep -q damaged "$tmp/err"; ok $? "restart refuses damaged metadata"
+
+fresh 2 5
+run "$snapshot" prune $ref
+[ $status -eq 2 ]; ok $? "prune without --keep is a usage error"
+run "$snapshot" prune $ref --keep 2
+[ $status -eq 0 ] && [ ! -e "$tmp/snaps/$ref/2" ] && [ -e "$tmp/snaps/$ref/3" ] && [ -e "$tmp/snaps/$ref/4" ]; ok $? "prune keeps the newest"
+run "$snapshot" verify $ref
+[ $status -eq 0 ] && [ "$(grep -c whole "$tmp/out")" -eq 2 ]; ok $? "what is left is whole"
+
+# The command.
+fresh 4 1 mpirun -am ft-enable-cr -np 4 --oversubscribe --mca btl self,tcp --hostfile nodes -x SECRET=1 ./heat -np 7 --oversubscribe
+run "$restart" --showme $ref
+[ $status -eq 0 ] && grep -q '^mpirun -am [^ ]*ft-enable-cr -np 4 --oversubscribe --mca btl self,tcp --hostfile /home/u/nodes [^ ]*/cr_restart --rank-file [^ ]*/0/opal_snapshot_%d.ckpt/cr_context$' "$tmp/out"; ok $? "the command repeats placement, parameters and nodes"
+run "$restart" --showme --hostfile mine $ref -- --mca btl vader,self
+[ $status -eq 0 ] && grep -q -- '-np 4 --oversubscribe --hostfile mine --mca btl vader,self ' "$tmp/out"; ok $? "what the user gives goes before what was saved"
+run "$restart" -showme -machinefile mine --mpirun_opts "--map-by 'node'" "$tmp/snaps/$ref/"
+[ $status -eq 0 ] && grep -q -- '--hostfile mine --map-by node ' "$tmp/out"; ok $? "long options with one dash, --mpirun_opts is split"
+run "$restart" --showme $ref -- ./other
+[ $status -eq 1 ] && grep -q ./other "$tmp/err"; ok $? "another program is refused"
+run "$restart" --dry-run --json $ref
+[ $status -eq 0 ] && python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); assert d["np"]==4 and d["command"][0]=="mpirun"' "$tmp/out"; ok $? "--dry-run --json"
+run "$restart" -i -v $ref
+[ $status -eq 0 ] && grep -q '^Sequences: 1$' "$tmp/out" && grep -q '^Processes: 4$' "$tmp/out" && grep -q 'Rank 3' "$tmp/out"; ok $? "--info"
+run "$restart" --apponly $ref
+[ $status -eq 0 ] && grep -q '^-np 4 .*cr_restart --rank-file' "$tmp/snaps/$ref/restart-appfile"; ok $? "--apponly"
+run "$restart" $ref another
+[ $status -eq 2 ]; ok $? "two references are a usage error"
+run "$restart" -s 9 $ref
+[ $status -eq 1 ] && grep -q 'no sequence 9' "$tmp/err"; ok $? "a sequence that is not there"
+run "$restart" -s x $ref
+[ $status -eq 2 ]; ok $? "a sequence that is no number"
+
+# exec: a mpirun of our own shows what it is given.
+mkdir "$tmp/bin"
+cat >"$tmp/bin/mpirun" <<'END'
+#!/bin/sh
+echo "$OMPI_CR_RESTARTED_FROM $OMPI_CR_RESTARTED_SEQ $OMPI_MCA_btl_test $$"
+exit 37
+END
+chmod +x "$tmp/bin/mpirun"
+PATH="$tmp/bin:$PATH"
+fresh 2 2
+run "$restart" $ref
+[ $status -eq 37 ] && grep -q "^$tmp/snaps/$ref 1 saved " "$tmp/out"; ok $? "the exit status is mpirun's, the lineage is in its environment, saved parameters too"
+OMPI_MCA_btl_test=mine run "$restart" -s 0 $ref
+grep -q "^$tmp/snaps/$ref 0 mine " "$tmp/out"; ok $? "the environment goes before the saved one"
+run "$restart" --fork $ref
+[ $status -eq 0 ]; ok $? "--fork returns at once"
+rm -rf "$tmp/snaps"; MAKE_SNAPSHOT_RUNNING=1 "$make" "$tmp/snaps" 1 1 >/dev/null
+run "$restart" $ref
+[ $status -eq 1 ] && grep -q 'still running' "$tmp/err"; ok $? "a job that still runs is not brought back"
+run "$restart" --force $ref
+[ $status -eq 37 ]; ok $? "--force"
+echo "1..$n"
