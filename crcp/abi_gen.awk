@@ -161,7 +161,7 @@ what == "predefined" && $3 ~ /^[DB]$/ {
 what == "stubs" && FNR == NR { have[$1] = 1; next }
 what == "stubs" && NF == 4 && !($4 in have) {
 	if ($3 ~ /^[TW]$/)
-		printf "__attribute__((visibility(\"default\"))) void %s(void);\n__attribute__((visibility(\"default\"))) void %s(void) { crcp_internal_call(\"%s\"); }\n", $4, $4, $4
+		printf "__attribute__((visibility(\"default\")%s)) void %s(void);\n__attribute__((visibility(\"default\"))) void %s(void) { crcp_internal_call(\"%s\"); }\n", $3 == "W" ? ", weak" : "", $4, $4, $4
 	else if ($3 == "R")
 		printf "__attribute__((visibility(\"default\"))) extern const char %s[%d];\n__attribute__((visibility(\"default\"))) const char %s[%d] = \"\";\n", $4, hex($2), $4, hex($2)
 	else

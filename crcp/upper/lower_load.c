@@ -2,7 +2,6 @@
 /*
  * The lower table: open the real libmpi in the lower half and look every function up.  Done at the first call and after a restart.
  */
-#define _GNU_SOURCE
 #include "crcp/upper/abi/objects.h"
 
 #include <errno.h>

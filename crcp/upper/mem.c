@@ -3,7 +3,6 @@
  * Memory of the MPI layer: size classes on mmap'ed arenas; large blocks are mappings of their own.
  * A block's head holds its class, so freeing needs no search.  A spin lock guards the lists; its holder never waits for anything.
  */
-#define _GNU_SOURCE
 #include "crcp/upper/mem.h"
 
 #include <stdint.h>

@@ -2,7 +2,6 @@
 /*
  * MPI_Init to MPI_Finalize, and the same again below after a restart.
  */
-#define _GNU_SOURCE
 #include "crcp/upper/abi/objects.h"
 
 #include <errno.h>
@@ -93,7 +92,6 @@ static void init_records(void)
 	crcp_comm_world_init(crcp_comm(MPI_COMM_SELF), self, CRCP_CLOCK_WORLD + 1 + (uint64_t)rank, "MPI_COMM_SELF");
 	crcp_groups_init_predefined();
 	crcp_attr_init_predefined();
-	wtime_begin();
 }
 
 static int init(int *argc, char ***argv, int required, int *provided, const char *function)
@@ -149,7 +147,8 @@ int crcp_reinit(void)
 		r = crcp_rebuild_objects();
 	if (r == 0)
 		r = crcp_p2p_rebuild();
-	wtime_begin();
+	if (wtime.begin_ns)
+		wtime_begin();
 	crcp.restarting = 0;
 	return r;
 }
