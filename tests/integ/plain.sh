@@ -105,8 +105,8 @@ if want "status"; then
 	REF=$RUN/context
 	restart
 	job_end 30
-	check "status: and comes back" sh -c "[ $RC = 0 ] && tail -1 '$RUN/out.2' | grep -q '^ok'"
-	dd if=/dev/zero of="$RUN/context" bs=1 seek=70000 count=8 conv=notrunc 2>/dev/null
+	check "status: and comes back" sh -c "[ $RC = 0 ] && cat '$RUN/out.1' '$RUN/out.2' | grep -q '^ok'" # (its output was a file: that goes on)
+	printf 'damage' | dd of="$RUN/context" bs=1 seek=$(($(stat -c %s "$RUN/context") / 2)) conv=notrunc 2>/dev/null
 	cr_restart "$RUN/context" >"$RUN/out" 2>"$RUN/err"
 	rc=$?
 	say_file "$RUN/err" 2

@@ -44,7 +44,7 @@ int main(int argc, char **argv)
 		STEP_CHECK(pwrite(gone, &sum, sizeof(sum), (s % 900) * 1000) == sizeof(sum));
 		STEP_CHECK(pread(gone, &back, sizeof(back), ((s / 2) % 900) * 1000) == sizeof(back));
 		sum ^= back;
-		map[s % 1024] ^= sum;
+		map[s % 1024] = sum; /* what a run that went on too far wrote is written again: a shared file is not rolled back */
 		STEP_CHECK(pread(shared, &back, sizeof(back), (s % 1024) * 8) == sizeof(back) && back == map[s % 1024]);
 		sum += map[(s / 3) % 1024];
 		STEP_CHECK(snprintf(line, sizeof(line), "%d %016llx\n", s, (unsigned long long)sum) > 0);
