@@ -35,3 +35,18 @@ tests_unit_make_snapshot_LDADD = snapc/libsnapshot.la libcr/image/libcr_image.la
 
 TESTS += tests/unit/test_snapshot_tools.sh tests/unit/test_snapshot_mpirun.sh
 EXTRA_DIST += tests/unit/test_snapshot_tools.sh tests/unit/test_snapshot_mpirun.sh
+
+# ---- how a prefix of its own is made known to mpirun: a command for shells, a file for environment modules
+bin_SCRIPTS += orte-tools/env/ompi-cr-env
+modulefilesdir = $(datadir)/modulefiles
+modulefiles_DATA = orte-tools/env/ompi-cr
+CLEANFILES += orte-tools/env/ompi-cr-env orte-tools/env/ompi-cr
+EXTRA_DIST += orte-tools/env/ompi-cr-env.in orte-tools/env/modulefile.in
+
+env_edit = @$(MKDIR_P) orte-tools/env && ompi_data=`ompi_info --parsable --path pkgdatadir 2>/dev/null | sed -n 's/^path:pkgdatadir://p'` && \
+	$(SED) -e 's|@bindir[@]|$(bindir)|g' -e 's|@mcadir[@]|$(mcadir)|g' -e 's|@amcadir[@]|$(amcadir)|g' -e 's|@mandir[@]|$(mandir)|g' \
+	-e 's|@VERSION[@]|$(PACKAGE_VERSION)|g' -e "s|@system_amcadir[@]|$${ompi_data:-/usr/share/openmpi}/amca-param-sets|g"
+orte-tools/env/ompi-cr-env: $(srcdir)/orte-tools/env/ompi-cr-env.in Makefile
+	$(env_edit) $(srcdir)/orte-tools/env/ompi-cr-env.in >$@.tmp && chmod +x $@.tmp && mv -f $@.tmp $@
+orte-tools/env/ompi-cr: $(srcdir)/orte-tools/env/modulefile.in Makefile
+	$(env_edit) $(srcdir)/orte-tools/env/modulefile.in >$@.tmp && mv -f $@.tmp $@
