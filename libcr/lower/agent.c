@@ -146,11 +146,14 @@ static void send_clocks(void)
 		head.ask_clock = b->ask_clock;
 		head.ask_count = b->ask_count;
 		for (uint32_t i = 0; i < slots && head.n < CLOCK_MAX; i++) {
-			const struct cr_clock *k = &b->clocks[i];
+			struct cr_clock *k = &b->clocks[i];
+			uint64_t id = k->id, count = k->count;
 
-			if (!k->id || k->size < 2)
+			if (!id || k->size < 2)
 				continue;
-			c[head.n++] = (struct cr_msg_clock){ .id = k->id, .count = k->count, .size = k->size };
+			c[head.n++] = (struct cr_msg_clock){ .id = id, .count = count, .size = k->size };
+			/* What the coordinator takes for entered; an increment that is being asked for is not. */
+			k->reported = (uint32_t)(head.asking && head.ask_clock == id ? count - 1 : count);
 		}
 	}
 	if (agent.owner >= 0)
@@ -224,8 +227,10 @@ static void on_begin(int index, const struct cr_msg_begin *m)
 		return;
 	}
 	agent.phase = CONVERGE;
-	if (board_active())
+	if (board_active()) {
+		CR_GATE->board->permit_clock = 0;
 		board_order(CR_ORDER_CONVERGE);
+	}
 	send_clocks();
 }
 
