@@ -31,20 +31,20 @@ libcr_libcr_lower_la_SOURCES = libcr/lower/window.c libcr/lower/exec_image.c lib
 libcr_libcr_lower_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -mfsgsbase
 libcr_libcr_lower_la_CPPFLAGS = $(AM_CPPFLAGS) -DCR_UPPERDIR='"$(upperdir)"'
 
-LOWER_LIBS = libcr/libcr_lower.la libcr/libcr_sig.la libcr/lower/libcr_mem.la libcr/image/libcr_image.la $(XXHASH_LIBS) -ldl -lpthread
-LOWER_LDFLAGS = -Wl,-z,now -rdynamic -pie
+lower_libs = libcr/libcr_lower.la libcr/libcr_sig.la libcr/lower/libcr_mem.la libcr/image/libcr_image.la $(XXHASH_LIBS) -ldl -lpthread
+lower_ldflags = -Wl,-z,now -rdynamic -pie
 
 bin_PROGRAMS += cr_run cr_restart cr_checkpoint
 cr_run_SOURCES = libcr/tools/cr_run.c
 cr_run_CFLAGS = $(AM_CFLAGS) -fno-stack-protector
-cr_run_LDFLAGS = $(LOWER_LDFLAGS)
-cr_run_LDADD = $(LOWER_LIBS) libcr/blob_bin.o
+cr_run_LDFLAGS = $(lower_ldflags)
+cr_run_LDADD = $(lower_libs) libcr/blob_bin.o
 cr_run_DEPENDENCIES = libcr/libcr_lower.la libcr/libcr_sig.la libcr/lower/libcr_mem.la libcr/image/libcr_image.la libcr/blob_bin.o
 
 cr_restart_SOURCES = libcr/tools/cr_restart.c
 cr_restart_CFLAGS = $(AM_CFLAGS) -fno-stack-protector
-cr_restart_LDFLAGS = $(LOWER_LDFLAGS)
-cr_restart_LDADD = $(LOWER_LIBS) libcr/blob_bin.o
+cr_restart_LDFLAGS = $(lower_ldflags)
+cr_restart_LDADD = $(lower_libs) libcr/blob_bin.o
 cr_restart_DEPENDENCIES = $(cr_run_DEPENDENCIES)
 
 cr_checkpoint_SOURCES = libcr/tools/cr_checkpoint.c libcr/lower/message.c
