@@ -27,7 +27,8 @@ void cr_stdio_record(struct cr_stdio *ret);
 
 /* Reasons why descriptors below @floor cannot be saved; each names the descriptor and what it is. Returns their number. */
 int cr_files_check(int floor, const struct cr_stdio *stdio, cr_nocr_fn report, void *arg);
-/* FILE and FILE_DATA records. Reads pipe contents without consuming them. Every thread of the program is stopped. */
+/* FILE and FILE_DATA records. Reads pipe contents without consuming them. Every thread of the program is stopped, and in a job every
+ * rank: the recorded sizes of files that several ranks write must agree. Refuses (-ENOTSUP) what cr_files_check would report. */
 int cr_files_save(int floor, const struct cr_stdio *stdio, struct cr_image_writer *w, struct cr_err *err);
 /* Nothing changed yet: files there, readable or writable as they were? */
 int cr_files_restore_check(const struct cr_image *img, struct cr_err *err);
@@ -44,6 +45,7 @@ struct cr_tid_map {
 
 /* @own_child: a child process of the lower half (a forked dump writer), 0 for none; every other child is a reason. */
 int cr_process_check(int own_child, cr_nocr_fn report, void *arg);
+/* Every thread of the program is stopped and the lower half has no child. Refuses (-ENOTSUP) what cr_process_check would report. */
 int cr_process_save(struct cr_image_writer *w, const struct cr_tid_map *tids, struct cr_err *err);
 int cr_process_restore_check(const struct cr_image *img, struct cr_err *err);
 /* All but timers and dumpable. */

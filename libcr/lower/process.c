@@ -103,6 +103,15 @@ int cr_process_check(int own_child, cr_nocr_fn report, void *arg)
 	return refusals.count;
 }
 
+/* Keeps the first reason. */
+static void keep_first(void *arg, const char *reason)
+{
+	struct cr_err *first = arg;
+
+	if (!first->text[0])
+		cr_err_set(first, 0, "%s", reason);
+}
+
 static int read_umask(uint32_t *ret)
 {
 	FILE *f = cr_file_fopen_high(STATUS, cr_process_floor());
@@ -185,8 +194,12 @@ int cr_process_save(struct cr_image_writer *w, const struct cr_tid_map *tids, st
 		struct cr_process_payload p;
 		char cwd[PATH_MAX];
 	} rec;
+	struct cr_err first = { "" };
 	int r;
 
+	/* A running program may have forked, or lost its directory, after it was asked. */
+	if (cr_process_check(0, keep_first, &first))
+		return cr_err_set(err, ENOTSUP, "%s", first.text);
 	memset(&rec, 0, sizeof(rec));
 	r = read_cwd(rec.cwd);
 	if (r < 0)

@@ -228,6 +228,7 @@ static void with_children(void)
 	static struct test_reasons reasons;
 	pid_t running, ended, own;
 	siginfo_t si;
+	struct cr_err err = { "" };
 	char words[64];
 	int i;
 
@@ -255,6 +256,7 @@ static void with_children(void)
 		sched_yield();
 	} while (!strstr(reasons.text[0], "worker") && !strstr(reasons.text[1], "worker"));
 	i = strstr(reasons.text[0], "is running") ? 0 : 1;
+	CHECK(cr_process_save(NULL, NULL, &err) == -ENOTSUP && strncmp(err.text, "child process ", 14) == 0);
 	snprintf(words, sizeof(words), "child process %d (worker) R 1 (x) is running", (int)running);
 	CHECK(strstr(reasons.text[i], words));
 	snprintf(words, sizeof(words), "child process %d (", (int)ended);
