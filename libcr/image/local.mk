@@ -15,12 +15,18 @@ libcr_lower_libcr_mem_la_SOURCES = \
 	libcr/lower/mem_restore_check.c libcr/lower/mem_save.c
 
 bin_PROGRAMS += cr_inspect
-cr_inspect_SOURCES = libcr/tools/cr_inspect.c
+cr_inspect_SOURCES = libcr/tools/cr_inspect.c libcr/tools/inspect_record.c libcr/tools/inspect_record.h
 cr_inspect_LDADD = libcr/image/libcr_image.la
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_image tests/unit/test_mem
-TESTS += tests/unit/test_image tests/unit/test_mem
+check_PROGRAMS += tests/unit/test_image tests/unit/test_image_inspect tests/unit/test_mem tests/unit/test_mem_random
+TESTS += tests/unit/test_image tests/unit/test_image_inspect tests/unit/test_mem tests/unit/test_mem_random
+tests_unit_test_mem_random_SOURCES = tests/unit/test_mem_random.c
+tests_unit_test_mem_random_CFLAGS = $(UNIT_CFLAGS) $(XXHASH_CFLAGS)
+tests_unit_test_mem_random_LDADD = libcr/lower/libcr_mem.la libcr/image/libcr_image.la $(XXHASH_LIBS) $(UNIT_LIBS)
+tests_unit_test_image_inspect_SOURCES = tests/unit/test_image_inspect.c
+tests_unit_test_image_inspect_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_image_inspect_LDADD = libcr/image/libcr_image.la $(UNIT_LIBS)
 tests_unit_test_image_SOURCES = tests/unit/test_image.c
 tests_unit_test_image_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_image_LDADD = libcr/image/libcr_image.la $(UNIT_LIBS)

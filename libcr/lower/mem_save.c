@@ -6,7 +6,6 @@
  * Pages are written from where they are; only what cannot be read there goes through a buffer.
  *
  * May run in a child made by a bare clone of a process with threads, where any lock may be held forever: no malloc, no stdio, no locale.
- * No malloc and no stdio: it runs in a child made by a raw clone, in which another thread's malloc lock may be held for ever.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +18,6 @@
 #include "libcr/lower/mem_private.h"
 
 #define SAVE_BUFFER_BYTES (1u << 20)
-#define SAVE_NAME_BYTES 8192
 #define SAVE_MINCORE_PAGES 4096u
 
 struct mem_save {

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "libcr/image/cr_image.h"
 #include "libcr/image/cr_vma.h"
+#include "libcr/tools/inspect_record.h"
 
 enum { EXIT_GOOD = 0, EXIT_BAD_FILE = 1, EXIT_USAGE = 2 };
 
@@ -39,129 +39,6 @@ static const char usage[] =
 	"\n"
 	"Exit status: 0 the file is complete and undamaged, 1 it is not, 2 it cannot be read or the usage is wrong.\n"
 	"Structure and records are always checked; memory pages only with --verify.\n";
-
-static const char *type_text(uint32_t type)
-{
-	switch (type) {
-#define CR_RECORD(number, name, text) \
-	case number:                  \
-		return text;
-#include "libcr/image/record_types.def"
-#undef CR_RECORD
-	}
-	return "not known to this program";
-}
-
-static const char *kind_name(uint32_t kind)
-{
-	switch (kind) {
-	case CR_VMA_ANON:
-		return "anon";
-	case CR_VMA_FILE_PRIVATE:
-		return "file-private";
-	case CR_VMA_FILE_SHARED:
-		return "file-shared";
-	case CR_VMA_ANON_SHARED:
-		return "anon-shared";
-	}
-	return "unknown";
-}
-
-static void print_json_string(const char *text, size_t bytes)
-{
-	putchar('"');
-	for (size_t i = 0; i < bytes; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
-			printf("\\u%04x", c);
-		else
-			putchar(c);
-	}
-	putchar('"');
-}
-
-/* Names of files may contain anything. */
-static void print_plain_string(const char *text, size_t bytes)
-{
-	for (size_t i = 0; i < bytes; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		if (c < 0x20 || c == 0x7f)
-			printf("\\%03o", c);
-		else
-			putchar(c);
-	}
-}
-
-/* Copies the fixed part of a VMA record; *ret_name_bytes without the final zero. False when the record is too short for it. */
-static bool get_vma(const struct cr_image_record *rec, struct cr_vma *ret, const char **ret_name, size_t *ret_name_bytes)
-{
-	if (rec->bytes < sizeof(*ret))
-		return false;
-	memcpy(ret, rec->data, sizeof(*ret));
-	*ret_name = (const char *)rec->data + sizeof(*ret);
-	*ret_name_bytes = strnlen(*ret_name, rec->bytes - sizeof(*ret));
-	return true;
-}
-
-static void print_flags(uint64_t flags, const char *before, const char *between, const char *quote)
-{
-#define CR_VMA_FLAG(bit, name, letters)                                   \
-	if (flags & CR_VMA_F_##name) {                                    \
-		printf("%s%s%s%s", before, quote, #name, quote);          \
-		before = between;                                         \
-	}
-	CR_VMA_FLAGS(CR_VMA_FLAG)
-#undef CR_VMA_FLAG
-}
-
-static void print_vma(const struct cr_image_record *rec, uint64_t stored)
-{
-	size_t name_bytes;
-	struct cr_vma vma;
-	const char *name;
-
-	if (!get_vma(rec, &vma, &name, &name_bytes)) {
-		printf("(too short)");
-		return;
-	}
-	printf("0x%" PRIx64 "-0x%" PRIx64 " %c%c%c %-12s %" PRIu64 " KiB, %" PRIu64 " KiB stored", vma.start, vma.end,
-	       vma.prot & PROT_READ ? 'r' : '-', vma.prot & PROT_WRITE ? 'w' : '-', vma.prot & PROT_EXEC ? 'x' : '-', kind_name(vma.kind),
-	       (vma.end - vma.start) / 1024, stored / 1024);
-	print_flags(vma.flags, " ", ",", "");
-	if (name_bytes) {
-		putchar(' ');
-		print_plain_string(name, name_bytes);
-		if (vma.kind == CR_VMA_FILE_PRIVATE || vma.kind == CR_VMA_FILE_SHARED)
-			printf(" +0x%" PRIx64, vma.offset);
-	}
-}
-
-static void print_vma_json(const struct cr_image_record *rec, uint64_t stored)
-{
-	size_t name_bytes;
-	struct cr_vma vma;
-	const char *name;
-
-	if (!get_vma(rec, &vma, &name, &name_bytes))
-		return;
-	printf(", \"start\": \"0x%" PRIx64 "\", \"end\": \"0x%" PRIx64 "\", \"prot\": \"%c%c%c\", \"kind\": \"%s\", \"stored_bytes\": %" PRIu64
-	       ", \"flags\": [",
-	       vma.start, vma.end, vma.prot & PROT_READ ? 'r' : '-', vma.prot & PROT_WRITE ? 'w' : '-', vma.prot & PROT_EXEC ? 'x' : '-',
-	       kind_name(vma.kind), stored);
-	print_flags(vma.flags, "", ", ", "\"");
-	printf("], \"mapping_offset\": %" PRIu64, vma.offset);
-	if (vma.kind == CR_VMA_FILE_PRIVATE || vma.kind == CR_VMA_FILE_SHARED)
-		printf(", \"dev\": \"%u:%u\", \"ino\": %" PRIu64 ", \"file_bytes\": %" PRIu64 ", \"mtime_s\": %" PRId64 ", \"mtime_ns\": %u", vma.dev_major,
-		       vma.dev_minor, vma.ino, vma.file_bytes, vma.mtime_s, vma.mtime_ns);
-	if (name_bytes) {
-		printf(", \"name\": ");
-		print_json_string(name, name_bytes);
-	}
-}
 
 struct vma_slot {
 	uint64_t start, end;
@@ -214,7 +91,7 @@ static int count_stored(struct inspect *in)
 
 		if (rec.type != CR_REC_VMA)
 			continue;
-		if (get_vma(&rec, &vma, &name, &name_bytes))
+		if (inspect_get_vma(&rec, &vma, &name, &name_bytes))
 			slot[n] = (struct vma_slot){ vma.start, vma.end, n };
 		n++;
 	}
@@ -238,12 +115,7 @@ static void print_records(const struct inspect *in)
 		if (rec.type == CR_REC_PAGES && !in->pages)
 			continue;
 		printf("0x%-12" PRIx64 " %-10s %12" PRIu64 "  ", rec.file_offset, cr_image_type_name(rec.type), rec.bytes);
-		if (rec.type == CR_REC_VMA)
-			print_vma(&rec, in->stored[vma++]);
-		else if (rec.type == CR_REC_PAGES)
-			printf("0x%" PRIx64 "-0x%" PRIx64 " checksum %016" PRIx64, rec.addr, rec.addr + rec.bytes, rec.checksum);
-		else
-			printf("%s", type_text(rec.type));
+		inspect_record(&rec, rec.type == CR_REC_VMA ? in->stored[vma++] : 0, false);
 		putchar('\n');
 	}
 	printf("%s: %" PRIu64 " bytes, %" PRIu64 " records, %" PRIu64 " pages (%" PRIu64 " KiB), checksum %016" PRIx64 ", complete%s\n", in->path,
@@ -259,20 +131,17 @@ static void print_records_json(const struct inspect *in)
 
 	cr_image_totals(in->img, &totals);
 	printf("{\"file\": ");
-	print_json_string(in->path, strlen(in->path));
+	inspect_json_string(in->path, strlen(in->path));
 	printf(", \"complete\": true, \"pages_verified\": %s, \"file_bytes\": %" PRIu64 ", \"records\": %" PRIu64 ", \"pages\": %" PRIu64
 	       ", \"checksum\": \"%016" PRIx64 "\", \"entries\": [",
 	       in->verify ? "true" : "false", totals.file_bytes, totals.records, totals.pages, totals.checksum);
 	while (cr_image_next(in->img, &rec) > 0) {
 		if (rec.type == CR_REC_PAGES && !in->pages)
 			continue;
-		printf("%s\n  {\"type\": %" PRIu32 ", \"record\": \"%s\", \"offset\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"checksum\": \"%016" PRIx64 "\"", between,
+		printf("%s\n  {\"type\": %" PRIu32 ", \"record\": \"%s\", \"file_offset\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"checksum\": \"%016" PRIx64 "\"", between,
 		       rec.type, cr_image_type_name(rec.type), rec.file_offset, rec.bytes, rec.checksum);
 		between = ",";
-		if (rec.type == CR_REC_VMA)
-			print_vma_json(&rec, in->stored[vma++]);
-		else if (rec.type == CR_REC_PAGES)
-			printf(", \"addr\": \"0x%" PRIx64 "\"", rec.addr);
+		inspect_record(&rec, rec.type == CR_REC_VMA ? in->stored[vma++] : 0, true);
 		putchar('}');
 	}
 	printf("\n]}\n");
@@ -283,9 +152,9 @@ static int fail(const struct inspect *in, const char *text, int status)
 	fprintf(stderr, "cr_inspect: %s\n", text);
 	if (in->json) {
 		printf("{\"file\": ");
-		print_json_string(in->path, strlen(in->path));
+		inspect_json_string(in->path, strlen(in->path));
 		printf(", \"complete\": false, \"error\": ");
-		print_json_string(text, strlen(text));
+		inspect_json_string(text, strlen(text));
 		printf("}\n");
 	}
 	return status;
