@@ -23,3 +23,15 @@ crcp_p2p_sources = \
 	crcp/upper/p2p/send.c \
 	crcp/upper/p2p/sendrecv.c \
 	crcp/upper/p2p/wait.c
+
+check_PROGRAMS += tests/unit/test_log tests/unit/test_match
+TESTS += tests/unit/test_log tests/unit/test_match
+tests_unit_test_log_SOURCES = tests/unit/test_log.c crcp/upper/p2p/log.c
+tests_unit_test_log_CPPFLAGS = $(AM_CPPFLAGS) $(OMPI_CFLAGS)
+tests_unit_test_log_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_log_LDADD = $(UNIT_LIBS)
+# The whole of the part, on a lower library of one process; it brings the handles of mpi.h itself and must not be linked with a real one.
+tests_unit_test_match_SOURCES = tests/unit/test_match.c tests/unit/test_match_lower.c tests/unit/test_match_lower.h $(crcp_p2p_sources)
+tests_unit_test_match_CPPFLAGS = $(AM_CPPFLAGS) $(OMPI_CFLAGS)
+tests_unit_test_match_CFLAGS = $(UNIT_CFLAGS) -fno-stack-protector -mfsgsbase
+tests_unit_test_match_LDADD = $(UNIT_LIBS)
