@@ -16,6 +16,8 @@ struct snapc_meta {
 	uint32_t nseqs;
 };
 
+/* As snapc_meta_open(). @access H5F_ACC_RDWR: the copy in memory may be changed; the file on disk never is. */
+int meta_open(const char *dir, unsigned int access, struct snapc_meta **ret_meta, struct cr_err *err);
 /* A name for an HDF5 file that lives in memory: HDF5 takes files of the same name for the same file, so it is different every time. */
 void meta_memory_name(char *ret_name, size_t bytes);
 /* "/sequence/N" */

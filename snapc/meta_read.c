@@ -74,14 +74,14 @@ out_close:
 	return rc;
 }
 
-static hid_t image_open(void *image, size_t bytes)
+static hid_t image_open(void *image, size_t bytes, unsigned int access)
 {
 	hid_t fapl = H5Pcreate(H5P_FILE_ACCESS), file = -1;
 	char name[64];
 
 	meta_memory_name(name, sizeof(name));
 	if (fapl >= 0 && H5Pset_fapl_core(fapl, 1 << 16, 0) >= 0 && H5Pset_file_image(fapl, image, bytes) >= 0)
-		file = H5Fopen(name, H5F_ACC_RDONLY, fapl);
+		file = H5Fopen(name, access, fapl);
 	if (fapl >= 0)
 		H5Pclose(fapl);
 	return file;
@@ -94,46 +94,47 @@ static int seq_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* One name in /sequence. */
+static herr_t sequence_add(hid_t group, const char *name, const H5L_info_t *info, void *arg)
+{
+	struct snapc_meta *meta = arg;
+	unsigned long seq;
+	char *end;
+
+	(void)group;
+	(void)info;
+	errno = 0;
+	seq = strtoul(name, &end, 10);
+	if (name[0] < '0' || name[0] > '9' || *end || errno || seq > UINT32_MAX - 1)
+		return -1;
+	meta->seqs[meta->nseqs++] = (uint32_t)seq;
+	return 0;
+}
+
 static int sequences_list(struct snapc_meta *meta, struct cr_err *err)
 {
 	hid_t group = H5Gopen2(meta->file, "/sequence", H5P_DEFAULT);
 	H5G_info_t info;
 	int rc = 0;
 
-	if (group < 0)
-		return damaged(meta, "group /sequence", err);
-	if (H5Gget_info(group, &info) < 0) {
+	if (group < 0 || H5Gget_info(group, &info) < 0) {
 		rc = damaged(meta, "group /sequence", err);
 		goto out;
 	}
 	meta->seqs = calloc(info.nlinks + 1, sizeof(*meta->seqs));
-	if (!meta->seqs) {
+	if (!meta->seqs)
 		rc = cr_err_set(err, ENOMEM, "%s: no memory", meta->path);
-		goto out;
-	}
-	for (hsize_t i = 0; i < info.nlinks; i++) {
-		char name[32], *end;
-		unsigned long seq;
-
-		if (H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, sizeof(name), H5P_DEFAULT) < 0) {
-			rc = damaged(meta, "a name in /sequence", err);
-			goto out;
-		}
-		errno = 0;
-		seq = strtoul(name, &end, 10);
-		if (name[0] < '0' || name[0] > '9' || *end || errno || seq > UINT32_MAX - 1) {
-			rc = damaged(meta, "a number in /sequence", err);
-			goto out;
-		}
-		meta->seqs[meta->nseqs++] = (uint32_t)seq;
-	}
-	qsort(meta->seqs, meta->nseqs, sizeof(*meta->seqs), seq_compare);
+	else if (H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, sequence_add, meta) < 0)
+		rc = damaged(meta, "a number in /sequence", err);
+	else
+		qsort(meta->seqs, meta->nseqs, sizeof(*meta->seqs), seq_compare);
 out:
-	H5Gclose(group);
+	if (group >= 0)
+		H5Gclose(group);
 	return rc;
 }
 
-int snapc_meta_open(const char *dir, struct snapc_meta **ret_meta, struct cr_err *err)
+int meta_open(const char *dir, unsigned int access, struct snapc_meta **ret_meta, struct cr_err *err)
 {
 	struct snapc_meta *meta;
 	unsigned char *image = NULL;
@@ -159,7 +160,7 @@ int snapc_meta_open(const char *dir, struct snapc_meta **ret_meta, struct cr_err
 	rc = snapc_meta_block_check(image, bytes, meta->path, err);
 	if (rc < 0)
 		goto out;
-	meta->file = image_open(image, bytes);
+	meta->file = image_open(image, bytes, access);
 	if (meta->file < 0) {
 		rc = cr_err_set(err, EBADMSG, "%s: HDF5 cannot read it, although its checksum is right", meta->path);
 		goto out;
@@ -182,6 +183,11 @@ out:
 	}
 	*ret_meta = meta;
 	return 0;
+}
+
+int snapc_meta_open(const char *dir, struct snapc_meta **ret_meta, struct cr_err *err)
+{
+	return meta_open(dir, H5F_ACC_RDONLY, ret_meta, err);
 }
 
 void snapc_meta_close(struct snapc_meta *meta)

@@ -263,15 +263,13 @@ static int image_take(hid_t file, unsigned char **ret_image, size_t *ret_bytes)
 	return 0;
 }
 
-static int image_build(const struct snapc_meta *old, const struct snapc_snapshot *add, const uint32_t *drop, uint32_t ndrop,
-		       unsigned char **ret_image, size_t *ret_bytes, struct cr_err *err)
+/* A new file: the first sequence, or what stays of the old file, in as little room as it needs. */
+static int image_new(const struct snapc_meta *old, const struct snapc_snapshot *add, const uint32_t *drop, uint32_t ndrop, uint32_t next,
+		     unsigned char **ret_image, size_t *ret_bytes, struct cr_err *err)
 {
-	uint32_t next = old ? old->next_seq : 0;
 	hid_t file = memory_create();
 	int rc = file < 0 ? -EIO : 0;
 
-	if (add && add->seq >= next)
-		next = add->seq + 1;
 	if (rc == 0)
 		rc = meta_put_u64(file, "format", SNAPC_META_FORMAT);
 	if (rc == 0)
@@ -300,6 +298,28 @@ out:
 	return rc;
 }
 
+/* One more sequence in the copy of the old file that is in memory: costs the same however many there are. */
+static int image_grow(const struct snapc_meta *old, const struct snapc_snapshot *add, uint32_t next, unsigned char **ret_image,
+		      size_t *ret_bytes, struct cr_err *err)
+{
+	if (H5Adelete(old->file, "next_sequence") < 0 || meta_put_u64(old->file, "next_sequence", next) < 0 ||
+	    sequence_write(old->file, add) < 0 || image_take(old->file, ret_image, ret_bytes) < 0)
+		return cr_err_set(err, EIO, "%s: HDF5 cannot add sequence %u", old->path, add->seq);
+	return 0;
+}
+
+static int image_build(const struct snapc_meta *old, const struct snapc_snapshot *add, const uint32_t *drop, uint32_t ndrop,
+		       unsigned char **ret_image, size_t *ret_bytes, struct cr_err *err)
+{
+	uint32_t next = old ? old->next_seq : 0;
+
+	if (add && add->seq >= next)
+		next = add->seq + 1;
+	if (old && add && ndrop == 0)
+		return image_grow(old, add, next, ret_image, ret_bytes, err);
+	return image_new(old, add, drop, ndrop, next, ret_image, ret_bytes, err);
+}
+
 static int same_job(const struct snapc_meta *old, const struct snapc_job *job, struct cr_err *err)
 {
 	struct snapc_job *have;
@@ -322,7 +342,7 @@ int snapc_meta_write(const char *dir, const struct snapc_snapshot *add, const ui
 	int rc;
 
 	meta_hdf5_quiet();
-	rc = snapc_meta_open(dir, &old, err);
+	rc = meta_open(dir, H5F_ACC_RDWR, &old, err);
 	if (rc < 0 && !(rc == -ENOENT && add))
 		return rc;
 	rc = snapc_disk_join(temporary, dir, META_TEMPORARY, err);

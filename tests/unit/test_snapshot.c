@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -134,6 +136,61 @@ static void commits_one_after_the_other(void **state)
 	assert_int_equal(snapc_snapshot_prune(dir, 1, &err), 2);
 	assert_int_equal(valid_sequences(dir, &newest), 1);
 	assert_int_equal(begin(*state, dir), 4);
+}
+
+static off_t meta_bytes(const char *dir)
+{
+	char path[PATH_MAX + 64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, SNAPC_META_NAME);
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+/* With retention the metadata do not grow with the number of checkpoints. */
+static void metadata_stay_small(void **state)
+{
+	char dir[PATH_MAX];
+	off_t early = 0;
+
+	for (uint32_t i = 0; i < 40; i++) {
+		uint32_t seq = begin(*state, dir);
+
+		contexts_write(dir, seq);
+		assert_int_equal(commit(dir, seq, 3, NULL), 0);
+		if (i == 5)
+			early = meta_bytes(dir);
+	}
+	assert_int_equal(meta_bytes(dir), early);
+}
+
+/* As on a disk that is full: the metadata cannot be written. */
+static void full_disk_leaves_the_old(void **state)
+{
+	struct rlimit limit, before;
+	char dir[PATH_MAX], path[PATH_MAX + 64];
+	uint32_t seq = begin(*state, dir), newest = 9;
+	struct cr_err err;
+
+	contexts_write(dir, seq);
+	assert_int_equal(commit(dir, seq, 0, NULL), 0);
+	seq = begin(*state, dir);
+	contexts_write(dir, seq);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = before;
+	limit.rlim_cur = 4096;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(commit(dir, seq, 0, &err), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_non_null(strstr(err.text, SNAPC_META_NAME));
+	assert_int_equal(valid_sequences(dir, &newest), 1);
+	assert_int_equal(newest, 0);
+	for (const char *const *name = (const char *const[]){ "1", "1.tmp", SNAPC_META_NAME ".tmp", NULL }; *name; name++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, *name);
+		assert_int_equal(access(path, F_OK), -1);
+	}
 }
 
 static int die_at;
@@ -332,6 +389,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pid_that_came_again, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(undo_leaves_nothing, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(crash_at_any_step, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(full_disk_leaves_the_old, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(metadata_stay_small, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(commits_one_after_the_other, make_dir, remove_dir),
 		cmocka_unit_test(describes_a_running_process),
 		cmocka_unit_test(cuts_a_command_line),

@@ -37,6 +37,20 @@ run "$snapshot" show nonesuch
 run "$snapshot" frobnicate
 [ $status -eq 2 ]; ok $? "unknown command is a usage error"
 
+if [ -x /usr/bin/python3 ] && /usr/bin/python3 -c 'import h5py' 2>/dev/null; then
+	run /usr/bin/python3 -c '
+import h5py, sys
+with h5py.File(sys.argv[1], "r") as f:
+    assert f.attrs["format"] == 1 and sorted(f["sequence"]) == ["0", "1", "2"]
+    rows = f["sequence/2/ranks"][:]
+    assert list(rows["rank"]) == [0, 1, 2] and rows["context_file"][1] == b"opal_snapshot_1.ckpt/cr_context"
+    assert f["job/argv"][0] == b"mpirun" and b"<topology" in f["topology"][f["sequence/2/nodes"][0]["topology"].decode()][0]
+' "$tmp/snaps/$ref/global_snapshot_meta.h5"
+	ok $status "h5py reads the metadata"
+else
+	n=$((n + 1)); echo "ok $n - h5py reads the metadata # SKIP python3-h5py is not installed"
+fi
+
 # Damage: one byte of page data, of the structure, a cut file, a missing file, one that was exchanged.
 bad="$tmp/snaps/$ref/2/opal_snapshot_1.ckpt/cr_context"
 for how in page head cut missing exchanged; do
