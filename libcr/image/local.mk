@@ -41,6 +41,7 @@ endif
 EXTRA_DIST += tests/fuzz/fuzz_image.c
 if HAVE_CLANG
 FUZZ_TARGETS += tests/fuzz/fuzz_image
+check_DATA += tests/fuzz/fuzz_image
 endif
 FUZZ_IMAGE_C = tests/fuzz/fuzz_image.c libcr/lower/mem_plan.c libcr/image/reader.c libcr/image/types.c libcr/image/writer.c
 tests/fuzz/fuzz_image: $(FUZZ_IMAGE_C)

@@ -95,7 +95,7 @@ static int plan_fill(const struct cr_image *img, struct cr_mem_plan *plan, struc
 	return 0;
 }
 
-static int plan_check_runs(const struct cr_image *img, const struct cr_mem_plan *plan, struct cr_err *err)
+static int plan_check_runs(const struct cr_image *img, struct cr_mem_plan *plan, struct cr_err *err)
 {
 	struct cr_image_record rec = { .cursor = 0 };
 
@@ -109,6 +109,7 @@ static int plan_check_runs(const struct cr_image *img, const struct cr_mem_plan 
 			return plan_bad(img, &rec, "pages outside of every area", err);
 		if (area->vma.kind == CR_VMA_FILE_SHARED)
 			return plan_bad(img, &rec, "pages in a shared mapping of a file", err);
+		plan->area[area - plan->area].has_pages = true;
 	}
 	return 0;
 }

@@ -61,6 +61,7 @@ bool cr_mem_pages_others(const struct cr_mem_pages *pages, uint64_t start, uint6
 struct cr_mem_plan_area {
 	struct cr_vma vma; /* a copy */
 	const char *name;  /* borrowed from the image; "" when it has none */
+	bool has_pages;    /* the image has pages of it */
 };
 
 struct cr_mem_plan {

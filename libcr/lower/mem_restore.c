@@ -2,8 +2,8 @@
 /*
  * Puts the program's memory back: maps every area, fills it from the image, gives it its last protection and advice.
  *
- * Areas are mapped with the protection they end with; one that may not be written is opened run by run while it is filled. So a huge
- * reservation without access never counts as memory that is needed.
+ * Areas are mapped with the protection they end with. One that has pages but may not be written is opened while it is filled: as a whole, since
+ * opening parts of it would leave it in many pieces. A reservation without pages is never writable, so it never counts as memory that is needed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -218,6 +218,27 @@ static int lock_area(const struct cr_mem_plan_area *area, struct cr_err *err)
 	return 0;
 }
 
+static bool must_open(const struct cr_mem_plan_area *area)
+{
+	return area->has_pages && !(area->vma.prot & PROT_WRITE);
+}
+
+static int protect(const struct cr_mem_plan_area *area, uint32_t prot, struct cr_err *err)
+{
+	if (mprotect(vma_addr(&area->vma), vma_bytes(&area->vma), (int)prot) < 0)
+		return map_error(area, errno, err);
+	return 0;
+}
+
+static int prepare(const struct cr_mem_plan_area *area, struct cr_err *err)
+{
+	int rc = advise(area, advice_before_fill, sizeof(advice_before_fill) / sizeof(advice_before_fill[0]), err);
+
+	if (rc == 0 && must_open(area))
+		rc = protect(area, PROT_READ | PROT_WRITE, err);
+	return rc;
+}
+
 static int settle(const struct cr_mem_plan_area *area, struct cr_err *err)
 {
 	int rc;
@@ -233,7 +254,9 @@ static int settle(const struct cr_mem_plan_area *area, struct cr_err *err)
 			prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, area->vma.start, vma_bytes(&area->vma), text);
 		}
 	}
-	rc = advise(area, advice_after_fill, sizeof(advice_after_fill) / sizeof(advice_after_fill[0]), err);
+	rc = must_open(area) ? protect(area, area->vma.prot, err) : 0;
+	if (rc == 0)
+		rc = advise(area, advice_after_fill, sizeof(advice_after_fill) / sizeof(advice_after_fill[0]), err);
 	if (rc == 0)
 		rc = lock_area(area, err);
 	if (rc == 0 && (area->vma.flags & CR_VMA_F_SEALED))
@@ -241,26 +264,17 @@ static int settle(const struct cr_mem_plan_area *area, struct cr_err *err)
 	return rc;
 }
 
-/* Fills one run. Not writable: opened for the run, then closed again. */
-static int fill_run(const struct cr_image *img, const struct cr_mem_plan_area *area, const struct cr_image_record *rec, struct cr_err *err)
+static int fill_run(const struct cr_image *img, const struct cr_image_record *rec, struct cr_err *err)
 {
 	void *mem = (void *)(uintptr_t)rec->addr;
-	bool closed = !(area->vma.prot & PROT_WRITE);
-	int rc;
 
-	if (closed && mprotect(mem, rec->bytes, PROT_READ | PROT_WRITE) < 0)
-		return map_error(area, errno, err);
 	/* One call for all page faults of the run; where the kernel has it not, they are taken one by one. */
 	madvise(mem, rec->bytes, MADV_POPULATE_WRITE);
-	rc = cr_image_read_pages(img, rec, mem, err);
-	if (rc == 0 && closed && mprotect(mem, rec->bytes, (int)area->vma.prot) < 0)
-		rc = map_error(area, errno, err);
-	return rc;
+	return cr_image_read_pages(img, rec, mem, err);
 }
 
 struct restore_fill {
 	const struct cr_image *img;
-	const struct cr_mem_plan *plan;
 	unsigned int share, shares; /* this thread takes every @shares-th piece of the image */
 	atomic_int *failed;
 	struct cr_err err;
@@ -280,7 +294,7 @@ static void *fill_share(void *arg)
 
 	while (fill->rc == 0 && !atomic_load(fill->failed) && cr_image_next(fill->img, &rec) > 0)
 		if (rec.type == CR_REC_PAGES && is_mine(fill, &rec))
-			fill->rc = fill_run(fill->img, cr_mem_plan_find(fill->plan, rec.addr), &rec, &fill->err);
+			fill->rc = fill_run(fill->img, &rec, &fill->err);
 	if (fill->rc < 0)
 		atomic_store(fill->failed, 1);
 	return NULL;
@@ -297,7 +311,7 @@ static unsigned int fill_threads(const struct cr_image *img)
 	return RESTORE_THREADS;
 }
 
-static int fill_all(const struct cr_image *img, const struct cr_mem_plan *plan, struct cr_err *err)
+static int fill_all(const struct cr_image *img, struct cr_err *err)
 {
 	struct restore_fill fill[RESTORE_THREADS];
 	pthread_t thread[RESTORE_THREADS];
@@ -307,7 +321,7 @@ static int fill_all(const struct cr_image *img, const struct cr_mem_plan *plan, 
 	int rc = 0;
 
 	for (unsigned int i = 0; i < shares; i++)
-		fill[i] = (struct restore_fill){ .img = img, .plan = plan, .share = i, .shares = shares, .failed = &failed };
+		fill[i] = (struct restore_fill){ .img = img, .share = i, .shares = shares, .failed = &failed };
 	for (unsigned int i = 1; i < shares; i++)
 		started[i] = pthread_create(&thread[i], NULL, fill_share, &fill[i]) == 0;
 	for (unsigned int i = 0; i < shares; i++)
@@ -335,9 +349,9 @@ int cr_mem_restore(const struct cr_image *img, struct cr_err *err)
 		return rc;
 	rc = map_all(plan, err);
 	for (size_t i = 0; rc == 0 && i < plan->n; i++)
-		rc = advise(&plan->area[i], advice_before_fill, sizeof(advice_before_fill) / sizeof(advice_before_fill[0]), err);
+		rc = prepare(&plan->area[i], err);
 	if (rc == 0)
-		rc = fill_all(img, plan, err);
+		rc = fill_all(img, err);
 	for (size_t i = 0; rc == 0 && i < plan->n; i++)
 		rc = settle(&plan->area[i], err);
 	cr_mem_plan_destroy(plan);

@@ -538,6 +538,36 @@ static void test_find_pages(void **state)
 	wait_good(pid);
 }
 
+/* Read-only memory with many holes stays one area: the kernel allows only some 65,000 of them. */
+#define HOLES_PAGES 140000ul
+
+static void build_holes(void)
+{
+	unsigned char *mem = map_anon(AT(1), HOLES_PAGES * PAGE);
+
+	NEED(madvise(mem, HOLES_PAGES * PAGE, MADV_NOHUGEPAGE) == 0);
+	for (unsigned long i = 0; i < HOLES_PAGES; i += 2)
+		mem[i * PAGE] = (unsigned char)(i % 255 + 1);
+	NEED(mprotect(mem, HOLES_PAGES * PAGE, PROT_READ) == 0);
+}
+
+static void look_holes(void)
+{
+	char want[64];
+
+	for (unsigned long i = 0; i < HOLES_PAGES; i++)
+		NEED(AT(1)[i * PAGE] == (i % 2 ? 0 : i % 255 + 1));
+	snprintf(want, sizeof(want), "r--p %lx-%lx ", (unsigned long)AT(1), (unsigned long)AT(1) + HOLES_PAGES * PAGE);
+	NEED(area_has(AT(1), want));
+}
+
+static void test_many_holes(void **state)
+{
+	(void)state;
+	build_and_save(build_holes, true);
+	restore_and_look(look_holes);
+}
+
 /* Sealed memory cannot be given another protection, not even to read it. */
 static void build_sealed(void)
 {
@@ -896,6 +926,7 @@ int main(void)
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_find_pages),
+		cmocka_unit_test(test_many_holes),
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_restore_refuses_changed_files),
