@@ -10,21 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orte-tools/tool_json.h"
+#include "orte-tools/tool_ref.h"
 #include "snapc/meta.h"
 #include "snapc/snapshot.h"
 
 #define LIST_PATTERN "ompi_global_snapshot_*.ckpt"
-
-static const char *list_dir(void)
-{
-	const char *dir = getenv("OMPI_MCA_ompi_cr_snapshot_dir");
-
-	if (!dir || !*dir)
-		dir = getenv(SNAPC_ENV_DIR);
-	if (!dir || !*dir)
-		dir = getenv("HOME");
-	return dir && *dir ? dir : ".";
-}
 
 static int list_is_snapshot(const struct dirent *d)
 {
@@ -47,10 +38,13 @@ static void list_one(const char *dir, const char *name, bool json, bool first)
 		n = snapc_meta_sequences(meta, &seqs);
 	else if (rc != -ENOENT)
 		fprintf(stderr, "ompi-checkpoint: %s\n", err.text);
-	if (json)
-		printf("%s{\"ref\":\"%s\",\"sequences\":[", first ? "" : ",", name);
-	else
+	if (json) {
+		fputs(first ? "{\"ref\":" : ",{\"ref\":", stdout);
+		tool_json_string(stdout, name);
+		fputs(",\"sequences\":[", stdout);
+	} else {
 		printf("Snapshot Ref.: %s\t[%s", name, n ? "" : "No Valid Checkpoints");
+	}
 	for (uint32_t i = 0; i < n; i++)
 		printf("%s%u", i ? "," : "", seqs[i]);
 	fputs(json ? "]}" : "]\n", stdout);
@@ -60,7 +54,7 @@ static void list_one(const char *dir, const char *name, bool json, bool first)
 
 int tool_list(bool json)
 {
-	const char *dir = list_dir();
+	const char *dir = tool_snapshot_dir();
 	struct dirent **names;
 	int n = scandir(dir, &names, list_is_snapshot, versionsort);
 

@@ -5,7 +5,6 @@
  * stdout: the result ("Snapshot Ref.: <seq> <name>", or JSON).  stderr: progress and errors.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,30 +17,17 @@
 #include <unistd.h>
 
 #include "orte-tools/checkpoint_list.h"
+#include "orte-tools/checkpoint_options.h"
+#include "orte-tools/tool_json.h"
 #include "snapc/line.h"
 #include "snapc/listener.h"
 #include "snapc/registry.h"
 
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "unknown"
-#endif
-
-enum tool_exit { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_AGAIN = 75 };
-
 /* Beyond what the coordinator was given: its answer must come by then. */
 #define TOOL_GRACE_SECONDS 60
 
-struct tool_options {
-	bool check, term, nosync, nowait, status, list, json, quiet, latest;
-	long verbose;
-	long timeout_seconds;
-	const char *pid;   /* of mpirun */
-	const char *job;   /* job id */
-	const char *name;  /* either */
-};
-
 struct tool {
-	struct tool_options options;
+	struct checkpoint_options options;
 	struct snapc_registry_entry entry;
 	char host[256];
 	int fd;
@@ -57,178 +43,12 @@ static void tool_signal(int number)
 	tool_interrupted++;
 }
 
-static void tool_usage(FILE *out)
-{
-	fputs("Usage: ompi-checkpoint [OPTION]... PID_OF_MPIRUN | JOBID | --latest\n"
-	      "Save the state of a running Open MPI job that was started with `mpirun -am ft-enable-cr`.\n\n"
-	      "  -h, --help            print this help\n"
-	      "      --version         print the version\n"
-	      "  -v, --verbose         say more; implies --status\n"
-	      "  -V N                  verbosity level, N > 0 implies -v\n"
-	      "      --term            end the job after the checkpoint is established\n"
-	      "      --stop            not supported; refused\n"
-	      "  -w, --nowait          return as soon as the ranks are being saved\n"
-	      "  -s, --status          print each change of state\n"
-	      "  -l, --list            list the snapshots in the snapshot directory\n"
-	      "      --hnp-jobid ID    the job by its job id\n"
-	      "      --hnp-pid PID     the job by the pid of its mpirun\n"
-	      "      --latest          the job that was started last\n"
-	      "      --check           only ask whether the job could be saved, and why not\n"
-	      "      --timeout SEC     give up, and let the job go on, when it takes longer\n"
-	      "      --nosync          do not wait for stable storage: survives the job, not the machine\n"
-	      "      --json            print the result as one JSON object\n"
-	      "  -q, --quiet           print errors only\n"
-	      "      --mca NAME VALUE, --gmca NAME VALUE, --am FILE\n"
-	      "                        accepted as by every Open MPI tool\n\n"
-	      "Exit status: 0 done; 1 failed, the job goes on; 2 wrong usage; 75 not now, try again.\n",
-	      out);
-}
-
-/* --- options --- */
-
-/* Take "-mca NAME VALUE", "-gmca NAME VALUE", "-am FILE" out of argv; MCA parameters go to the environment as elsewhere in Open MPI. */
-static int tool_take_mca(int argc, char **argv)
-{
-	int kept = 1;
-
-	for (int i = 1; i < argc; i++) {
-		const char *word = argv[i][0] == '-' ? argv[i] + 1 + (argv[i][1] == '-') : "";
-
-		if ((!strcmp(word, "mca") || !strcmp(word, "gmca")) && i + 2 < argc) {
-			char name[256];
-
-			snprintf(name, sizeof(name), "OMPI_MCA_%s", argv[i + 1]);
-			setenv(name, argv[i + 2], 1);
-			i += 2;
-		} else if (!strcmp(word, "am") && i + 1 < argc) {
-			i++;
-		} else {
-			argv[kept++] = argv[i];
-		}
-	}
-	argv[kept] = NULL;
-	return kept;
-}
-
-static bool tool_number(const char *text, long low, long *ret)
-{
-	char *end;
-
-	errno = 0;
-	*ret = strtol(text, &end, 10);
-	return *text && !*end && !errno && *ret >= low;
-}
-
-static int tool_bad_usage(const char *what, const char *word)
-{
-	fprintf(stderr, "ompi-checkpoint: %s%s%s\nTry `ompi-checkpoint --help`.\n", what, word ? ": " : "", word ? word : "");
-	return TOOL_USAGE;
-}
-
-/* Return: -1: go on; otherwise the exit status. */
-static int tool_options(struct tool_options *o, int argc, char **argv)
-{
-	enum { VERSION = 256, TERM, STOP, JOBID, PID, LATEST, CHECK, TIMEOUT, NOSYNC, JSON };
-	static const struct option options[] = {
-		{ "help", no_argument, NULL, 'h' },          { "version", no_argument, NULL, VERSION },
-		{ "verbose", no_argument, NULL, 'v' },       { "term", no_argument, NULL, TERM },
-		{ "stop", no_argument, NULL, STOP },         { "nowait", no_argument, NULL, 'w' },
-		{ "status", no_argument, NULL, 's' },        { "list", no_argument, NULL, 'l' },
-		{ "hnp-jobid", required_argument, NULL, JOBID }, { "hnp-pid", required_argument, NULL, PID },
-		{ "latest", no_argument, NULL, LATEST },     { "check", no_argument, NULL, CHECK },
-		{ "timeout", required_argument, NULL, TIMEOUT }, { "nosync", no_argument, NULL, NOSYNC },
-		{ "json", no_argument, NULL, JSON },         { "quiet", no_argument, NULL, 'q' },
-		{ NULL, 0, NULL, 0 },
-	};
-	bool stop = false;
-	long level;
-	int option;
-
-	argc = tool_take_mca(argc, argv);
-	while ((option = getopt_long(argc, argv, "hvV:wslq", options, NULL)) != -1) {
-		switch (option) {
-		case 'h':
-			tool_usage(stdout);
-			return TOOL_OK;
-		case VERSION:
-			printf("ompi-checkpoint (ompi-cr) %s\n", PACKAGE_VERSION);
-			return TOOL_OK;
-		case 'v':
-			o->verbose = o->verbose ? o->verbose : 1;
-			break;
-		case 'V':
-			if (!tool_number(optarg, 0, &level))
-				return tool_bad_usage("-V needs a number", optarg);
-			o->verbose = level;
-			break;
-		case TERM:
-			o->term = true;
-			break;
-		case STOP:
-			stop = true;
-			break;
-		case 'w':
-			o->nowait = true;
-			break;
-		case 's':
-			o->status = true;
-			break;
-		case 'l':
-			o->list = true;
-			break;
-		case JOBID:
-			o->job = optarg;
-			break;
-		case PID:
-			o->pid = optarg;
-			break;
-		case LATEST:
-			o->latest = true;
-			break;
-		case CHECK:
-			o->check = true;
-			break;
-		case TIMEOUT:
-			if (!tool_number(optarg, 1, &o->timeout_seconds) || o->timeout_seconds > 1000000)
-				return tool_bad_usage("--timeout needs a number of seconds", optarg);
-			break;
-		case NOSYNC:
-			o->nosync = true;
-			break;
-		case JSON:
-			o->json = true;
-			break;
-		case 'q':
-			o->quiet = true;
-			break;
-		default:
-			fputs("Try `ompi-checkpoint --help`.\n", stderr);
-			return TOOL_USAGE;
-		}
-	}
-	if (stop && o->term)
-		return tool_bad_usage("--stop and --term exclude each other", NULL);
-	if (stop)
-		return tool_bad_usage("--stop is not supported: take a checkpoint, then send SIGSTOP to mpirun", NULL);
-	if (o->check && (o->term || o->nowait))
-		return tool_bad_usage("--check takes no checkpoint: --term and --nowait make no sense with it", NULL);
-	o->name = argv[optind];
-	if (o->list)
-		return argc > optind ? tool_bad_usage("--list needs no job", argv[optind]) : -1;
-	if (argc - optind + !!o->job + !!o->pid + o->latest != 1)
-		return tool_bad_usage("name one job: the pid of its mpirun, its job id, or --latest", NULL);
-	if (o->pid && !tool_number(o->pid, 1, &level))
-		return tool_bad_usage("--hnp-pid needs a pid", o->pid);
-	o->status = o->status || o->verbose > 0;
-	return -1;
-}
-
 /* --- the job --- */
 
 static int tool_match(void *arg, const struct snapc_registry_entry *e)
 {
 	struct tool *t = arg;
-	const struct tool_options *o = &t->options;
+	const struct checkpoint_options *o = &t->options;
 	const char *pid = o->pid ? o->pid : o->name, *job = o->job ? o->job : o->name;
 	char text[32];
 
@@ -248,20 +68,53 @@ static int tool_match(void *arg, const struct snapc_registry_entry *e)
 	return 0;
 }
 
-static void tool_no_job(const struct tool_options *o)
+/* A job that is about to be there: ompi-restart at its checks, or an mpirun under protection that has not registered yet. */
+static bool tool_starting(long pid)
+{
+	char path[64], line[4096];
+	size_t bytes, at;
+	FILE *f;
+	bool mpirun = false, restart = false, protected = false;
+
+	snprintf(path, sizeof(path), "/proc/%ld/cmdline", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	bytes = fread(line, 1, sizeof(line) - 1, f);
+	fclose(f);
+	line[bytes] = '\0';
+	for (at = 0; at < bytes; at += strlen(line + at) + 1) {
+		const char *word = line + at, *base = strrchr(word, '/') ? strrchr(word, '/') + 1 : word;
+
+		if (at == 0) {
+			restart = !strcmp(base, "ompi-restart");
+			mpirun = !strncmp(base, "mpirun", 6) || !strncmp(base, "mpiexec", 7) || !strncmp(base, "orterun", 7);
+		}
+		protected |= !strcmp(base, "ft-enable-cr");
+	}
+	return restart || (mpirun && protected);
+}
+
+/* Says why there is no job; returns the exit status. */
+static int tool_no_job(const struct checkpoint_options *o)
 {
 	const char *what = o->pid ? o->pid : o->job ? o->job : o->name;
 	long pid;
 
+	if (!o->latest && !o->job && checkpoint_number(what, 1, &pid) && tool_starting(pid)) {
+		fprintf(stderr, "ompi-checkpoint: the job of process %s is still starting: try again\n", what);
+		return TOOL_AGAIN;
+	}
 	if (o->latest)
 		fprintf(stderr, "ompi-checkpoint: no job of yours runs under protection on this host: start it with `mpirun -am ft-enable-cr ...`\n");
-	else if (!o->job && tool_number(what, 1, &pid) && (kill((pid_t)pid, 0) == 0 || errno == EPERM))
+	else if (!o->job && checkpoint_number(what, 1, &pid) && (kill((pid_t)pid, 0) == 0 || errno == EPERM))
 		fprintf(stderr,
 			"ompi-checkpoint: process %s is not an mpirun that can be checkpointed by you: start the job with `mpirun -am ft-enable-cr ...`, "
 			"and run this command on the same host as the same user\n",
 			what);
 	else
 		fprintf(stderr, "ompi-checkpoint: there is no job %s on this host: give the pid of mpirun, or --latest\n", what);
+	return TOOL_FAILED;
 }
 
 static int tool_connect(struct tool *t)
@@ -291,7 +144,7 @@ static int tool_connect(struct tool *t)
 
 static int tool_request(const struct tool *t)
 {
-	const struct tool_options *o = &t->options;
+	const struct checkpoint_options *o = &t->options;
 	const char *fault = getenv("CR_FAULT");
 	struct snapc_line line;
 
@@ -331,21 +184,6 @@ static void tool_status(struct tool *t, const char *state, double at_s, const ch
 	t->last_s = at_s;
 }
 
-/* @text: JSON string content is written to @out with escapes. */
-static void tool_json_text(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-		if (*c == '"' || *c == '\\')
-			fprintf(out, "\\%c", *c);
-		else if (*c < 0x20)
-			fprintf(out, "\\u%04x", *c);
-		else
-			fputc(*c, out);
-	}
-	fputc('"', out);
-}
-
 static void tool_reason(struct tool *t, const struct snapc_words *words, FILE *json)
 {
 	const char *rank = snapc_words_get(words, "rank", "?"), *text = snapc_words_get(words, "text", "");
@@ -353,7 +191,7 @@ static void tool_reason(struct tool *t, const struct snapc_words *words, FILE *j
 	if (json) {
 		fputs(t->printed_reasons ? ",{\"rank\":" : "{\"rank\":", json);
 		fprintf(json, "%lld,\"text\":", snapc_words_number(words, "rank", INT32_MAX, -1));
-		tool_json_text(json, text);
+		tool_json_string(json, text);
 		fputc('}', json);
 	} else {
 		fprintf(stderr, "ompi-checkpoint: rank %s: %s\n", rank, text);
@@ -368,7 +206,7 @@ static int tool_error(const struct tool *t, const struct snapc_words *words, con
 
 	if (t->options.json) {
 		printf("{\"ok\":false,\"errno\":%lld,\"error\":", code);
-		tool_json_text(stdout, text);
+		tool_json_string(stdout, text);
 		printf(",\"reasons\":[%s]}\n", reasons);
 	} else {
 		fprintf(stderr, "ompi-checkpoint: %s%s\n", text, t->options.check ? "" : "; the job was not saved");
@@ -389,9 +227,9 @@ static int tool_ok(const struct tool *t, const struct snapc_words *words)
 				printf(",\"%s\":%lld", numbers[i], snapc_words_number(words, numbers[i], INT64_MAX, 0));
 		if (!t->options.check) {
 			fputs(",\"ref\":", stdout);
-			tool_json_text(stdout, ref);
+			tool_json_string(stdout, ref);
 			fputs(",\"dir\":", stdout);
-			tool_json_text(stdout, snapc_words_get(words, "dir", ""));
+			tool_json_string(stdout, snapc_words_get(words, "dir", ""));
 		}
 		puts("}");
 	} else if (!t->options.quiet && t->options.check) {
@@ -522,7 +360,7 @@ int main(int argc, char **argv)
 	static struct tool t;
 	int rc;
 
-	rc = tool_options(&t.options, argc, argv);
+	rc = checkpoint_options_parse(&t.options, argc, argv);
 	if (rc >= 0)
 		return rc;
 	if (t.options.list)
@@ -531,8 +369,7 @@ int main(int argc, char **argv)
 		t.host[0] = 0;
 	snapc_registry_scan(tool_match, &t);
 	if (!t.entry.mpirun_pid) {
-		tool_no_job(&t.options);
-		return TOOL_FAILED;
+		return tool_no_job(&t.options);
 	}
 	rc = tool_connect(&t);
 	if (rc)

@@ -58,6 +58,8 @@ static void message_failed(struct snapc_checkpoint *c, struct snapc_part *p, uin
 	struct cr_msg_failed failed;
 
 	memcpy(&failed, msg->payload, sizeof(failed));
+	if (failed.phase == CR_MSG_BEGIN)
+		p->begun = false; /* nothing to resume, and perhaps another coordinator's checkpoint to leave alone */
 	snapc_checkpoint_fail(c, failed.error > 0 ? failed.error : EIO, "rank %u (process %d) in phase %s: %.380s", rank, p->member.facts.pid,
 			      snapc_phase_name(c->phase), failed.text[0] ? failed.text : strerror(failed.error));
 }

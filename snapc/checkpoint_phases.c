@@ -90,8 +90,6 @@ static int quiesce_start(struct snapc_checkpoint *c, struct cr_err *err)
 {
 	uint64_t need = 0, left = 0;
 
-	if (c->refused)
-		return cr_err_set(err, EOPNOTSUPP, "the job cannot be checkpointed now: see the reasons of its ranks");
 	if (!request_space(c, &need, &left))
 		return cr_err_set(err, ENOSPC,
 				  "%s has %" PRIu64 " MiB left and the job's memory takes up to %" PRIu64

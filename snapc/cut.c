@@ -23,6 +23,7 @@ struct cut_clock {
 struct cut_entry {
 	uint32_t clock; /* index */
 	uint64_t entered;
+	uint64_t allowed; /* the rank cannot have entered more: its first report or a permit */
 };
 
 struct cut_rank {
@@ -141,6 +142,27 @@ static int cut_entry_order(const void *a, const void *b)
 	return x->clock < y->clock ? -1 : x->clock > y->clock;
 }
 
+/*
+ * What of a reported count has been entered.  The first report is believed.  Later ones may show an increment whose ask has not been
+ * seen yet: without a permit it cannot have been entered.
+ */
+static void cut_judge(const struct cut_rank *r, struct cut_entry *entries, uint32_t n)
+{
+	uint32_t k = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct cut_entry *e = &entries[i];
+
+		while (k < r->n && r->entries[k].clock < e->clock)
+			k++;
+		e->allowed = !r->reported ? e->entered : k < r->n && r->entries[k].clock == e->clock ? r->entries[k].allowed : 0;
+		if (r->permitted && r->permit_clock == e->clock && r->permit_count > e->allowed)
+			e->allowed = r->permit_count;
+		if (e->entered > e->allowed)
+			e->entered = e->allowed;
+	}
+}
+
 /* Read the table of one report into @entries (room for n + 1). Return: how many, or negative errno. */
 static int64_t cut_read_entries(struct snapc_cut *cut, uint32_t rank, const struct cr_msg_clocks *head, const void *clocks,
 				int64_t ask, struct cut_entry *entries, struct cr_err *err)
@@ -214,6 +236,7 @@ int snapc_cut_report(struct snapc_cut *cut, uint32_t rank, const struct cr_msg_c
 		return (int)n;
 	}
 	r = &cut->ranks[rank];
+	cut_judge(r, entries, (uint32_t)n);
 	cut->reports++;
 	if (cut_same(r, head, ask, entries, (uint32_t)n)) {
 		free(entries);
@@ -313,6 +336,9 @@ static bool cut_permit(struct snapc_cut *cut, snapc_cut_permit_fn permit, void *
 		r->permitted = true;
 		r->permit_clock = r->ask_clock;
 		r->permit_count = cut->clocks[r->ask_clock].target;
+		for (uint32_t k = 0; k < r->n; k++)
+			if (r->entries[k].clock == r->ask_clock)
+				r->entries[k].allowed = r->permit_count;
 		permit(arg, i, cut->clocks[r->ask_clock].id, r->permit_count);
 		any = true;
 	}
@@ -352,8 +378,8 @@ static bool cut_stallable(const struct snapc_cut *cut, uint64_t *ret_patience_ns
 
 		waits = c->target && c->reporters && c->reporters < c->size;
 	}
-	*ret_patience_ns = computes ? SNAPC_CUT_STALL_BUSY_NS : SNAPC_CUT_STALL_NS;
-	return refused && waits;
+	*ret_patience_ns = !waits ? SNAPC_CUT_STALL_BLIND_NS : computes ? SNAPC_CUT_STALL_BUSY_NS : SNAPC_CUT_STALL_NS;
+	return refused;
 }
 
 /* Rule 4: the oldest refused asks, a doubling number of them, each with everybody who asks for the same. */

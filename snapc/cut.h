@@ -6,8 +6,10 @@
  * on c: then no collective is half done, and none of its data is in flight.  This file decides; it sends nothing and reads no clock.
  *
  * What a report says.  A rank reports, for every communicator c that it is a member of, the collectives that it has entered, and the one
- * that it asks for, if any.  The count of an asker includes what it asks for, so
- *	entered[r][c] = ask_count - 1   if r asks on c,   else count.
+ * that it asks for, if any.  The count of an asker includes what it asks for.  A count may also be one too high because the agent read it between the
+ * rank's increment and its ask.  In a rank's first report such a count is believed (the rank may have entered just before the
+ * checkpoint began).  Afterwards nothing is entered without a permit, so
+ *	entered[r][c] = ask_count - 1 if r asks on c, else count,	but never more than r's first report and its permits on c allow.
  *
  * Rules:
  *  1. target[c] is the largest entered[r][c] ever reported.  It never falls.
@@ -16,19 +18,19 @@
  *     target[c] becomes k.  Repeated until nothing changes.
  *  4. Nothing has changed for a while (no report, no permit), the cut is not even, and a rank below it waits for a message, or a
  *     communicator with a target has members that do not report it: the message may have to come from a rank that rule 2 holds back.
- *     The refused asks become targets, oldest ask first, one of them the first time, then two, four, ...
+ *     The refused asks become targets, oldest ask first, one of them the first time, then two, four, ...  After a long while this is
+ *     done even if nobody is known to wait.
  *  5. Every rank has reported and every communicator is even: stop.
  *
  * Why the stop is safe.  Reports arrive late, so what matters is that an old report that looks even is still true.  After its first
  * report a rank enters a collective only by a permit, and a permit never exceeds the target.  If entered[r][c] == target[c] for all members
  * then no permit on c lets anyone further, so nobody has entered more since.  A permitted rank that has not entered yet
- * reports entered < target: not even.  A rank that has entered several collectives with one permit is reported at one
- * of them, lower ones make the cut uneven, and it tells again when it asks next or stops.  A collective that the first report counts as
- * entered while the rank was on its way to ask for it makes a target that is too high by one, never too low: the ask
- * that follows is permitted by rule 2 because targets do not fall.
- *  The rank's part in this: what was reported as entered or permitted is entered, whatever order comes meanwhile; only an ask that is
- * beyond both takes its increment back when it sees the order to stop.  A rank that breaks this rule leaves the others inside
- * a collective: not all arrive, and the coordinator resumes everybody and begins again (phase quiesce).
+ * reports entered < target: not even.  So all that can be wrong with an even cut is that a rank has not yet entered what it was
+ * counted for: by its first report or by a permit.  Hence
+ *
+ * The rank's part.  A collective that the first report after BEGIN counted as entered, or that any permit of this checkpoint allowed, is
+ * entered, whatever order has come meanwhile; an ask beyond both takes its increment back when the order is to stop.  A rank that breaks this leaves others
+ * inside a collective: not all arrive, and the coordinator resumes everybody and begins again (phase quiesce).
  *
  * Why the cut does not deadlock a program that would not deadlock by itself.  A rank is held only at an ask that is
  * beyond the target.  Let the cut be uneven and nothing move.  Some member of an uneven communicator is below its target.  If it asks, rules 2 and 3
@@ -53,6 +55,8 @@
 /* Rule 4: how long nothing may change before refused asks are raised; the long one while some rank computes, which may be the sender. */
 #define SNAPC_CUT_STALL_NS 5000000u
 #define SNAPC_CUT_STALL_BUSY_NS 50000000u
+/* The same when no rank is known to wait: one that seems to compute may stand in a call that nobody sees into. */
+#define SNAPC_CUT_STALL_BLIND_NS 2000000000u
 
 enum snapc_cut_verdict {
 	SNAPC_CUT_WAIT = 0,

@@ -19,6 +19,48 @@ snapc_snapcd_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS) $(LIBEVENT_CFLAGS)
 snapc_snapcd_LDADD = snapc/libsnapc.la
 
 bin_PROGRAMS += orte-tools/ompi-checkpoint
-orte_tools_ompi_checkpoint_SOURCES = orte-tools/ompi-checkpoint.c orte-tools/checkpoint_list.h orte-tools/checkpoint_list.c
+orte_tools_ompi_checkpoint_SOURCES = orte-tools/ompi-checkpoint.c orte-tools/checkpoint_options.h orte-tools/checkpoint_options.c \
+	orte-tools/checkpoint_list.h orte-tools/checkpoint_list.c
 orte_tools_ompi_checkpoint_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
-orte_tools_ompi_checkpoint_LDADD = snapc/libsnapc.la
+orte_tools_ompi_checkpoint_LDADD = orte-tools/libtools.la snapc/libsnapc.la
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_cut tests/unit/test_cut_model tests/unit/test_proto tests/unit/test_proto_line
+TESTS += tests/unit/test_cut tests/unit/test_cut_model tests/unit/test_proto tests/unit/test_proto_line
+
+tests_unit_test_cut_SOURCES = tests/unit/test_cut.c
+tests_unit_test_cut_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_test_cut_LDADD = snapc/libsnapc.la $(UNIT_LIBS)
+
+tests_unit_test_cut_model_SOURCES = tests/unit/test_cut_model.c
+tests_unit_test_cut_model_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_test_cut_model_LDADD = snapc/libsnapc.la $(UNIT_LIBS)
+
+tests_unit_test_proto_SOURCES = tests/unit/test_proto.c
+tests_unit_test_proto_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_test_proto_LDADD = snapc/libsnapc.la $(UNIT_LIBS)
+
+tests_unit_test_proto_line_SOURCES = tests/unit/test_proto_line.c
+tests_unit_test_proto_line_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_test_proto_line_LDADD = snapc/libsnapc.la $(UNIT_LIBS)
+endif
+
+# A job whose ranks and mpirun are played, and snapcd and ompi-checkpoint against it.
+check_PROGRAMS += tests/unit/fake_job
+tests_unit_fake_job_SOURCES = tests/unit/fake_job.c
+tests_unit_fake_job_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
+TESTS += tests/unit/test_phase_snapcd.sh
+EXTRA_DIST += tests/unit/test_phase_snapcd.sh
+
+# Built by clang with its own flags, so not an automake program.
+EXTRA_DIST += tests/fuzz/fuzz_proto.c
+if HAVE_CLANG
+FUZZ_TARGETS += tests/fuzz/fuzz_proto
+endif
+FUZZ_PROTO_C = tests/fuzz/fuzz_proto.c snapc/wire.c snapc/cut.c snapc/line.c snapc/fault.c
+tests/fuzz/fuzz_proto: $(FUZZ_PROTO_C)
+	@$(MKDIR_P) tests/fuzz
+	$(AM_V_GEN)cd $(srcdir) && $(CLANG) -std=gnu11 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		$(WARN_CFLAGS) -I. -Iinclude $(FUZZ_PROTO_C) -o $(abs_top_builddir)/$@
+	@$(MKDIR_P) $@.corpus && $@ -make_corpus=$@.corpus
+CLEANFILES += tests/fuzz/fuzz_proto tests/fuzz/fuzz_proto.corpus/good-*

@@ -192,6 +192,8 @@ static void snapcd_mpirun_gone(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	snapc_log(SNAPC_LOG_DEBUG, "mpirun %d has ended", (int)d->settings.mpirun_pid);
 	event_del(d->events[0]);
+	snapc_registry_remove(d->registry_path);
+	d->registry_path[0] = 0;
 	snapc_global_orphan(d->global);
 }
 

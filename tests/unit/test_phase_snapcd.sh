@@ -1,0 +1,262 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# snapcd and ompi-checkpoint against a played job (fake_job): success, refusals, and a failure of every kind in every phase.
+# After each failure the job runs, the old snapshot is valid, and nothing of the new one is left. TAP.
+bin=${top_builddir:-.}
+snapcd=$bin/snapc/snapcd
+tool=$bin/orte-tools/ompi-checkpoint
+fake=$bin/tests/unit/fake_job
+tmp=$(mktemp -d) || exit 99
+ref=ompi_global_snapshot_1.ckpt
+job=
+n=0
+python=$(PATH=/usr/bin:/bin command -v python3)
+unset OMPI_MCA_ompi_cr_snapshot_dir CR_FAULT
+export XDG_RUNTIME_DIR="$tmp" OMPI_CR_SNAPSHOT_DIR="$tmp/snaps" HOME="$tmp" CR_DEBUG=2
+
+end_job() {
+	[ -n "$job" ] && kill "$job" 2>/dev/null && wait "$job" 2>/dev/null
+	job=
+}
+trap 'end_job; rm -rf "$tmp"' EXIT
+ok() { # ok STATUS NAME
+	n=$((n + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		echo "# exit status $status"
+		sed 's/^/# /' "$tmp/out" "$tmp/err" 2>/dev/null
+		tail -n 25 "$tmp/log" | sed 's/^/# log: /'
+	fi
+}
+skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
+run() { "$@" >"$tmp/out" 2>"$tmp/err"; status=$?; }
+start() { # start [OPTION of fake_job]...
+	end_job
+	rm -rf "$tmp/snaps" "$tmp/job" "$tmp/log"
+	begin "$tmp/job" --dir "$tmp/snaps" "$@"
+}
+begin() { # begin FILE [OPTION]...: one more job; its pid is in $job
+	file=$1
+	shift
+	"$fake" --snapcd "$snapcd" --ref $ref --log "$tmp/log" "$@" >"$file" 2>&1 &
+	job=$!
+	i=0
+	until grep -q '^go' "$file" 2>/dev/null; do
+		i=$((i + 1))
+		[ $i -gt 100 ] && { echo "Bail out! fake_job does not start"; exit 99; }
+		sleep 0.05
+	done
+	sleep 0.1
+}
+checkpoint() { run "$tool" "$@" "$job"; }
+alone() { # only snapshot 0, nothing half done
+	[ "$("$tool" --list)" = "Snapshot Ref.: $ref	[0]" ] && [ "$(ls "$tmp/snaps/$ref" | grep -c '^[0-9]')" -eq 1 ]
+}
+says() { grep -q -- "$1" "$tmp/err" "$tmp/out"; }
+
+# --- success
+start --np 3
+checkpoint -s
+[ $status -eq 0 ] && [ "$(cat "$tmp/out")" = "Snapshot Ref.:   0 $ref" ]; ok $? "a checkpoint prints its reference"
+grep -Eq '^\[.*:[0-9]+\] \[ +0\.[0-9]+ / +0\.[0-9]+\] +Checkpoint Established - ompi_global_snapshot_1.ckpt$' "$tmp/err"; ok $? "status lines have the original's form"
+[ -f "$tmp/snaps/$ref/0/opal_snapshot_2.ckpt/cr_context" ] && alone; ok $? "files are where the specification says"
+checkpoint --json
+[ $status -eq 0 ] && $python -c 'import json,sys; d=json.load(open(sys.argv[1])); assert d["ok"] and d["seq"]==1 and d["np"]==3 and d["messages"]==6 and d["file_bytes"]==3*4096 and d["stopped_ns"]==1000000' "$tmp/out"
+ok $? "--json"
+checkpoint --quiet
+[ $status -eq 0 ] && [ ! -s "$tmp/out" ] && [ ! -s "$tmp/err" ]; ok $? "--quiet"
+checkpoint -w
+[ $status -eq 0 ] && says "Snapshot Ref.:   3 $ref" && says "not waiting"; ok $? "--nowait"
+sleep 0.5
+run "$tool" -l
+[ "$(cat "$tmp/out")" = "Snapshot Ref.: $ref	[0,1,2,3]" ]; ok $? "--list"
+checkpoint --check
+[ $status -eq 0 ] && says "can be checkpointed" && [ ! -d "$tmp/snaps/$ref/4" ]; ok $? "--check takes no checkpoint"
+run "$tool" --hnp-pid "$job"; [ $status -eq 0 ]; ok $? "--hnp-pid"
+run "$tool" --hnp-jobid "$job"; [ $status -eq 0 ]; ok $? "--hnp-jobid"
+run "$tool" -mca a b --am ft-enable-cr --latest --nosync; [ $status -eq 0 ]; ok $? "--latest, --nosync, parameters of every Open MPI tool"
+
+# --- the command line
+for words in "" "1 2" "--stop 1" "--stop --term 1" "--check --term 1" "-V x 1" "--timeout 0 1" "--frobnicate 1" "--latest 1" "--list 1"; do
+	# shellcheck disable=SC2086
+	run "$tool" $words
+	[ $status -eq 2 ]; ok $? "usage error: ompi-checkpoint $words"
+done
+run "$tool" $$; [ $status -eq 1 ] && says "ft-enable-cr"; ok $? "a process that is no protected mpirun"
+run "$tool" 77.1; [ $status -eq 1 ] && says "no job 77.1"; ok $? "a job that is not there"
+run "$tool" --help; [ $status -eq 0 ] && says "Usage"; ok $? "--help"
+
+# --- two jobs
+first=$job
+begin "$tmp/job2" --dir "$tmp/snaps2" --np 1
+run "$tool" --latest
+[ $status -eq 0 ] && [ -d "$tmp/snaps2/$ref/0" ]; ok $? "--latest is the job that was started last"
+end_job
+job=$first
+run "$tool" --latest
+[ $status -eq 0 ] && [ -d "$tmp/snaps/$ref/7" ]; ok $? "--latest forgets a job that has ended"
+
+# --- two requests at once
+start --np 2 --delay 1500
+"$tool" "$job" >"$tmp/out1" 2>&1 &
+one=$!
+sleep 0.4
+checkpoint
+[ $status -eq 75 ] && says "a checkpoint is running"; ok $? "a second request is refused with 75"
+wait $one; status=$?
+[ $status -eq 0 ]; ok $? "the first one is not disturbed"
+"$tool" "$job" >"$tmp/out1" 2>&1 &
+one=$!
+sleep 0.4
+kill -9 $one; wait $one 2>/dev/null
+sleep 2
+[ -d "$tmp/snaps/$ref/1" ]; ok $? "a tool that is killed does not stop its checkpoint"
+"$tool" "$job" >"$tmp/out" 2>"$tmp/err" &
+one=$!
+sleep 0.4
+kill -INT $one; wait $one; status=$?
+[ $status -eq 1 ] && says interrupted && [ ! -e "$tmp/snaps/$ref/2" ] && [ ! -e "$tmp/snaps/$ref/2.tmp" ]; ok $? "an interrupted tool undoes its checkpoint"
+checkpoint --timeout 1
+[ $status -eq 1 ] && says "longer than the 1 s" && [ ! -e "$tmp/snaps/$ref/2.tmp" ]; ok $? "--timeout"
+sleep 1
+checkpoint
+[ $status -eq 0 ]; ok $? "and the next one succeeds"
+
+# --- refusals
+start --np 2 --behave 1:check:1:nocr --behave 2:check:1:nocr
+checkpoint --check
+[ $status -eq 1 ] && says "rank 1: fd 7: TCP socket to 10.0.0.1:80" && says "rank 1: address 0x1000: device memory"; ok $? "--check lists the reasons"
+checkpoint --json
+[ $status -eq 1 ] && $python -c 'import json,sys; d=json.load(open(sys.argv[1])); assert not d["ok"] and len(d["reasons"])==2 and d["reasons"][0]["rank"]==1' "$tmp/out"; ok $? "and so does a refused checkpoint"
+checkpoint
+[ $status -eq 0 ]; ok $? "a reason that is gone does no harm"
+start --np 2 --late 1; checkpoint
+[ $status -eq 75 ] && says "rank 1: has not passed MPI_Init"; ok $? "a rank before MPI_Init: try again"
+start --np 2 --absent 0; checkpoint
+[ $status -eq 75 ] && says "rank 0: no process"; ok $? "a rank without a process: try again"
+start --np 2 --finalized 0; checkpoint
+[ $status -eq 1 ] && says "rank 0: has entered MPI_Finalize"; ok $? "a rank in MPI_Finalize"
+start --np 2 --no-mpi; checkpoint
+[ $status -eq 0 ]; ok $? "a job without MPI"
+start --np 2 --shell; checkpoint
+[ $status -eq 0 ]; ok $? "a shell in front of every rank"
+mkdir "$tmp/d"; : >"$tmp/d/file"
+end_job; begin "$tmp/job" --dir "$tmp/d/file/snaps"; checkpoint
+[ $status -eq 1 ] && says "$tmp/d/file"; ok $? "a snapshot directory that cannot be made"
+if [ "$(id -u)" -eq 0 ] && mkdir "$tmp/small" && mount -t tmpfs -o size=16m none "$tmp/small" 2>/dev/null; then
+	end_job; begin "$tmp/job" --dir "$tmp/small/snaps" --private 12; checkpoint
+	[ $status -eq 1 ] && says "MiB left" && [ -z "$(find "$tmp/small" -name '*.tmp')" ]; ok $? "a file system that is too small is refused before anybody stops"
+	end_job
+	umount "$tmp/small"
+else
+	skip "a file system that is too small is refused before anybody stops" "needs root and mount"
+fi
+
+# --- failures that the coordinator injects
+for phase in request quiesce freeze dump commit; do
+	start --np 3; checkpoint
+	run env CR_FAULT=$phase:1:fail "$tool" "$job"
+	[ $status -eq 1 ] && says "fault injected in phase $phase" && alone; ok $? "failure in $phase"
+	checkpoint
+	[ $status -eq 0 ]; ok $? "a checkpoint after a failure in $phase"
+done
+for phase in request quiesce freeze dump; do
+	start --np 3; checkpoint
+	run env CR_FAULT=$phase:1:kill "$tool" "$job"
+	[ $status -eq 1 ] && says "rank 1 .*ended in phase $phase" && alone; ok $? "a rank killed in $phase"
+	checkpoint
+	[ $status -eq 75 ] && says "rank 1: no process" && alone; ok $? "no checkpoint without the rank that was killed in $phase"
+done
+start --np 3
+run env CR_FAULT=commit:1:kill "$tool" "$job"
+[ $status -eq 0 ] && alone; ok $? "a rank killed in commit: its context file was complete"
+for phase in request quiesce freeze dump commit; do
+	upper=$(echo $phase | tr a-z A-Z)
+	export OMPI_CR_TIMEOUT_$upper=1
+	start --np 3; checkpoint
+	run env CR_FAULT=$phase:1:hang "$tool" "$job"
+	[ $status -eq 1 ] && says "phase $phase took longer than 1 s" && alone; ok $? "the deadline of $phase"
+	checkpoint
+	[ $status -eq 0 ]; ok $? "a checkpoint after the deadline of $phase"
+	unset OMPI_CR_TIMEOUT_$upper
+done
+run env CR_FAULT=dmup "$tool" "$job"
+[ $status -eq 1 ] && says "dmup"; ok $? "a fault that nobody knows"
+
+# --- failures of the agents
+for message in begin stop drain freeze dump snap; do
+	start --np 3 --behave 2:$message:2:fail; checkpoint; checkpoint
+	[ $status -eq 1 ] && says "rank 2 .*told to fail at $message" && alone; ok $? "FAILED from a rank at $message"
+	checkpoint
+	[ $status -eq 0 ]; ok $? "a checkpoint after FAILED at $message"
+done
+for message in check begin stop drain freeze dump snap; do
+	start --np 3 --behave 2:$message:2:die; checkpoint; checkpoint
+	[ $status -eq 1 ] && says "rank 2 .*ended in phase" && alone; ok $? "a rank that dies at $message"
+done
+start --np 3 --behave 1:resume:2:die; checkpoint
+[ $status -eq 0 ] && alone; ok $? "a rank that dies when it is told to go on: its context file was complete"
+start --np 2 --behave 1:stop:1:hang; checkpoint -v
+[ $status -eq 0 ] && [ "$(grep -c Stopped "$tmp/err")" -eq 2 ] && alone; ok $? "a rank that does not arrive: everybody goes on, and again"
+export OMPI_CR_TIMEOUT_DUMP=1 OMPI_CR_TIMEOUT_RESUME=1
+start --np 2 --behave 2:resume:0:hang --behave 3:resume:0:hang; checkpoint; checkpoint
+[ $status -eq 1 ] && says "rank 0 .*has not said that it runs again" && alone; ok $? "a rank that does not answer RESUME"
+unset OMPI_CR_TIMEOUT_DUMP OMPI_CR_TIMEOUT_RESUME
+
+# --- strangers
+start --np 2
+if [ -n "$python" ]; then
+	$python - "$job" <<'PY'
+import socket, sys, os, struct
+name = "\0fake-agent-" + sys.argv[1]
+for junk in (b"GET / HTTP/1.0\r\n\r\n", os.urandom(5000), struct.pack("<HHIII", 0x4352, 1, 6, 1 << 30, 0), struct.pack("<HHIII", 0x4352, 1, 9, 0, 1),
+             struct.pack("<HHIII", 0x4352, 1, 1, 4, 0)):
+    s = socket.socket(socket.AF_UNIX); s.connect(name); s.sendall(junk); s.close()
+name = "\0fake-tool-" + sys.argv[1]
+for junk in (b"x\n", b"checkpoint\n", b"checkpoint version=9\n", b"abort version=1\n", b"a" * 100000, b"status version=1\n" * 3):
+    s = socket.socket(socket.AF_UNIX); s.connect(name)
+    try: s.sendall(junk); s.recv(9999)
+    except OSError: pass
+    s.close()
+PY
+	checkpoint
+	[ $status -eq 0 ]; ok $? "bytes that are no messages do no harm"
+	if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+		setpriv --reuid=65534 --clear-groups $python - "$job" >"$tmp/out" 2>&1 <<'PY'
+import socket, sys
+for name in ("\0fake-agent-", "\0fake-tool-"):
+    s = socket.socket(socket.AF_UNIX); s.connect(name + sys.argv[1])
+    try:
+        s.sendall(b"status version=1\n")
+        data = s.recv(100)
+    except OSError:
+        data = b""
+    assert data == b"", data
+PY
+		status=$?
+		[ $status -eq 0 ] && grep -q "refused: process" "$tmp/log"; ok $? "another user is not served"
+	else
+		skip "another user is not served" "needs root and setpriv"
+	fi
+fi
+
+# --- the end of a job
+start --np 2
+checkpoint --term
+[ $status -eq 0 ] && says "Snapshot Ref.:   0" && alone; ok $? "--term"
+wait "$job"; status=$?; job=
+[ $status -eq 0 ] && grep -q ended "$tmp/job" && [ -z "$(ls "$tmp/ompi-cr")" ]; ok $? "and mpirun has ended with status 0, the registry is empty"
+start --np 2 --deaf
+checkpoint --term
+[ $status -eq 0 ] && alone; ok $? "--term with an mpirun that does not listen"
+wait "$job"; status=$?; job=
+start --np 2 --delay 3000
+"$tool" "$job" >"$tmp/out" 2>"$tmp/err" &
+one=$!
+sleep 0.4
+end_job
+wait $one; status=$?
+[ $status -eq 1 ] && says "ended" && [ -z "$(find "$tmp/snaps" -name '*.tmp')" ]; ok $? "a job that ends during a checkpoint leaves nothing half done"
+echo "1..$n"
