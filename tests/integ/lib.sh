@@ -25,7 +25,7 @@ RND=$SEED
 export PATH=$PREFIX/bin:$PATH
 export OMPI_MCA_mca_base_component_path=$PREFIX/lib/openmpi:SYSTEM_DEFAULT:USER_DEFAULT
 export OMPI_MCA_mca_base_param_file_path=$PREFIX/share/openmpi/amca-param-sets:/usr/share/openmpi/amca-param-sets
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl_base_warn_component_unused=0
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_base_warn_component_unused=0
 export OMPI_CR_SNAPSHOT_DIR=$WORK/snapshots
 export OMP_NUM_THREADS=1
 mkdir -p "$OMPI_CR_SNAPSHOT_DIR"
@@ -291,6 +291,7 @@ chain()
 		checkpoint
 		rc=$?
 		if [ $rc != 0 ]; then
+			for f in 1 2 3 4 5 6 7 8 9 10; do alive "$JOB" && nap 100; done # it may just be ending
 			alive "$JOB" || break
 			if [ "${MAY_REFUSE:-0}" = 1 ] && [ $rc != 124 ]; then continue; fi
 			explain
