@@ -164,7 +164,7 @@ static void amca_add(const struct restart_request *r, struct restart_words *w)
 	char path[PATH_MAX];
 
 	restart_words_add(w, "-am");
-	if (!name[0])
+	if (!name || !name[0])
 		name = AMCA_DEFAULT;
 	if (!r->amca && strchr(name, '/') && !strchr(name, ':')) {
 		if (snprintf(path, sizeof(path), "%s%s%s", name[0] == '/' ? "" : job->cwd, name[0] == '/' ? "" : "/", name) < (int)sizeof(path) &&

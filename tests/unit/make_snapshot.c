@@ -79,6 +79,7 @@ int main(int argc, char **argv)
 	static char *env[] = { "OMPI_MCA_btl_test=saved", "PATH=/usr/bin", NULL };
 	struct snapc_job job = { .id = "node7-4711-1", .mpirun_pid = 4711, .mpirun_start = 1, .host = "node7", .cwd = "/home/u", .ompi_version = "4.1.4",
 				 .amca = "ft-enable-cr", .restarted_from = "", .restarted_seq = -1, .env = env };
+	struct snapc_job *me = NULL;
 	struct snapc_mpirun *m;
 
 	if (argc < 4) {
@@ -86,7 +87,6 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (getenv("MAKE_SNAPSHOT_RUNNING")) {
-		struct snapc_job *me;
 		struct cr_err err;
 
 		/* A job that is known to live: the caller's shell. */
@@ -103,5 +103,7 @@ int main(int argc, char **argv)
 	job.napps = m->napps;
 	for (int i = 0; i < atoi(argv[3]); i++)
 		sequence_make(argv[1], "ompi_global_snapshot_4711.ckpt", &job, (uint32_t)atoi(argv[2]));
+	snapc_mpirun_destroy(m);
+	snapc_job_destroy(me);
 	return 0;
 }
