@@ -24,6 +24,39 @@ int crcp_recv_post(struct crcp_request *r)
 	return MPI_SUCCESS;
 }
 
+/* Start the receive of a blocking call and wait for it, in one crossing unless a stop comes in between. */
+static int crcp_recv_now(struct crcp_request *r)
+{
+	struct cr_thread *t = cr_crossing_thread();
+	MPI_Comm comm = (MPI_Comm)crcp_real_or_null(r->comm);
+	MPI_Datatype type = (MPI_Datatype)crcp_real_or_null((void *)r->type);
+	void *buf = r->buf;
+	int count = r->count, peer = r->peer, tag = r->tag, rc, code = MPI_SUCCESS, flag = 0;
+	MPI_Request real;
+
+	cr_cross_enter(t);
+	rc = crcp_lower.MPI_Irecv(buf, count, type, peer, tag, comm, &real);
+	if (__builtin_expect(rc == MPI_SUCCESS, 1)) {
+		do
+			code = crcp_lower.MPI_Test(&real, &flag, &r->status);
+		while (!flag && code == MPI_SUCCESS && crcp.board.order == CR_ORDER_RUN);
+	}
+	cr_cross_leave(t);
+	if (__builtin_expect(rc != MPI_SUCCESS, 0))
+		return rc;
+	r->h.real = real;
+	if (__builtin_expect(flag || code != MPI_SUCCESS, 1)) {
+		r->code = code;
+		r->state = CRCP_LANDED;
+		crcp_request_finish(r);
+		crcp_poll_some();
+	} else {
+		r->state = CRCP_ACTIVE;
+		crcp_wait_requests(&r, 1);
+	}
+	return MPI_SUCCESS;
+}
+
 bool crcp_recv_from_log(struct crcp_request *r)
 {
 	struct crcp_log_message *m;
@@ -56,11 +89,8 @@ CRCP_API(int, MPI_Recv, (void *buf, int count, MPI_Datatype type, int source, in
 
 	crcp_call_begin();
 	crcp_request_stack(r, CRCP_OP_RECV, c, buf, count, type, source, tag);
-	if (__builtin_expect(!crcp_has_log(c), 1) || !crcp_recv_from_log(r)) {
-		rc = crcp_recv_post(r);
-		if (rc == MPI_SUCCESS)
-			crcp_wait_requests(&r, 1);
-	}
+	if (__builtin_expect(!crcp_has_log(c), 1) || !crcp_recv_from_log(r))
+		rc = crcp_recv_now(r);
 	if (rc == MPI_SUCCESS) {
 		crcp_status_copy(status, &r->status);
 		rc = r->code;
