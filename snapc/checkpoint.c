@@ -262,7 +262,7 @@ static void checkpoint_step(struct snapc_checkpoint *c)
 	while (!c->undoing && !c->finished && snapc_phase_rows[c->phase].done(c)) {
 		c->times[c->phase].end_ns = snapc_realtime_ns();
 		if (c->refused) {
-			snapc_checkpoint_fail(c, EOPNOTSUPP, "the job cannot be checkpointed now: see the reasons of its ranks");
+			snapc_checkpoint_fail(c, c->refused_for_good ? EOPNOTSUPP : EAGAIN, "the job cannot be checkpointed now: see the reasons of its ranks");
 			return;
 		}
 		if (c->phase == SNAPC_PHASE_RESUME || (c->options.check && c->phase == SNAPC_PHASE_REQUEST)) {

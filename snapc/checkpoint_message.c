@@ -35,6 +35,7 @@ static void message_down(struct snapc_checkpoint *c, struct snapc_part *p, uint3
 /* One reason per line; empty: nothing speaks against a checkpoint. */
 static void message_check_reply(struct snapc_checkpoint *c, struct snapc_part *p, uint32_t rank, const struct snapc_wire_msg *msg)
 {
+	static const char passing[] = "try again"; /* reasons that pass by themselves end with these words */
 	const char *text = msg->payload, *end = text + msg->bytes, *line;
 	size_t length;
 
@@ -48,6 +49,8 @@ static void message_check_reply(struct snapc_checkpoint *c, struct snapc_part *p
 		if (!length)
 			continue;
 		c->refused = true;
+		if (length < sizeof(passing) - 1 || memcmp(line + length - (sizeof(passing) - 1), passing, sizeof(passing) - 1) != 0)
+			c->refused_for_good = true;
 		if (c->client.reason)
 			c->client.reason(c->client.arg, rank, line, length);
 	}

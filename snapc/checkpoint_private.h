@@ -77,7 +77,8 @@ struct snapc_checkpoint {
 	uint32_t attempts;
 
 	/* request, dump, commit */
-	bool refused;
+	bool refused;          /* a rank gave a reason */
+	bool refused_for_good; /* ... that does not pass by itself */
 	bool have_seq;
 	bool resume_sent;
 	char dir[PATH_MAX];

@@ -132,6 +132,21 @@ static void text_add(void *arg, const char *reason)
 		t->used = t->used + (size_t)n < t->room ? t->used + (size_t)n : t->room - 1;
 }
 
+/* Reasons that pass by themselves end with these words: EAGAIN when there is no other. */
+static int refusal_code(const char *reasons)
+{
+	static const char passing[] = "try again";
+
+	while (*reasons) {
+		size_t n = strcspn(reasons, "\n");
+
+		if (n < sizeof(passing) - 1 || memcmp(reasons + n - (sizeof(passing) - 1), passing, sizeof(passing) - 1) != 0)
+			return ENOTSUP;
+		reasons += n + (reasons[n] == '\n');
+	}
+	return EAGAIN;
+}
+
 static void send_clocks(void)
 {
 	struct cr_msg_clocks head = { .state = CR_RANK_RUNNING };
@@ -223,7 +238,7 @@ static void on_begin(int index, const struct cr_msg_begin *m)
 	agent.stopped_ns = 0;
 	reasons[0] = '\0';
 	if (cr_dump_check(agent.dumping ? agent.dump.pid : 0, text_add, &t)) {
-		failed(CR_MSG_BEGIN, ENOTSUP, reasons);
+		failed(CR_MSG_BEGIN, refusal_code(reasons), reasons);
 		return;
 	}
 	agent.phase = CONVERGE;
@@ -254,6 +269,8 @@ static void on_freeze(void)
 	const char *limit = getenv("OMPI_CR_TIMEOUT_FREEZE");
 	struct cr_msg_frozen f = { .stop_begin_ns = agent.stop_begin_ns };
 	struct cr_err err = { "" };
+	char reasons[CR_TEXT_BYTES];
+	struct text t = { reasons, 0, sizeof(reasons) };
 	uint64_t seconds = limit && atoi(limit) > 0 ? (uint64_t)atoi(limit) : 30;
 	int n;
 
@@ -265,6 +282,12 @@ static void on_freeze(void)
 	}
 	agent.frozen = true;
 	agent.phase = FROZEN;
+	/* What the program began after it was asked: now nothing moves any more. */
+	reasons[0] = '\0';
+	if (cr_nocr_list(text_add, &t)) {
+		failed(CR_MSG_FREEZE, refusal_code(reasons), reasons);
+		return;
+	}
 	f.frozen_ns = cr_now_ns();
 	f.threads = (uint32_t)n;
 	tell(CR_MSG_FROZEN, &f, sizeof(f));

@@ -98,6 +98,7 @@ static int init(int *argc, char ***argv, int required, int *provided, const char
 {
 	int granted = 0, r;
 
+	crcp_nocr_add(CRCP_NOCR_TRANSIT, "MPI_Init has not returned yet: try again");
 	crcp_call_begin();
 	r = CR_LOWER(crcp_lower.MPI_Init_thread(argc, argv, required, &granted));
 	if (r == MPI_SUCCESS) {
@@ -109,6 +110,7 @@ static int init(int *argc, char ***argv, int required, int *provided, const char
 		crcp.initialized = 1;
 	}
 	crcp_call_end();
+	crcp_nocr_drop(CRCP_NOCR_TRANSIT);
 	if (r != MPI_SUCCESS)
 		return crcp_error(NULL, r, function);
 	if (provided)
@@ -128,12 +130,11 @@ CRCP_API(int, MPI_Init_thread, (int *argc, char ***argv, int required, int *prov
 	return init(argc, argv, required, provided, "MPI_Init_thread");
 }
 
-int crcp_reinit(void)
+static int reinit(void)
 {
 	char err[256];
 	int granted = 0, level = crcp.required_level, r;
 
-	crcp.restarting = 1;
 	crcp.libmpi = NULL;
 	r = crcp_lower_load(err, sizeof(err));
 	if (r < 0)
@@ -149,6 +150,17 @@ int crcp_reinit(void)
 		r = crcp_p2p_rebuild();
 	if (wtime.begin_ns)
 		wtime_begin();
+	return r;
+}
+
+int crcp_reinit(void)
+{
+	int r;
+
+	crcp.restarting = 1;
+	crcp_nocr_add(CRCP_NOCR_TRANSIT, "the restarted program's MPI library is not up yet: try again");
+	r = reinit();
+	crcp_nocr_drop(CRCP_NOCR_TRANSIT);
 	crcp.restarting = 0;
 	return r;
 }
@@ -160,6 +172,9 @@ CRCP_API(int, MPI_Finalize, (void))
 	int r;
 
 	if (crcp_is_up()) {
+		/* Counted like a collective, so that a cut has all ranks before it or all in it. */
+		crcp_collective_enter(crcp_comm(MPI_COMM_WORLD));
+		crcp_nocr_add(CRCP_NOCR_TRANSIT, "MPI_Finalize was entered and has not returned");
 		/* MPI 3.1, 8.7.1: as if MPI_COMM_SELF were freed first, while MPI still works */
 		crcp_attrs_delete_all(MPI_COMM_SELF);
 		crcp_attrs_delete_all(MPI_COMM_WORLD);
@@ -175,6 +190,8 @@ CRCP_API(int, MPI_Finalize, (void))
 	r = CR_LOWER(crcp_lower.MPI_Finalize());
 	ompi_mpi_state = STATE_FINALIZED;
 	crcp_call_end();
+	if (r == MPI_SUCCESS)
+		crcp_nocr_drop(CRCP_NOCR_TRANSIT);
 	return r;
 }
 

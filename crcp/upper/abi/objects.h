@@ -227,7 +227,7 @@ void crcp_handle_get(void *handle);
 int crcp_errors_rebuild(void);
 /* nocr.c: counted marks "cannot be checkpointed" */
 enum crcp_nocr { CRCP_NOCR_WIN, CRCP_NOCR_FILE, CRCP_NOCR_FOREIGN, CRCP_NOCR_TOOL, CRCP_NOCR_GREQUEST, CRCP_NOCR_PERSISTENT, CRCP_NOCR_PORT,
-	CRCP_NOCR_DATAREP, CRCP_NOCR_KINDS };
+	CRCP_NOCR_DATAREP, CRCP_NOCR_TRANSIT, CRCP_NOCR_KINDS };
 void crcp_nocr_add(enum crcp_nocr kind, const char *text);
 void crcp_nocr_drop(enum crcp_nocr kind);
 /* alltoallw.c */
