@@ -166,7 +166,7 @@ int snapc_snapshot_binding(pid_t pid, char *ret_list, size_t bytes);
  * mpirun and snapcd.  The component in mpirun starts:
  *
  *   snapcd --job JOBID --mpirun-pid PID --socket NAME --tool-socket NAME --np 0 --snapshot-dir DIR --ref REF
- *          [--restarted-from DIR --seq N] --mpirun-fd FD --log FILE
+ *          --mpirun-fd FD --log FILE --keep N [--restarted-from DIR --seq N]
  *
  * in a session of its own, stdin from /dev/null, stderr to the log; DIR and --restarted-from are absolute.  Both abstract sockets must be
  * listening before snapcd writes the line "ready\n" to FD, an AF_UNIX stream socket to mpirun; mpirun waits for it (10 s) before it

@@ -68,6 +68,7 @@ struct params {
 	char *snapshot_dir; /* for ompi_info; read from the environment, where mpirun's command line goes before it */
 	char *cr_run;
 	char *snapcd;
+	char *keep;
 };
 
 /* One struct for what the component holds (mpirun has one job). */
@@ -122,6 +123,7 @@ static int register_params(void)
 	var_string("snapshot_dir", "Directory for global snapshots (default: $OMPI_CR_SNAPSHOT_DIR, else $HOME)", NULL, &state.params->snapshot_dir);
 	var_string("run", "Program that every rank is started through", CR_BINDIR "/cr_run", &state.params->cr_run);
 	var_string("snapcd", "Snapshot coordinator that is started beside mpirun", CR_SNAPCD, &state.params->snapcd);
+	var_string("keep", "How many newest snapshots of the job stay; 0: all", "0", &state.params->keep);
 	return ORTE_SUCCESS;
 }
 
@@ -193,6 +195,20 @@ static void fork_agent_set(const char *cr_run)
 	free(line);
 }
 
+/* Better said now than at the first checkpoint. The directory itself may be made then, its parent not. */
+static void snapshot_dir_check(const char *dir)
+{
+	char parent[PATH_MAX], *slash;
+
+	snprintf(parent, sizeof(parent), "%s", dir);
+	slash = strrchr(parent, '/');
+	if (access(dir, F_OK) < 0 && errno == ENOENT && slash && slash != parent)
+		*slash = '\0';
+	if (access(parent, W_OK | X_OK) < 0)
+		fprintf(stderr, "ompi-cr: snapshot directory %s: %s: %s; checkpoints of this job will fail (set ompi_cr_snapshot_dir)\n", dir, parent,
+			strerror(errno));
+}
+
 static int job_protect(opal_cmd_line_t *cmd_line)
 {
 	const char *cr_run = parameter("OMPI_MCA_ompi_cr_run", state.params->cr_run), *from = getenv(SNAPC_ENV_RESTARTED_FROM);
@@ -208,7 +224,9 @@ static int job_protect(opal_cmd_line_t *cmd_line)
 			strchr(cr_run, ' ') ? "a path with blanks cannot be used" : strerror(errno));
 		return ORTE_ERR_SILENT;
 	}
+	snapshot_dir_check(state.dir);
 	c->mpirun_pid = getpid();
+	c->keep = parameter("OMPI_MCA_ompi_cr_keep", state.params->keep);
 	c->job = state.job;
 	c->snapshot_dir = state.dir;
 	c->snapcd = parameter("OMPI_MCA_ompi_cr_snapcd", state.params->snapcd);

@@ -23,6 +23,7 @@ struct ompicr_coord {
 	const char *job;            /* borrowed */
 	const char *snapshot_dir;   /* borrowed; absolute */
 	const char *snapcd;         /* borrowed; path of the program */
+	const char *keep;           /* borrowed; number in words of the command line */
 	const char *restarted_from; /* borrowed, or NULL */
 	const char *restarted_seq;  /* borrowed, or NULL */
 	char socket[64];            /* abstract names */

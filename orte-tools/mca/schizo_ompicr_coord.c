@@ -117,7 +117,7 @@ static void snapcd_spawn(const struct ompicr_coord *c, int fd, int log)
 	int n = 0, status;
 	pid_t child;
 	const char *const words[] = { c->snapcd, "--job", c->job, "--mpirun-pid", pid, "--socket", c->socket, "--tool-socket", c->tool_socket,
-				      "--np", "0", "--snapshot-dir", c->snapshot_dir, "--ref", ref, "--mpirun-fd", fd_text, "--log", c->log };
+				      "--np", "0", "--snapshot-dir", c->snapshot_dir, "--ref", ref, "--mpirun-fd", fd_text, "--log", c->log, "--keep", c->keep };
 
 	snprintf(pid, sizeof(pid), "%d", (int)c->mpirun_pid);
 	snprintf(fd_text, sizeof(fd_text), "%d", SNAPCD_FD);

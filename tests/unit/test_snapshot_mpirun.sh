@@ -91,8 +91,12 @@ with --mca ompi_cr_enable 1 -np 1 true
 [ -e "$tmp/args" ] && grep -q 'through cr_run' "$tmp/out"; ok $? "and on without a set"
 with -am ft-enable-cr --mca ompi_cr_snapshot_dir snaps -np 1 true
 grep -q -- "--snapshot-dir $(pwd)/snaps " "$tmp/args"; ok $? "the parameter names the snapshot directory, relative to mpirun"
-OMPI_CR_SNAPSHOT_DIR=/var/snaps with -am ft-enable-cr -np 1 true
-grep -q -- "--snapshot-dir /var/snaps " "$tmp/args"; ok $? "so does the environment"
+with -am ft-enable-cr --mca ompi_cr_keep 3 -np 1 true
+grep -q -- "--keep 3" "$tmp/args"; ok $? "how many snapshots are kept"
+OMPI_CR_SNAPSHOT_DIR=/proc/nowhere/snaps with -am ft-enable-cr -np 1 true
+[ $status -eq 0 ] && grep -q "^ompi-cr: snapshot directory /proc/nowhere/snaps: .*will fail" "$tmp/err"; ok $? "a snapshot directory that cannot be written is reported at the start"
+OMPI_CR_SNAPSHOT_DIR="$tmp/snaps" with -am ft-enable-cr -np 1 true
+grep -q -- "--snapshot-dir $tmp/snaps " "$tmp/args"; ok $? "so does the environment"
 with -am ft-enable-cr -np 1 true : -np 1 echo second
 [ $status -eq 0 ] && [ "$(grep -c 'through cr_run' "$tmp/out")" -eq 2 ] && [ "$(grep -c ompi-cr: "$tmp/err")" -eq 1 ]; ok $? "two application contexts, one coordinator"
 OMPI_CR_RESTARTED_FROM=/x/ref OMPI_CR_RESTARTED_SEQ=3 with -am ft-enable-cr -np 1 env
