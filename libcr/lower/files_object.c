@@ -177,11 +177,11 @@ static int own_end(struct cr_file_object *obj, int flags, int floor)
 		return -1;
 	if (reads && !obj->read_used) {
 		obj->read_used = true;
-		return fcntl(obj->read_end, F_DUPFD_CLOEXEC, floor);
+		return cr_file_dup_high(obj->read_end, floor);
 	}
 	if (writes && !obj->write_used) {
 		obj->write_used = true;
-		return fcntl(obj->write_end, F_DUPFD_CLOEXEC, floor);
+		return cr_file_dup_high(obj->write_end, floor);
 	}
 	return -1;
 }

@@ -39,9 +39,10 @@ static int restore_init(struct restore *x, int floor, struct cr_err *err)
 	if (!x->taken)
 		return cr_err_set(err, ENOMEM, "out of memory for a table of %d descriptors", floor);
 	for (i = 0; i < 3; i++) {
-		x->stream[i] = fcntl(i, F_DUPFD_CLOEXEC, floor);
-		if (x->stream[i] < 0 && errno != EBADF)
-			return cr_err_set(err, errno, "no descriptor at or above %d is free: %s; raise the limit (ulimit -n)", floor, strerror(errno));
+		x->stream[i] = cr_file_dup_high(i, floor);
+		if (x->stream[i] < 0 && x->stream[i] != -EBADF)
+			return cr_err_set(err, x->stream[i], "no descriptor at or above %d is free: %s; raise the limit (ulimit -n)", floor,
+					  strerror(-x->stream[i]));
 	}
 	/* Whatever the launcher left open below the floor is not the program's. */
 	if (floor > 3 && close_range(3, (unsigned int)floor - 1, 0) < 0) {
@@ -75,10 +76,10 @@ static int place_one(struct restore *x, int high, const struct cr_file_fd *to, s
 	if (x->taken[fd]++)
 		return cr_err_set(err, EBADMSG, "descriptor %d is in two FILE records", fd);
 	if (fd < 3) {
-		x->low[fd] = fcntl(high, F_DUPFD_CLOEXEC, x->floor);
+		x->low[fd] = cr_file_dup_high(high, x->floor);
 		x->low_flags[fd] = to->fd_flags & FD_CLOEXEC ? O_CLOEXEC : 0;
 		if (x->low[fd] < 0)
-			return cr_err_set(err, errno, "descriptor %d: no number at or above %d is free: %s", fd, x->floor, strerror(errno));
+			return cr_err_set(err, x->low[fd], "descriptor %d: no number at or above %d is free: %s", fd, x->floor, strerror(-x->low[fd]));
 		return 0;
 	}
 	if (dup3(high, fd, to->fd_flags & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)

@@ -20,16 +20,22 @@
 #define FD_DIR "/proc/thread-self/fd"
 #define FDINFO_DIR "/proc/thread-self/fdinfo"
 
+int cr_file_dup_high(int fd, int floor)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, floor);
+
+	return high < 0 ? -errno : high;
+}
+
 int cr_file_move_high(int fd, int floor)
 {
-	int high, e;
+	int high;
 
 	if (fd < 0 || fd >= floor)
 		return fd;
-	high = fcntl(fd, F_DUPFD_CLOEXEC, floor);
-	e = errno;
+	high = cr_file_dup_high(fd, floor);
 	close(fd);
-	return high < 0 ? -e : high;
+	return high;
 }
 
 int cr_file_open_high(const char *path, int flags, mode_t mode, int floor)

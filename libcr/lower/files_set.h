@@ -71,6 +71,8 @@ int cr_file_unlinked_save(const struct cr_file_set *set, const struct cr_open_fi
 
 /* open(2) to a descriptor at or above @floor, close-on-exec; negative errno. */
 int cr_file_open_high(const char *path, int flags, mode_t mode, int floor);
+/* Another descriptor for @fd at or above @floor, close-on-exec; negative errno. */
+int cr_file_dup_high(int fd, int floor);
 /* Moves @fd, which is given away, to a number at or above @floor; negative errno. */
 int cr_file_move_high(int fd, int floor);
 
