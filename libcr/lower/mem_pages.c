@@ -183,7 +183,7 @@ int cr_mem_pages_walk(const struct cr_mem_pages *pages, uint64_t start, uint64_t
 
 int cr_mem_pages_find_guard(const struct cr_mem_pages *pages, uint64_t start, uint64_t end, uint64_t *ret_addr)
 {
-	struct scan_region region;
+	struct scan_region region = { 0 };
 	struct scan_arg arg = {
 		.start = start,
 		.end = end,

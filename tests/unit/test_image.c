@@ -22,6 +22,7 @@
 
 #include "libcr/image/cr_image.h"
 #include "libcr/image/cr_image_format.h"
+#include "libcr/image/cr_image_sum.h"
 
 #define PAGE 4096u
 #define ADDR 0x200000100000ull
@@ -346,6 +347,133 @@ static void test_file_size_limit(void **state)
 	free(mem);
 }
 
+/* --- files made by hand: sound checksums around what this version does not write --- */
+
+struct by_hand {
+	struct cr_image_header header;
+	struct cr_image_head head;
+	uint8_t payload[16];
+	struct cr_image_head end_head;
+	struct cr_image_end end;
+};
+
+static void make_by_hand(struct by_hand *f, uint32_t type, uint32_t flags)
+{
+	memset(f, 0, sizeof(*f));
+	f->header = (struct cr_image_header){
+		.magic = CR_IMAGE_MAGIC,
+		.byte_order = CR_IMAGE_BYTE_ORDER,
+		.version = CR_IMAGE_VERSION,
+		.header_bytes = sizeof(f->header),
+		.head_bytes = sizeof(f->head),
+		.page_bytes = CR_IMAGE_PAGE_BYTES,
+		.machine = CR_IMAGE_MACHINE,
+		.window_base = 0x200000000000,
+		.window_end = 0x400000000000,
+	};
+	f->head = (struct cr_image_head){ .type = type, .flags = flags, .payload_bytes = 5, .file_offset = offsetof(struct by_hand, head) };
+	memcpy(f->payload, "hello", 5);
+	f->end_head = (struct cr_image_head){ .type = CR_REC_END, .payload_bytes = sizeof(f->end), .file_offset = offsetof(struct by_hand, end_head) };
+	f->end = (struct cr_image_end){ .file_bytes = sizeof(*f), .records = 2 };
+}
+
+static void seal_by_hand(struct by_hand *f)
+{
+	f->header.checksum = cr_image_sum(&f->header, offsetof(struct cr_image_header, checksum));
+	f->head.payload_checksum = cr_image_sum(f->payload, 5);
+	f->head.head_checksum = cr_image_sum(&f->head, offsetof(struct cr_image_head, head_checksum));
+	f->end.checksum = cr_image_sum(f, offsetof(struct by_hand, payload));
+	f->end_head.payload_checksum = cr_image_sum(&f->end, sizeof(f->end));
+	f->end_head.head_checksum = cr_image_sum(&f->end_head, offsetof(struct cr_image_head, head_checksum));
+}
+
+static int check_by_hand(struct by_hand *f, struct cr_err *err)
+{
+	int fd = temp_file(), rc;
+
+	seal_by_hand(f);
+	assert_int_equal(pwrite(fd, f, sizeof(*f), 0), sizeof(*f));
+	rc = check_fd(fd, err);
+	close(fd);
+	return rc;
+}
+
+static void test_other_versions(void **state)
+{
+	struct cr_err err = { "" };
+	struct by_hand f;
+
+	(void)state;
+	make_by_hand(&f, CR_REC_HOST, CR_IMAGE_FLAG_OPTIONAL);
+	assert_int_equal(check_by_hand(&f, &err), 0);
+	make_by_hand(&f, 4000, CR_IMAGE_FLAG_OPTIONAL);
+	assert_int_equal(check_by_hand(&f, &err), 0);
+	make_by_hand(&f, 4000, 0);
+	assert_int_equal(check_by_hand(&f, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "4000"));
+#define BAD(change, code)                     \
+	make_by_hand(&f, CR_REC_HOST, 0);     \
+	f.change;                             \
+	assert_int_equal(check_by_hand(&f, &err), code);
+	BAD(header.version = 2, -ENOTSUP)
+	BAD(header.byte_order = 0x04030201, -ENOTSUP)
+	BAD(header.byte_order = 0, -EBADMSG)
+	BAD(header.machine = 183, -ENOTSUP)
+	BAD(header.page_bytes = 65536, -ENOTSUP)
+	BAD(header.window_base = 0, -ENOTSUP)
+	BAD(header.reserved = 1, -EBADMSG)
+	BAD(head.flags = 2, -EBADMSG)
+	BAD(head.runs = 1, -EBADMSG)
+	BAD(head.reserved = 1, -EBADMSG)
+	BAD(head.file_offset = 128, -EBADMSG)
+	BAD(head.payload_bytes = UINT64_MAX, -ENODATA)
+	BAD(head.payload_bytes = UINT64_MAX - 64, -ENODATA)
+	BAD(head.type = CR_REC_PAGES, -EBADMSG)
+	BAD(head.type = CR_REC_END, -EBADMSG)
+	BAD(end_head.payload_bytes = 16, -EBADMSG)
+	BAD(end.records = 3, -EBADMSG)
+	BAD(end.pages = 1, -EBADMSG)
+	BAD(end.file_bytes = 1, -EBADMSG)
+	BAD(payload[9] = 1, -EBADMSG)
+#undef BAD
+}
+
+/* Many small records and many runs: the index grows. */
+static void test_many_records(void **state)
+{
+	unsigned char *mem = pages_new(1, 5);
+	struct cr_image_record rec = { .cursor = 0 };
+	struct cr_image_writer *w;
+	struct cr_err err = { "" };
+	struct cr_image *img;
+	int fd = temp_file();
+
+	(void)state;
+	assert_int_equal(cr_image_writer_create(fd, &w, &err), 0);
+	for (uint32_t i = 0; i < 3000; i++) {
+		assert_int_equal(cr_image_put(w, CR_REC_TIMER, &i, i % 4 + 1, &err), 0);
+		assert_int_equal(cr_image_put_pages(w, ADDR + 2 * i * PAGE, mem, PAGE, 0, &err), 0);
+		if (i % 2)
+			assert_int_equal(cr_image_put_pages(w, ADDR + (2 * i + 1) * PAGE, mem, PAGE, 0, &err), 0);
+	}
+	assert_int_equal(cr_image_finish(w, NULL, &err), 0);
+	cr_image_writer_destroy(w);
+	assert_int_equal(cr_image_open(fd, "test", &img, &err), 0);
+	for (uint32_t i = 0; i < 3000; i++) {
+		assert_int_equal(cr_image_next(img, &rec), 1);
+		assert_int_equal(rec.type, CR_REC_TIMER);
+		assert_int_equal(rec.bytes, i % 4 + 1);
+		for (uint32_t k = 0; k < 1 + i % 2; k++) {
+			assert_int_equal(cr_image_next(img, &rec), 1);
+			assert_int_equal(rec.addr, ADDR + (2 * i + k) * PAGE);
+		}
+	}
+	assert_int_equal(cr_image_next(img, &rec), 0);
+	cr_image_close(img);
+	close(fd);
+	free(mem);
+}
+
 static void count_progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
 {
 	uint64_t *last = arg;
@@ -384,6 +512,8 @@ int main(void)
 		cmocka_unit_test(test_disk_full),
 		cmocka_unit_test(test_file_size_limit),
 		cmocka_unit_test(test_progress),
+		cmocka_unit_test(test_other_versions),
+		cmocka_unit_test(test_many_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
