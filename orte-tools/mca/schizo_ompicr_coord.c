@@ -5,8 +5,10 @@
  */
 #include "orte-tools/mca/schizo_ompicr.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <linux/close_range.h>
 #include <poll.h>
@@ -26,6 +28,7 @@
 
 #define READY_TIMEOUT_MS 10000
 #define SNAPCD_FD 3
+#define LOG_KEPT_DAYS 7
 
 extern char **environ;
 
@@ -50,6 +53,23 @@ int ompicr_snapshot_dir(char *ret_dir, size_t bytes)
 	return n > 0 && (size_t)n < bytes ? 0 : -1;
 }
 
+/* Logs of jobs that nobody asks about any more. */
+static void logs_sweep(const char *dir)
+{
+	time_t old = time(NULL) - LOG_KEPT_DAYS * 86400;
+	struct dirent *e;
+	struct stat st;
+	DIR *d = opendir(dir);
+
+	while (d && (e = readdir(d))) {
+		if (fnmatch("snapcd-*.log", e->d_name, 0) == 0 && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    st.st_mtime < old)
+			unlinkat(dirfd(d), e->d_name, 0);
+	}
+	if (d)
+		closedir(d);
+}
+
 /* The user's directory for the log: private, ours, no symbolic link. */
 static int log_open(struct ompicr_coord *c)
 {
@@ -69,6 +89,7 @@ static int log_open(struct ompicr_coord *c)
 		errno = EPERM;
 		return -1;
 	}
+	logs_sweep(dir);
 	snprintf(c->log, sizeof(c->log), "%s/snapcd-%d.log", dir, (int)c->mpirun_pid);
 	fd = open(c->log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return fd;

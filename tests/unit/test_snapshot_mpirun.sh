@@ -81,7 +81,9 @@ grep -q -- "--snapshot-dir $tmp/home --ref ompi_global_snapshot_$pid.ckpt" "$tmp
 [ "$(grep -c . "$tmp/err")" -eq 1 ] && grep -q "^ompi-cr: job [0-9]*\.1 (mpirun pid $pid), snapshots in $tmp/home\$" "$tmp/err"; ok $? "one line says what can be checkpointed"
 ! grep -q -e '^OMPI_MCA_orte_fork_agent=' -e '^OMPI_MCA_mca_base_param_file_prefix=' "$tmp/out"; ok $? "ranks do not inherit what concerns mpirun alone"
 wait_for "$tmp/gone"; ok $? "the coordinator sees the end of mpirun"
+touch -d '9 days ago' "$tmp/run/ompi-cr/snapcd-1.log"; touch -d '2 days ago' "$tmp/run/ompi-cr/snapcd-2.log"
 with -q -am ft-enable-cr -np 1 true
+[ ! -e "$tmp/run/ompi-cr/snapcd-1.log" ] && [ -e "$tmp/run/ompi-cr/snapcd-2.log" ]; ok $? "old logs go away"
 [ $status -eq 0 ] && [ ! -s "$tmp/err" ]; ok $? "mpirun -q: not a word"
 with -am ft-enable-cr -np 2 sh -c 'exit 7'
 [ $status -eq 7 ]; ok $? "the exit status of a protected job"
