@@ -53,6 +53,8 @@ static int tool_match(void *arg, const struct snapc_registry_entry *e)
 	char text[32];
 
 	if (o->latest) {
+		if (e->uid != geteuid())
+			return 0; /* root names the job of somebody else by its pid */
 		if (!t->entry.mpirun_pid || e->mpirun_start > t->entry.mpirun_start ||
 		    (e->mpirun_start == t->entry.mpirun_start && e->mpirun_pid > t->entry.mpirun_pid))
 			t->entry = *e;

@@ -55,10 +55,12 @@ static int registry_open(const char *path, uid_t uid)
 
 static void registry_home(char *ret_path, size_t bytes)
 {
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	const char *set = getenv(SNAPC_REGISTRY_ENV), *runtime = getenv("XDG_RUNTIME_DIR");
 	struct stat st;
 
-	if (runtime && runtime[0] == '/' && stat(runtime, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+	if (set && *set)
+		snprintf(ret_path, bytes, "%s", set);
+	else if (runtime && runtime[0] == '/' && stat(runtime, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
 		snprintf(ret_path, bytes, "%s/ompi-cr", runtime);
 	else
 		snprintf(ret_path, bytes, "/tmp/ompi-cr-%u", (unsigned)geteuid());
@@ -225,7 +227,7 @@ int snapc_registry_add(const struct snapc_registry_entry *entry, char *ret_path,
 		return cr_err_set(err, errno, "cannot make the directory %s: %s", home, strerror(errno));
 	fd = registry_open(home, geteuid());
 	if (fd < 0)
-		return cr_err_set(err, fd, "%s is not a directory of user %u with mode 0700: remove it or set XDG_RUNTIME_DIR", home,
+		return cr_err_set(err, fd, "%s is not a directory of user %u with mode 0700: remove it, or set " SNAPC_REGISTRY_ENV " to another one", home,
 				  (unsigned)geteuid());
 	close(fd);
 	registry_scan_dir(home, geteuid(), true, NULL, NULL);
@@ -275,12 +277,13 @@ static int registry_scan_everybody(const char *parent, const char *fmt_inside, r
 
 int snapc_registry_scan(registry_visit_fn visit, void *arg)
 {
+	const char *set = getenv(SNAPC_REGISTRY_ENV);
 	char home[PATH_MAX], path[PATH_MAX];
 	int rc;
 
 	registry_home(home, sizeof(home));
 	rc = registry_scan_dir(home, geteuid(), false, visit, arg);
-	if (rc)
+	if (rc || (set && *set))
 		return rc;
 	if (geteuid() == 0) {
 		rc = registry_scan_everybody("/tmp", "", visit, arg);

@@ -3,7 +3,8 @@
  * The registry: which jobs of a user run under protection on this host, and where their coordinators listen.
  *
  * One file per job, <directory>/<pid of mpirun>.job, lines "key=value" (coding of line.h), written under another name and renamed.  The directory is
- * $XDG_RUNTIME_DIR/ompi-cr, else /tmp/ompi-cr-<uid>; it must belong to the user and be closed to everybody else, or it is not used.
+ * $OMPI_CR_REGISTRY_DIR, else $XDG_RUNTIME_DIR/ompi-cr, else /tmp/ompi-cr-<uid>; it must belong to the user and be closed to everybody else,
+ * or it is not used.  Readers look into the latter two, into the first alone when it is set.
  * An entry whose mpirun (pid and start time) is gone is stale: readers skip it, the next writer removes it.
  */
 #ifndef SNAPC_REGISTRY_H
@@ -16,6 +17,7 @@
 
 #include "libcr/cr_err.h"
 
+#define SNAPC_REGISTRY_ENV "OMPI_CR_REGISTRY_DIR"
 #define SNAPC_REGISTRY_TEXT_BYTES 4096
 
 struct snapc_registry_entry {

@@ -12,7 +12,7 @@ job=
 n=0
 python=$(PATH=/usr/bin:/bin command -v python3)
 unset OMPI_MCA_ompi_cr_snapshot_dir CR_FAULT
-export XDG_RUNTIME_DIR="$tmp" OMPI_CR_SNAPSHOT_DIR="$tmp/snaps" HOME="$tmp" CR_DEBUG=2
+export OMPI_CR_REGISTRY_DIR="$tmp/registry" OMPI_CR_SNAPSHOT_DIR="$tmp/snaps" HOME="$tmp" CR_DEBUG=2
 
 end_job() {
 	[ -n "$job" ] && kill "$job" 2>/dev/null && wait "$job" 2>/dev/null
@@ -247,7 +247,7 @@ start --np 2
 checkpoint --term
 [ $status -eq 0 ] && says "Snapshot Ref.:   0" && alone; ok $? "--term"
 wait "$job"; status=$?; job=
-[ $status -eq 0 ] && grep -q ended "$tmp/job" && [ -z "$(ls "$tmp/ompi-cr")" ]; ok $? "and mpirun has ended with status 0, the registry is empty"
+[ $status -eq 0 ] && grep -q ended "$tmp/job" && [ -z "$(ls "$tmp/registry")" ]; ok $? "and mpirun has ended with status 0, the registry is empty"
 start --np 2 --deaf
 checkpoint --term
 [ $status -eq 0 ] && alone; ok $? "--term with an mpirun that does not listen"

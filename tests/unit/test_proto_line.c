@@ -87,7 +87,7 @@ static int make_home(void **state)
 {
 	(void)state;
 	strcpy(home, "/tmp/ompi-cr-test-XXXXXX");
-	return mkdtemp(home) && setenv("XDG_RUNTIME_DIR", home, 1) == 0 ? 0 : -1;
+	return mkdtemp(home) && setenv("XDG_RUNTIME_DIR", home, 1) == 0 && unsetenv(SNAPC_REGISTRY_ENV) == 0 ? 0 : -1;
 }
 
 static int remove_home(void **state)
