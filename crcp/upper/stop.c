@@ -110,8 +110,10 @@ static void crcp_stop_lead(void)
 	crcp_tls.depth--;
 }
 
-void crcp_stop_serve(bool counted)
+void crcp_stop_serve(void)
 {
+	bool counted = crcp_tls.depth > 0; /* in crcp.inside */
+
 	if (!crcp.initialized || crcp.finalized)
 		return;
 	if (!crcp.multiple) {
@@ -148,21 +150,21 @@ void crcp_stop_serve(bool counted)
 
 void crcp_serve_order(void)
 {
-	crcp_stop_serve(false);
+	crcp_stop_serve();
 }
 
 void crcp_multiple_begin(void)
 {
 	__atomic_fetch_add(&crcp.inside, 1, __ATOMIC_SEQ_CST);
 	if (__builtin_expect(crcp.board.order >= CR_ORDER_STOP || crcp_stop.leader, 0))
-		crcp_stop_serve(true);
+		crcp_stop_serve();
 }
 
 void crcp_multiple_end(void)
 {
 	__atomic_fetch_sub(&crcp.inside, 1, __ATOMIC_SEQ_CST);
 	if (__builtin_expect(crcp.board.order >= CR_ORDER_STOP, 0))
-		crcp_stop_serve(false);
+		crcp_stop_serve();
 }
 
 /* See struct cr_gate. The thread computes: nothing of the layer is on its stack when its depth is 0. */
@@ -171,11 +173,11 @@ void crcp_stop_client(void)
 	if (!crcp.initialized || crcp.finalized || crcp_tls.depth != 0 || crcp.board.order < CR_ORDER_STOP)
 		return;
 	if (crcp.multiple) {
-		/* A thread that has used the library leads, or returns when another one does. */
-		if (crcp_stop.leader || cr_crossing_tls.epoch != CR_GATE->epoch)
+		/* A thread that has ever used the library leads, or returns when another one does. */
+		if (crcp_stop.leader || cr_crossing_tls.epoch == 0)
 			return;
 	} else if (&crcp_tls != crcp_stop.main_thread) {
 		return;
 	}
-	crcp_stop_serve(false);
+	crcp_stop_serve();
 }

@@ -44,9 +44,12 @@ static void crcp_comm_forget_requests(const struct crcp_comm *c)
 	for (r = crcp_p2p.buffered.head; r; r = r->next)
 		if (r->comm == c)
 			r->comm = NULL;
-	for (r = crcp_p2p.persistent; r; r = r->persistent_next)
-		if (r->comm == c && r->state != CRCP_ACTIVE)
-			r->comm = NULL;
+	for (r = crcp_p2p.persistent; r; r = r->persistent_next) {
+		if (r->comm != c)
+			continue;
+		r->comm = NULL;
+		CR_GATE->nocr_set(CRCP_NOCR_FREED_COMM, "a persistent request has outlived its communicator");
+	}
 	crcp_p2p_unlock();
 }
 

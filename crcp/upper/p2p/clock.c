@@ -214,7 +214,7 @@ static void crcp_collective_slow(volatile uint64_t *counter)
 		}
 		/* Not entered: the count that is saved must not say so. */
 		__atomic_fetch_sub(counter, 1, __ATOMIC_SEQ_CST);
-		crcp_stop_serve(true);
+		crcp_stop_serve();
 		count = __atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
 	}
 	if (crcp.board.order != CR_ORDER_RUN)

@@ -166,6 +166,8 @@ static inline struct crcp_request *crcp_request_get(int op, struct crcp_comm *c,
 	r->flags = 0;
 	r->code = MPI_SUCCESS;
 	r->state = CRCP_INACTIVE;
+	r->status.MPI_SOURCE = MPI_ANY_SOURCE; /* should the library fail without saying anything */
+	r->status._cancelled = 0;
 	return r;
 }
 void crcp_request_persist(struct crcp_request *r); /* enter @r in the list of persistent requests */
@@ -223,6 +225,8 @@ static inline void crcp_request_stack(struct crcp_request *r, int op, struct crc
 	r->flags = CRCP_R_STACK;
 	r->code = MPI_SUCCESS;
 	r->state = CRCP_INACTIVE;
+	r->status.MPI_SOURCE = MPI_ANY_SOURCE; /* should the library fail without saying anything */
+	r->status._cancelled = 0;
 	r->h.fint = -1;
 	r->hook = NULL;
 }
@@ -312,7 +316,7 @@ void crcp_clock_detach(struct crcp_comm *c);
 #define CRCP_NOCR_FREED_COMM 0x70327003u
 void crcp_board_state(uint32_t state); /* set and tell the agent, when it changes */
 /* ---- stop.c ---- */
-void crcp_stop_serve(bool counted); /* counted: the caller is a thread inside a wrapper */
+void crcp_stop_serve(void);
 
 /* ---- send.c, recv.c: start @r below; state ACTIVE. 0 or the lower library's error ---- */
 int crcp_send_post(struct crcp_request *r);

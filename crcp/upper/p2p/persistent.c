@@ -88,7 +88,7 @@ static int crcp_persistent_start(struct crcp_request *r, bool *ret_raise)
 	}
 	r->flags &= (uint8_t)~CRCP_R_FROM_LOG;
 	r->code = MPI_SUCCESS;
-	if (r->op == CRCP_OP_RECV && r->comm->log_head && crcp_recv_from_log(r))
+	if (r->op == CRCP_OP_RECV && crcp_has_log(r->comm) && crcp_recv_from_log(r))
 		return MPI_SUCCESS;
 	if (r->op == CRCP_OP_BSEND) {
 		rc = crcp_bsend_start(r->comm, r->buf, r->count, r->type, r->peer, r->tag, ret_raise);
@@ -104,7 +104,7 @@ static int crcp_persistent_start(struct crcp_request *r, bool *ret_raise)
 		return rc;
 	r->h.real = real;
 	r->state = CRCP_ACTIVE;
-	if (r->op != CRCP_OP_RECV && r->op != CRCP_OP_WRAP)
+	if (r->op != CRCP_OP_RECV && r->op != CRCP_OP_WRAP && r->comm)
 		crcp_count_sent(r->comm, r->peer, 1);
 	crcp_request_link(r);
 	return MPI_SUCCESS;

@@ -66,7 +66,7 @@ void crcp_wait_pause(struct crcp_wait *w, struct crcp_request **v, int n)
 			crcp_request_link(v[i]);
 	w->since_ns = 0;
 	w->told = false;
-	crcp_stop_serve(true);
+	crcp_stop_serve();
 }
 
 /* Test v[i...] in order until one is not complete and (@once, or the order is not RUN any more). Returns where it stopped. */
