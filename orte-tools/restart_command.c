@@ -130,13 +130,14 @@ static void option_add(const struct snapc_option *o, const char *cwd, struct res
 {
 	static const char *const files[] = { "hostfile", "machinefile", "default-hostfile", "rankfile", "rf", "output-filename", "xml-file", "tune" };
 	char path[PATH_MAX];
-	int is_file = 0;
+	int is_file = 0, is_dir;
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		is_file |= strcmp(o->name, files[i]) == 0;
+	is_dir = o->nwords == 3 && strcmp(o->words[1], "ompi_cr_snapshot_dir") == 0;
 	restart_words_add(w, o->words[0]);
 	for (uint32_t i = 1; i < o->nwords; i++) {
-		if (is_file && o->words[i][0] != '/' && snprintf(path, sizeof(path), "%s/%s", cwd, o->words[i]) < (int)sizeof(path))
+		if ((is_file || (is_dir && i == 2)) && o->words[i][0] != '/' && snprintf(path, sizeof(path), "%s/%s", cwd, o->words[i]) < (int)sizeof(path))
 			restart_words_add(w, path);
 		else
 			restart_words_add(w, o->words[i]);
@@ -255,7 +256,7 @@ int restart_environment_set(const struct snapc_snapshot *s)
 	for (char **e = s->job->env; e && *e && rc == 0; e++) {
 		char *name = strdup(*e), *eq = name ? strchr(name, '=') : NULL;
 
-		if (eq && strncmp(name, "OMPI_MCA_", 9) == 0) {
+		if (eq && (strncmp(name, "OMPI_MCA_", 9) == 0 || (strncmp(name, SNAPC_ENV_DIR "=/", sizeof(SNAPC_ENV_DIR) + 1) == 0))) {
 			*eq = '\0';
 			rc = setenv(name, eq + 1, 0);
 		}

@@ -35,7 +35,7 @@ void restart_words_free(struct restart_words *w);
 /* As a line for a shell. */
 void restart_words_print(FILE *f, const struct restart_words *w);
 
-/* Put back what mpirun's environment needs: the saved OMPI_MCA_* that are not set now, where our component and parameter set are. */
+/* Put back what mpirun's environment needs: the saved OMPI_MCA_* and snapshot directory that are not set now, where our component is. */
 int restart_environment_set(const struct snapc_snapshot *s);
 
 #endif

@@ -85,7 +85,8 @@ static int log_open(struct ompicr_coord *c)
 	if (n >= (int)sizeof(dir) || (mkdir(dir, 0700) < 0 && errno != EEXIST) || lstat(dir, &st) < 0)
 		return -1;
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077)) {
-		snprintf(c->words, sizeof(c->words), "%s must be a directory of mode 0700 that belongs to you; remove it", dir);
+		snprintf(c->words, sizeof(c->words), "%s must be a directory of mode 0700 that belongs to you; %s", dir,
+			 st.st_uid == geteuid() ? "remove it" : "somebody else made it: set XDG_RUNTIME_DIR to a directory of yours");
 		errno = EPERM;
 		return -1;
 	}

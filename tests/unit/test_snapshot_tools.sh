@@ -91,8 +91,12 @@ run "$restart" --showme --hostfile mine $ref -- --mca btl vader,self
 [ $status -eq 0 ] && grep -q -- '-np 4 --oversubscribe --hostfile mine --mca btl vader,self ' "$tmp/out"; ok $? "what the user gives goes before what was saved"
 run "$restart" -showme -machinefile mine --mpirun_opts "--map-by 'node'" "$tmp/snaps/$ref/"
 [ $status -eq 0 ] && grep -q -- '--hostfile mine --map-by node ' "$tmp/out"; ok $? "long options with one dash, --mpirun_opts is split"
+fresh 2 1 mpirun -am ft-enable-cr --mca ompi_cr_snapshot_dir here --output-filename out -np 2 ./heat
+run "$restart" --showme $ref
+grep -q -- '--mca ompi_cr_snapshot_dir /home/u/here --output-filename /home/u/out ' "$tmp/out"; ok $? "paths relative to the job's working directory"
 run "$restart" --showme $ref -- ./other
 [ $status -eq 1 ] && grep -q ./other "$tmp/err"; ok $? "another program is refused"
+fresh 4 1
 run "$restart" --dry-run --json $ref
 [ $status -eq 0 ] && python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); assert d["np"]==4 and d["command"][0]=="mpirun"' "$tmp/out"; ok $? "--dry-run --json"
 run "$restart" -i -v $ref
