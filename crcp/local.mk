@@ -66,6 +66,6 @@ crcp_libmpi_la_CFLAGS = -O1 -fPIC -fno-builtin -w
 crcp_libmpi_la_LDFLAGS = -shared -version-info 40:0:0 -Wl,-z,now -no-undefined
 crcp_libmpi_la_LIBADD = crcp/libmpi_parts.la libcr/upper/libcr.la
 
-TESTS += tests/abi/exports.sh tests/abi/calls.sh
-dist_noinst_SCRIPTS += tests/abi/exports.sh tests/abi/calls.sh
-EXTRA_DIST += tests/abi/tap.sh
+TESTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh
+dist_noinst_SCRIPTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh
+EXTRA_DIST += tests/abi/tap.sh tests/abi/progs/objects.c tests/abi/progs/fortran_api.f90 tests/abi/progs/fortran_f08.f90 tests/abi/progs/cxx_api.cc

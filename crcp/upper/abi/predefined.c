@@ -136,7 +136,11 @@ static int real_fint(const struct crcp_handle *h)
 		return CR_LOWER(crcp_lower.MPI_Win_c2f((MPI_Win)real));
 	case CRCP_FILE:
 		return CR_LOWER(crcp_lower.MPI_File_c2f((MPI_File)real));
-	default: /* the null request and messages have fixed indices, kept in p2p/ */
+	case CRCP_REQUEST:
+		return CR_LOWER(crcp_lower.MPI_Request_c2f((MPI_Request)real));
+	case CRCP_MESSAGE:
+		return CR_LOWER(crcp_lower.MPI_Message_c2f((MPI_Message)real));
+	default:
 		return -1;
 	}
 }
