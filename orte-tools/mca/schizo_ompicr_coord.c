@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "snapc/registry.h"
 #include "snapc/snapshot.h"
 
 #define READY_TIMEOUT_MS 10000
@@ -70,15 +71,17 @@ static void logs_sweep(const char *dir)
 		closedir(d);
 }
 
-/* The user's directory for the log: private, ours, no symbolic link. */
+/* The user's directory for the log, the one of snapcd's registry: private, ours, no symbolic link. */
 static int log_open(struct ompicr_coord *c)
 {
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	const char *set = getenv(SNAPC_REGISTRY_ENV), *runtime = getenv("XDG_RUNTIME_DIR");
 	char dir[200];
 	struct stat st;
 	int n, fd;
 
-	if (runtime && runtime[0] == '/' && stat(runtime, &st) == 0 && st.st_uid == geteuid() && S_ISDIR(st.st_mode))
+	if (set && set[0])
+		n = snprintf(dir, sizeof(dir), "%s", set);
+	else if (runtime && runtime[0] == '/' && stat(runtime, &st) == 0 && st.st_uid == geteuid() && S_ISDIR(st.st_mode))
 		n = snprintf(dir, sizeof(dir), "%s/ompi-cr", runtime);
 	else
 		n = snprintf(dir, sizeof(dir), "/tmp/ompi-cr-%u", (unsigned int)geteuid());
