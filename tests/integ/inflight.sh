@@ -3,6 +3,6 @@
 # Messages under way at the checkpoint, taken in afterwards by every kind of receive; pending collectives beside them.
 . "$(dirname "$0")/lib.sh"
 GAP=250
-chain "messages in flight, 2 ranks" 2 "$PROGS/mpi_inflight" 1600 8
-CKPTS=10 chain "messages in flight, 3 ranks" 3 "$PROGS/mpi_inflight" 300 8
+chain "messages in flight, 2 ranks" 2 "$PROGS/mpi_inflight" $(n 1600) 8
+CKPTS=10 chain "messages in flight, 3 ranks" 3 "$PROGS/mpi_inflight" $(n 300) 8
 done_testing

@@ -3,7 +3,7 @@
 # Functions for tests with processes: start, checkpoint, kill, restart, compare. Sourced by tests/integ/*.sh, which speak TAP.
 #
 # From the environment: OMPI_CR_PREFIX (where ompi-cr is installed), OMPI_CR_PROGS (built test programs), SEED (to repeat a run),
-# CKPTS (checkpoints per program), KEEP=1 (leave the working directory).
+# CKPTS (checkpoints per program), SCALE (percent of the steps that programs run), KEEP=1 (leave the working directory).
 # The only processes that are ever killed are those started here, by pid.
 
 set -u
@@ -57,6 +57,9 @@ check()
 }
 skip_all() { echo "1..0 # SKIP $*"; exit 0; }
 done_testing() { echo "1..$N_TEST"; [ "$N_FAILED" = 0 ]; exit; }
+
+# n STEPS: as many, or SCALE percent of them (a busy machine)
+n() { echo $(($1 * ${SCALE:-100} / 100)); }
 
 # The next number in 0 .. $1-1 of the seeded sequence, in $R
 random()
@@ -229,11 +232,12 @@ covered()
 		}' "$WORK/cov.ref" "${@/%/.cov}"
 }
 
-# reference NP COMMAND...: the same run without ompi-cr, in $WORK/ref; its output in $WORK/ref/out
+# reference NP COMMAND...: the same run without ompi-cr, in $WORK/ref; its output in $WORK/ref/out, its time in REF_MS
 reference()
 {
-	local np=$1 rc
+	local np=$1 rc begin
 	shift
+	begin=$(date +%s%N)
 	rm -rf "$WORK/ref"
 	mkdir -p "$WORK/ref"
 	prepare "$WORK/ref"
@@ -243,6 +247,7 @@ reference()
 		(cd "$WORK/ref" && exec timeout 200 "$MPIRUN" -np "$np" "$@") >"$WORK/ref/out" 2>"$WORK/ref/err" </dev/null
 	fi
 	rc=$?
+	REF_MS=$((($(date +%s%N) - begin) / 1000000))
 	[ $rc = 0 ] || say_file "$WORK/ref/err"
 	return $rc
 }
@@ -262,7 +267,7 @@ explain()
 # GAP: largest pause between two checkpoints in ms. LIMIT: seconds for the whole.
 chain()
 {
-	local name=$1 np=$2 until_kill begin f rc
+	local name=$1 np=$2 until_kill begin f rc gap
 	shift 2
 	RUN=$WORK/run SEG=0 N_CKPT=0 N_RESTART=0 RC=''
 	rm -rf "$RUN" "${OMPI_CR_SNAPSHOT_DIR:?}"/*
@@ -272,6 +277,9 @@ chain()
 		not_ok "$name: the uninterrupted run failed"
 		return
 	fi
+	gap=$((REF_MS * 14 / 10 / CKPTS)) # all of them fit in, on a quick machine too
+	if [ $gap -gt "${GAP:-300}" ]; then gap=${GAP:-300}; fi
+	if [ $gap -lt 20 ]; then gap=20; fi
 	begin=$SECONDS
 	start_job "$np" "$@"
 	random 3
@@ -284,7 +292,7 @@ chain()
 			not_ok "$name: not finished after ${LIMIT:-200} s"
 			return
 		fi
-		random "${GAP:-300}"
+		random $gap
 		nap $((R + 10))
 		if [ $N_CKPT -ge "$CKPTS" ]; then continue; fi
 		alive "$JOB" || break

@@ -4,5 +4,5 @@
 . "$(dirname "$0")/lib.sh"
 /usr/bin/python3 -c 'import mpi4py' 2>/dev/null || skip_all "mpi4py is not installed (Debian: python3-mpi4py)"
 GAP=300
-chain "mpi4py, 2 ranks" 2 /usr/bin/python3 "$SRC/ring_mpi4py.py" 30000
+chain "mpi4py, 2 ranks" 2 /usr/bin/python3 "$SRC/ring_mpi4py.py" $(n 30000)
 done_testing
