@@ -213,14 +213,16 @@ static int attr_put(void *object, int key, enum attr_language language, union va
 	struct crcp_attrs **list = crcp_attrs_of(object), *a;
 	struct keyval *k = keyval_of(key);
 
+	crcp_call_begin(); /* also from MPI_Comm_dup and its like, when their own call has ended */
 	a = crcp_alloc(sizeof(*a));
-	if (!a)
-		return MPI_ERR_NO_MEM;
-	*a = (struct crcp_attrs){ .next = *list, .keyval = key, .language = language, .value = value };
-	*list = a;
-	if (k)
-		k->refs++;
-	return MPI_SUCCESS;
+	if (a) {
+		*a = (struct crcp_attrs){ .next = *list, .keyval = key, .language = language, .value = value };
+		*list = a;
+		if (k)
+			k->refs++;
+	}
+	crcp_call_end();
+	return a ? MPI_SUCCESS : MPI_ERR_NO_MEM;
 }
 
 static int attr_set(void *object, int key, enum attr_language language, union value value)
@@ -334,6 +336,7 @@ int crcp_attrs_delete_all(void *object)
 
 		if (r != MPI_SUCCESS)
 			return r;
+		crcp_call_begin();
 		/* the function may have changed the list */
 		for (struct crcp_attrs **link = list; *link; link = &(*link)->next)
 			if (*link == a) {
@@ -342,6 +345,7 @@ int crcp_attrs_delete_all(void *object)
 				crcp_free(a);
 				break;
 			}
+		crcp_call_end();
 	}
 	return MPI_SUCCESS;
 }

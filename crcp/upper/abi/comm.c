@@ -42,13 +42,13 @@ QUESTION(remote_size, size, crcp_comm(comm)->remote_size, crcp_comm(comm)->recip
 
 /* ---- making ---- */
 /* The end of every call that made a communicator below; @parent is valid when @r is MPI_SUCCESS. */
-static int made(MPI_Comm parent, int r, MPI_Comm real, uint64_t clock_id, MPI_Comm *ret_comm, const char *function)
+static int made(MPI_Comm parent, int r, MPI_Comm real, MPI_Comm *ret_comm, const char *function)
 {
 	struct crcp_comm *c = NULL;
 
 	if (r == MPI_SUCCESS) {
 		crcp_comm(parent)->children++;
-		c = crcp_comm_adopt(crcp_comm(parent), real, clock_id);
+		c = crcp_comm_adopt(crcp_comm(parent), real, CRCP_ID_DERIVED);
 		if (!c)
 			r = MPI_ERR_NO_MEM;
 	}
@@ -70,7 +70,7 @@ CRCP_API(int, MPI_Comm_create, (MPI_Comm comm, MPI_Group group, MPI_Comm *newcom
 	parent = CRCP_REAL(MPI_Comm, comm);
 	real_group = CRCP_REAL(MPI_Group, group);
 	r = CR_LOWER(crcp_lower.MPI_Comm_create(parent, real_group, &real));
-	return made(comm, r, real, 0, newcomm, "MPI_Comm_create");
+	return made(comm, r, real, newcomm, "MPI_Comm_create");
 }
 
 CRCP_API(int, MPI_Comm_split, (MPI_Comm comm, int color, int key, MPI_Comm *newcomm))
@@ -82,7 +82,7 @@ CRCP_API(int, MPI_Comm_split, (MPI_Comm comm, int color, int key, MPI_Comm *newc
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
 	r = CR_LOWER(crcp_lower.MPI_Comm_split(parent, color, key, &real));
-	return made(comm, r, real, 0, newcomm, "MPI_Comm_split");
+	return made(comm, r, real, newcomm, "MPI_Comm_split");
 }
 
 CRCP_API(int, MPI_Comm_split_type, (MPI_Comm comm, int split_type, int key, MPI_Info info, MPI_Comm *newcomm))
@@ -96,7 +96,7 @@ CRCP_API(int, MPI_Comm_split_type, (MPI_Comm comm, int split_type, int key, MPI_
 	parent = CRCP_REAL(MPI_Comm, comm);
 	real_info = crcp_info_real(info);
 	r = CR_LOWER(crcp_lower.MPI_Comm_split_type(parent, split_type, key, real_info, &real));
-	return made(comm, r, real, 0, newcomm, "MPI_Comm_split_type");
+	return made(comm, r, real, newcomm, "MPI_Comm_split_type");
 }
 
 /* Attributes are copied after the real dup: their functions may use the new communicator. */
@@ -135,7 +135,7 @@ CRCP_API(int, MPI_Comm_dup, (MPI_Comm comm, MPI_Comm *newcomm))
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
 	r = CR_LOWER(crcp_lower.MPI_Comm_dup(parent, &real));
-	r = made(comm, r, real, 0, &dup, "MPI_Comm_dup");
+	r = made(comm, r, real, &dup, "MPI_Comm_dup");
 	if (r != MPI_SUCCESS)
 		return r;
 	crcp_call_begin();
@@ -158,7 +158,7 @@ CRCP_API(int, MPI_Comm_dup_with_info, (MPI_Comm comm, MPI_Info info, MPI_Comm *n
 	parent = CRCP_REAL(MPI_Comm, comm);
 	real_info = crcp_info_real(info);
 	r = CR_LOWER(crcp_lower.MPI_Comm_dup_with_info(parent, real_info, &real));
-	r = made(comm, r, real, 0, &dup, "MPI_Comm_dup_with_info");
+	r = made(comm, r, real, &dup, "MPI_Comm_dup_with_info");
 	if (r != MPI_SUCCESS)
 		return r;
 	crcp_call_begin();
@@ -239,7 +239,7 @@ CRCP_API(int, MPI_Comm_idup, (MPI_Comm comm, MPI_Comm *newcomm, MPI_Request *req
 }
 
 /* ---- freeing ---- */
-static int comm_free(MPI_Comm *comm, int (*lower)(MPI_Comm *), const char *function)
+static int comm_free(MPI_Comm *comm, bool disconnect, const char *function)
 {
 	struct crcp_comm *c = comm ? valid(*comm) : NULL;
 	MPI_Comm real;
@@ -254,7 +254,7 @@ static int comm_free(MPI_Comm *comm, int (*lower)(MPI_Comm *), const char *funct
 	if (c && !(c->h.flags & CRCP_H_PREDEFINED))
 		crcp_collective_enter(c);
 	real = comm ? CRCP_REAL(MPI_Comm, *comm) : NULL;
-	r = CR_LOWER(lower(&real));
+	r = disconnect ? CR_LOWER(crcp_lower.MPI_Comm_disconnect(&real)) : CR_LOWER(crcp_lower.MPI_Comm_free(&real));
 	if (r == MPI_SUCCESS && c)
 		crcp_comm_retire(c);
 	crcp_call_end();
@@ -266,14 +266,12 @@ static int comm_free(MPI_Comm *comm, int (*lower)(MPI_Comm *), const char *funct
 
 CRCP_API(int, MPI_Comm_free, (MPI_Comm * comm))
 {
-	crcp_lower_need();
-	return comm_free(comm, crcp_lower.MPI_Comm_free, "MPI_Comm_free");
+	return comm_free(comm, false, "MPI_Comm_free");
 }
 
 CRCP_API(int, MPI_Comm_disconnect, (MPI_Comm * comm))
 {
-	crcp_lower_need();
-	return comm_free(comm, crcp_lower.MPI_Comm_disconnect, "MPI_Comm_disconnect");
+	return comm_free(comm, true, "MPI_Comm_disconnect");
 }
 
 /* ---- names and info ---- */

@@ -16,12 +16,12 @@ static struct crcp_comm *valid(MPI_Comm comm)
 	return crcp_is_live(comm) ? crcp_comm(comm) : NULL;
 }
 
-static int adopt(MPI_Comm parent, int r, MPI_Comm real, uint64_t clock_id, MPI_Comm *ret_comm, const char *function)
+static int adopt(MPI_Comm parent, int r, MPI_Comm real, MPI_Comm *ret_comm, const char *function)
 {
 	struct crcp_comm *c = NULL;
 
 	if (r == MPI_SUCCESS) {
-		c = crcp_comm_adopt(crcp_comm(parent), real, clock_id);
+		c = crcp_comm_adopt(crcp_comm(parent), real, CRCP_ID_AGREED);
 		if (!c)
 			r = MPI_ERR_NO_MEM;
 	}
@@ -38,7 +38,6 @@ CRCP_API(int, MPI_Comm_create_group, (MPI_Comm comm, MPI_Group group, int tag, M
 	struct crcp_comm *c = valid(comm);
 	MPI_Comm real = NULL, parent;
 	MPI_Group real_group;
-	uint64_t serial = 0;
 	int r;
 
 	crcp_call_begin();
@@ -47,9 +46,7 @@ CRCP_API(int, MPI_Comm_create_group, (MPI_Comm comm, MPI_Group group, int tag, M
 	parent = CRCP_REAL(MPI_Comm, comm);
 	real_group = CRCP_REAL(MPI_Group, group);
 	r = CR_LOWER(crcp_lower.MPI_Comm_create_group(parent, real_group, tag, &real));
-	if (r == MPI_SUCCESS && real != crcp_real(MPI_COMM_NULL))
-		serial = crcp_comm_serial(real, 0);
-	return adopt(comm, r, real, serial, newcomm, "MPI_Comm_create_group");
+	return adopt(comm, r, real, newcomm, "MPI_Comm_create_group");
 }
 
 /* What the leaders tell each other: the first is a size, then that many world ranks. */
@@ -86,7 +83,7 @@ CRCP_API(int, MPI_Intercomm_create, (MPI_Comm local_comm, int local_leader, MPI_
 	struct crcp_comm *local = valid(local_comm);
 	MPI_Comm real = NULL, real_local, real_bridge;
 	int *remote = NULL, *all, n = 0, r;
-	uint64_t serial = 0, id;
+	uint64_t id;
 
 	/* arguments that are wrong are judged below */
 	if (local && local_leader >= 0 && local_leader < local->size && tag >= 0) {
@@ -109,45 +106,46 @@ CRCP_API(int, MPI_Intercomm_create, (MPI_Comm local_comm, int local_leader, MPI_
 	real_local = CRCP_REAL(MPI_Comm, local_comm);
 	real_bridge = CRCP_REAL(MPI_Comm, bridge);
 	r = CR_LOWER(crcp_lower.MPI_Intercomm_create(real_local, local_leader, real_bridge, remote_leader, tag, &real));
-	if (r == MPI_SUCCESS)
-		serial = crcp_comm_serial(real, 1);
-	return adopt(local_comm, r, real, serial, newcomm, "MPI_Intercomm_create");
+	return adopt(local_comm, r, real, newcomm, "MPI_Intercomm_create");
 }
 
 CRCP_API(int, MPI_Intercomm_merge, (MPI_Comm intercomm, int high, MPI_Comm *newcomm))
 {
 	MPI_Comm real = NULL, parent;
-	uint64_t serial = 0;
 	int r;
 
 	crcp_call_begin();
 	crcp_enter_collective(intercomm);
 	parent = CRCP_REAL(MPI_Comm, intercomm);
 	r = CR_LOWER(crcp_lower.MPI_Intercomm_merge(parent, high, &real));
-	if (r == MPI_SUCCESS)
-		serial = crcp_comm_serial(real, 0);
-	return adopt(intercomm, r, real, serial, newcomm, "MPI_Intercomm_merge");
+	return adopt(intercomm, r, real, newcomm, "MPI_Intercomm_merge");
 }
 
 /* ---- other jobs ---- */
+/* The job that spawned this one, at MPI_Init: known, and marked, from the beginning. */
+static struct crcp_comm *parent_comm;
+
+void crcp_comm_parent_init(void)
+{
+	MPI_Comm real = NULL;
+
+	if (CR_LOWER(crcp_lower.MPI_Comm_get_parent(&real)) == MPI_SUCCESS && real != crcp_real(MPI_COMM_NULL))
+		parent_comm = crcp_comm_adopt(crcp_comm(MPI_COMM_WORLD), real, CRCP_ID_AGREED);
+}
+
+/* It is being freed. */
+void crcp_comm_parent_forget(const struct crcp_comm *c)
+{
+	if (c == parent_comm)
+		parent_comm = NULL;
+}
+
 CRCP_API(int, MPI_Comm_get_parent, (MPI_Comm * parent))
 {
-	static struct crcp_comm *known;
-	MPI_Comm real = NULL;
-	int r;
-
-	crcp_call_begin();
-	r = CR_LOWER(crcp_lower.MPI_Comm_get_parent(&real));
-	if (r == MPI_SUCCESS && real == crcp_real(MPI_COMM_NULL))
-		*parent = MPI_COMM_NULL;
-	else if (r == MPI_SUCCESS && known && known->h.real == real)
-		*parent = crcp_comm_handle(known);
-	else if (r == MPI_SUCCESS) {
-		known = crcp_comm_adopt(crcp_comm(MPI_COMM_WORLD), real, crcp_comm_serial(real, 1));
-		*parent = known ? crcp_comm_handle(known) : MPI_COMM_NULL;
-	}
-	crcp_call_end();
-	return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Comm_get_parent");
+	if (!crcp_is_up() || !parent)
+		return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Comm_get_parent");
+	*parent = parent_comm ? crcp_comm_handle(parent_comm) : MPI_COMM_NULL;
+	return MPI_SUCCESS;
 }
 
 #define REACH_OUT(name, params, lower_args)                                                     \
@@ -155,7 +153,6 @@ CRCP_API(int, MPI_Comm_get_parent, (MPI_Comm * parent))
 	{                                                                                       \
 		MPI_Comm real = NULL, real_comm;                                                \
 		MPI_Info real_info;                                                             \
-		uint64_t serial = 0;                                                            \
 		int r;                                                                          \
                                                                                                 \
 		crcp_call_begin();                                                              \
@@ -164,9 +161,7 @@ CRCP_API(int, MPI_Comm_get_parent, (MPI_Comm * parent))
 		real_comm = CRCP_REAL(MPI_Comm, comm);                                          \
 		real_info = crcp_info_real(info);                                               \
 		r = CR_LOWER(crcp_lower.MPI_Comm_##name lower_args);                            \
-		if (r == MPI_SUCCESS)                                                           \
-			serial = crcp_comm_serial(real, 1);                                     \
-		r = adopt(comm, r, real, serial, newcomm, "MPI_Comm_" #name);                   \
+		r = adopt(comm, r, real, newcomm, "MPI_Comm_" #name);                   \
 		crcp_nocr_drop(CRCP_NOCR_FOREIGN);                                              \
 		return r;                                                                       \
 	}
@@ -183,7 +178,6 @@ CRCP_API(int, MPI_Comm_spawn_multiple,
 	MPI_Comm real = NULL, real_comm;
 	const MPI_Info *real_infos = infos;
 	MPI_Info *made = NULL;
-	uint64_t serial = 0;
 	int r;
 
 	crcp_call_begin();
@@ -198,9 +192,7 @@ CRCP_API(int, MPI_Comm_spawn_multiple,
 	}
 	r = CR_LOWER(crcp_lower.MPI_Comm_spawn_multiple(count, commands, argvs, maxprocs, real_infos, root, real_comm, &real, array_of_errcodes));
 	crcp_free(made);
-	if (r == MPI_SUCCESS)
-		serial = crcp_comm_serial(real, 1);
-	r = adopt(comm, r, real, serial, newcomm, "MPI_Comm_spawn_multiple");
+	r = adopt(comm, r, real, newcomm, "MPI_Comm_spawn_multiple");
 	crcp_nocr_drop(CRCP_NOCR_FOREIGN);
 	return r;
 }
@@ -208,15 +200,12 @@ CRCP_API(int, MPI_Comm_spawn_multiple,
 CRCP_API(int, MPI_Comm_join, (int fd, MPI_Comm *newcomm))
 {
 	MPI_Comm real = NULL;
-	uint64_t serial = 0;
 	int r;
 
 	crcp_call_begin();
 	crcp_nocr_add(CRCP_NOCR_FOREIGN, crcp_nocr_foreign_text);
 	r = CR_LOWER(crcp_lower.MPI_Comm_join(fd, &real));
-	if (r == MPI_SUCCESS)
-		serial = crcp_comm_serial(real, 1);
-	r = adopt(MPI_COMM_SELF, r, real, serial, newcomm, "MPI_Comm_join");
+	r = adopt(MPI_COMM_SELF, r, real, newcomm, "MPI_Comm_join");
 	crcp_nocr_drop(CRCP_NOCR_FOREIGN);
 	return r;
 }

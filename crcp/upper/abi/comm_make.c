@@ -37,7 +37,7 @@ static void comm_unlink(struct crcp_comm *c)
 	crcp_abi_unlock();
 }
 
-static bool has_foreign(const int *ranks, int n)
+bool crcp_ranks_are_foreign(const int *ranks, int n)
 {
 	for (int i = 0; i < n; i++)
 		if (ranks[i] == MPI_UNDEFINED)
@@ -67,7 +67,7 @@ static int comm_keep_groups(struct crcp_comm *c, MPI_Comm real)
 	if (!recipe->local_ranks || (recipe->inter && !recipe->remote_ranks))
 		return MPI_ERR_NO_MEM;
 	c->world_ranks = recipe->inter ? recipe->remote_ranks : recipe->local_ranks;
-	recipe->foreign = has_foreign(recipe->local_ranks, c->size) || (recipe->inter && has_foreign(recipe->remote_ranks, c->remote_size));
+	recipe->foreign = crcp_ranks_are_foreign(recipe->local_ranks, c->size) || (recipe->inter && crcp_ranks_are_foreign(recipe->remote_ranks, c->remote_size));
 	full->local_group.count = c->size;
 	full->remote_group.count = recipe->inter ? c->remote_size : c->size;
 	full->ompi_local_group = &full->local_group;
@@ -122,9 +122,8 @@ void crcp_comm_publish(struct crcp_comm *c)
  * A number that all members agree on and no other communicator has, from one that each group's first member makes up.  Both groups of an
  * inter-communicator learn both numbers and take the greater: the first reduction brings a group the other's, the second its own.
  */
-uint64_t crcp_comm_serial(MPI_Comm real, int inter)
+static uint64_t comm_agree(MPI_Comm real, int inter, uint64_t number)
 {
-	static uint64_t counter;
 	MPI_Op max = (MPI_Op)crcp_real(MPI_MAX);
 	MPI_Datatype type = (MPI_Datatype)crcp_real(MPI_UINT64_T);
 	uint64_t own = 0, other = 0;
@@ -134,7 +133,7 @@ uint64_t crcp_comm_serial(MPI_Comm real, int inter)
 	CR_LOWER(crcp_lower.MPI_Comm_rank(real, &rank));
 	CR_LOWER(crcp_lower.MPI_Comm_rank(world_comm, &world));
 	if (rank == 0)
-		own = 1ULL << 63 | (uint64_t)(world + 1) << 32 | (__atomic_add_fetch(&counter, 1, __ATOMIC_RELAXED) & 0xffffffff);
+		own = 1ULL << 63 | (uint64_t)(world + 1) << 32 | (number & 0xffffffff);
 	if (!inter) {
 		CR_LOWER(crcp_lower.MPI_Bcast(&own, 1, type, 0, real));
 		return own;
@@ -144,7 +143,22 @@ uint64_t crcp_comm_serial(MPI_Comm real, int inter)
 	return own > other ? own : other;
 }
 
-struct crcp_comm *crcp_comm_adopt(struct crcp_comm *parent, MPI_Comm real, uint64_t clock_id)
+static uint64_t comm_id(struct crcp_comm *parent, struct crcp_comm *c, enum crcp_comm_id how)
+{
+	static uint64_t counter;
+	const struct crcp_comm_recipe *recipe = c->recipe;
+	uint64_t number = __atomic_add_fetch(&counter, 1, __ATOMIC_RELAXED);
+
+	if (recipe->foreign) /* the other side may run without us, and nothing is saved while it lasts: any number will do */
+		return 1ULL << 62 | number;
+	if (how == CRCP_ID_AGREED)
+		return comm_agree((MPI_Comm)c->h.real, recipe->inter, number);
+	if (recipe->inter)
+		return crcp_clock_id_inter(parent->clock_id ^ parent->children, recipe->local_ranks, c->size, recipe->remote_ranks, c->remote_size);
+	return crcp_clock_id(parent->clock_id, parent->children, recipe->local_ranks, c->size);
+}
+
+struct crcp_comm *crcp_comm_adopt(struct crcp_comm *parent, MPI_Comm real, enum crcp_comm_id how)
 {
 	struct crcp_comm *c;
 	void *null_comm = MPI_COMM_NULL;
@@ -159,14 +173,7 @@ struct crcp_comm *crcp_comm_adopt(struct crcp_comm *parent, MPI_Comm real, uint6
 		crcp_comm_destroy(c);
 		return NULL;
 	}
-	if (clock_id == 0) {
-		struct crcp_comm_recipe *recipe = c->recipe;
-
-		clock_id = recipe->inter ? crcp_clock_id_inter(parent->clock_id ^ parent->children, recipe->local_ranks, c->size, recipe->remote_ranks,
-							       c->remote_size)
-					 : crcp_clock_id(parent->clock_id, parent->children, recipe->local_ranks, c->size);
-	}
-	c->clock_id = clock_id;
+	c->clock_id = comm_id(parent, c, how);
 	crcp_comm_keep_handler(c);
 	crcp_comm_keep_topology(c);
 	crcp_comm_publish(c);
@@ -209,6 +216,7 @@ void crcp_comm_destroy(struct crcp_comm *c)
 /* Take a live communicator out of everything; its real one is gone already. */
 void crcp_comm_retire(struct crcp_comm *c)
 {
+	crcp_comm_parent_forget(c);
 	comm_unlink(c);
 	crcp_comm_fini_counters(c);
 	if (c->recipe->foreign)

@@ -363,9 +363,19 @@ static void keep_added(int kind, int number, const char *text)
 	crcp_abi_unlock();
 }
 
+/* New files begin with the handler of MPI_FILE_NULL. */
+static void file_handler_rebuild(void)
+{
+	struct crcp_file *none = (struct crcp_file *)(void *)MPI_FILE_NULL;
+
+	if (none->errhandler)
+		keep_below(none, none->errhandler);
+}
+
 /* The real library numbers them in the order in which they are added: the same order gives the same numbers. */
 int crcp_errors_rebuild(void)
 {
+	file_handler_rebuild();
 	for (const struct added *a = added; a; a = a->next) {
 		int number = a->number;
 		const char *text = a->text ? a->text : "";

@@ -57,6 +57,7 @@ int crcp_fint_assign(struct crcp_handle *h)
 
 	if (h->fint >= 0)
 		return h->fint;
+	crcp_call_begin(); /* error handlers and attribute functions get handles outside of calls too */
 	crcp_abi_lock();
 	t = &tables[h->kind];
 	for (i = t->first; i < t->size && t->handle[i]; i++)
@@ -69,6 +70,7 @@ int crcp_fint_assign(struct crcp_handle *h)
 			((struct crcp_group *)(void *)h)->ompi_fint = i;
 	}
 	crcp_abi_unlock();
+	crcp_call_end();
 	return h->fint;
 }
 
@@ -95,16 +97,7 @@ struct crcp_handle *crcp_fint_handle(uint32_t kind, int fint)
 
 static int c2f(void *handle)
 {
-	int fint;
-
-	if (!handle)
-		return -1;
-	if (((struct crcp_handle *)handle)->fint >= 0)
-		return ((struct crcp_handle *)handle)->fint;
-	crcp_call_begin();
-	fint = crcp_fint_assign(handle);
-	crcp_call_end();
-	return fint;
+	return handle ? crcp_fint_assign(handle) : -1;
 }
 
 #define CONVERSIONS(noun, type, kind)                        \

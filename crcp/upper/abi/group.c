@@ -80,7 +80,10 @@ int crcp_groups_rebuild(void)
 		int n = g->size;
 		const int *ranks = g->world_ranks;
 
-		if (CR_LOWER(crcp_lower.MPI_Group_incl(all, n, ranks, &real)) != MPI_SUCCESS)
+		/* processes of another job are gone: using their group is an error from now on */
+		if (crcp_ranks_are_foreign(ranks, n))
+			real = (MPI_Group)crcp_real(MPI_GROUP_NULL);
+		else if (CR_LOWER(crcp_lower.MPI_Group_incl(all, n, ranks, &real)) != MPI_SUCCESS)
 			r = -EINVAL;
 		g->h.real = real;
 	}

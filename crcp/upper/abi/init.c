@@ -92,12 +92,14 @@ static void init_records(void)
 	crcp_comm_world_init(crcp_comm(MPI_COMM_SELF), self, CRCP_CLOCK_WORLD + 1 + (uint64_t)rank, "MPI_COMM_SELF");
 	crcp_groups_init_predefined();
 	crcp_attr_init_predefined();
+	crcp_comm_parent_init();
 }
 
 static int init(int *argc, char ***argv, int required, int *provided, const char *function)
 {
 	int granted = 0, r;
 
+	crcp_lower_need(); /* says so when there is no lower half */
 	crcp_nocr_add(CRCP_NOCR_TRANSIT, "MPI_Init has not returned yet: try again");
 	crcp_call_begin();
 	r = CR_LOWER(crcp_lower.MPI_Init_thread(argc, argv, required, &granted));
@@ -148,6 +150,8 @@ static int reinit(void)
 		r = crcp_rebuild_objects();
 	if (r == 0)
 		r = crcp_p2p_rebuild();
+	if (r == 0)
+		crcp_attr_init_predefined(); /* the new job may be of another size */
 	if (wtime.begin_ns)
 		wtime_begin();
 	return r;

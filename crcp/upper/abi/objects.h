@@ -184,8 +184,12 @@ int crcp_attr_set_int(void *object, int keyval, int value);
 int crcp_attr_set_aint(void *object, int keyval, MPI_Aint value);
 int crcp_attr_set_pointer(void *object, int keyval, void *value);
 void crcp_attr_init_predefined(void);
-/* comm_make.c: a record for the new real communicator; MPI_COMM_NULL's for MPI_COMM_NULL below. @clock_id 0: derived from the parent. */
-struct crcp_comm *crcp_comm_adopt(struct crcp_comm *parent, MPI_Comm real, uint64_t clock_id);
+/* comm_make.c: a record for the new real communicator; MPI_COMM_NULL's for MPI_COMM_NULL below; NULL: out of memory. */
+enum crcp_comm_id {
+	CRCP_ID_DERIVED, /* made by all members of the parent: from its id */
+	CRCP_ID_AGREED,  /* the members agree on a number (collective over the new communicator) */
+};
+struct crcp_comm *crcp_comm_adopt(struct crcp_comm *parent, MPI_Comm real, enum crcp_comm_id how);
 void crcp_comm_world_init(struct crcp_comm *c, MPI_Comm real, uint64_t clock_id, const char *name);
 void crcp_comm_destroy(struct crcp_comm *c);
 void crcp_comm_keep_handler(struct crcp_comm *c); /* tell the real one which kind of handler the program's communicator has */
@@ -193,12 +197,14 @@ void crcp_comm_keep_topology(struct crcp_comm *c); /* topology.c */
 int crcp_comm_put_topology(struct crcp_comm *c, MPI_Comm plain, MPI_Comm *ret_real); /* topology.c, at rebuild */
 void crcp_comm_inherit_topology(struct crcp_comm *c, const struct crcp_comm *from); /* topology.c */
 int crcp_comm_rebuild_all(void); /* comm_rebuild.c */
-uint64_t crcp_comm_serial(MPI_Comm real, int inter);
 struct crcp_comm *crcp_comm_create_record(struct crcp_comm *parent); /* the real one may still be on its way (MPI_Comm_idup) */
+void crcp_comm_parent_init(void); /* comm_inter.c */
+void crcp_comm_parent_forget(const struct crcp_comm *c);
 void crcp_comm_publish(struct crcp_comm *c); /* the record is complete: count on it from now on */
 void crcp_comm_retire(struct crcp_comm *c);  /* the real one is gone: take the record out of everything and free it */
 extern const char crcp_nocr_foreign_text[];
 /* group.c */
+bool crcp_ranks_are_foreign(const int *world_ranks, int n); /* some are not in MPI_COMM_WORLD */
 int *crcp_group_world_ranks(MPI_Group real, int size); /* NULL: out of memory */
 MPI_Group crcp_group_adopt(MPI_Group real); /* record for a real group; NULL: out of memory */
 int crcp_groups_rebuild(void);

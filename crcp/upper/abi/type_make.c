@@ -264,12 +264,11 @@ struct f90_type {
 };
 static struct f90_type *f90_types;
 
-static int make_f90(int combiner, int (*lower)(int, int, MPI_Datatype *), int p, int r, MPI_Datatype *newtype, const char *function)
+static int make_f90(int combiner, int p, int r, MPI_Datatype *newtype, const char *function)
 {
-	int ints[2] = { p, r };
+	int ints[2] = { p, r }, ni = 2, code;
 	MPI_Datatype real = NULL, found;
 	struct f90_type *f;
-	int code;
 
 	for (f = f90_types; f; f = f->next)
 		if (f->combiner == combiner && f->p == p && f->r == r) {
@@ -277,14 +276,22 @@ static int make_f90(int combiner, int (*lower)(int, int, MPI_Datatype *), int p,
 			return MPI_SUCCESS;
 		}
 	crcp_call_begin();
-	code = CR_LOWER(lower(p, r, &real));
+	if (combiner == MPI_COMBINER_F90_REAL) {
+		code = CR_LOWER(crcp_lower.MPI_Type_create_f90_real(p, r, &real));
+	} else if (combiner == MPI_COMBINER_F90_COMPLEX) {
+		code = CR_LOWER(crcp_lower.MPI_Type_create_f90_complex(p, r, &real));
+	} else {
+		code = CR_LOWER(crcp_lower.MPI_Type_create_f90_integer(r, &real));
+		ints[0] = r; /* its envelope has the range alone */
+		ni = 1;
+	}
 	found = code == MPI_SUCCESS ? crcp_datatype_find(real) : MPI_DATATYPE_NULL;
 	if (found != MPI_DATATYPE_NULL) { /* a predefined type, or one that another p and r gave */
 		*newtype = found;
 		crcp_call_end();
 		return MPI_SUCCESS;
 	}
-	code = crcp_datatype_adopt(code, real, combiner, 2, ints, 0, NULL, 0, NULL, newtype, function);
+	code = crcp_datatype_adopt(code, real, combiner, ni, ints, 0, NULL, 0, NULL, newtype, function);
 	if (code != MPI_SUCCESS)
 		return code;
 	crcp_call_begin();
@@ -298,33 +305,17 @@ static int make_f90(int combiner, int (*lower)(int, int, MPI_Datatype *), int p,
 	return MPI_SUCCESS;
 }
 
-static int lower_f90_integer(int p, int r, MPI_Datatype *type)
-{
-	(void)p;
-	return crcp_lower.MPI_Type_create_f90_integer(r, type);
-}
-
 CRCP_API(int, MPI_Type_create_f90_real, (int p, int r, MPI_Datatype *newtype))
 {
-	crcp_lower_need();
-	return make_f90(MPI_COMBINER_F90_REAL, crcp_lower.MPI_Type_create_f90_real, p, r, newtype, "MPI_Type_create_f90_real");
+	return make_f90(MPI_COMBINER_F90_REAL, p, r, newtype, "MPI_Type_create_f90_real");
 }
 
 CRCP_API(int, MPI_Type_create_f90_complex, (int p, int r, MPI_Datatype *newtype))
 {
-	crcp_lower_need();
-	return make_f90(MPI_COMBINER_F90_COMPLEX, crcp_lower.MPI_Type_create_f90_complex, p, r, newtype, "MPI_Type_create_f90_complex");
+	return make_f90(MPI_COMBINER_F90_COMPLEX, p, r, newtype, "MPI_Type_create_f90_complex");
 }
 
 CRCP_API(int, MPI_Type_create_f90_integer, (int r, MPI_Datatype *newtype))
 {
-	int code;
-
-	crcp_lower_need();
-	code = make_f90(MPI_COMBINER_F90_INTEGER, lower_f90_integer, 0, r, newtype, "MPI_Type_create_f90_integer");
-	if (code == MPI_SUCCESS && crcp_datatype(*newtype)->combiner == MPI_COMBINER_F90_INTEGER) {
-		crcp_datatype(*newtype)->ints[0] = r; /* its envelope has the range alone */
-		crcp_datatype(*newtype)->ni = 1;
-	}
-	return code;
+	return make_f90(MPI_COMBINER_F90_INTEGER, 0, r, newtype, "MPI_Type_create_f90_integer");
 }
