@@ -66,7 +66,7 @@ static void checkpoint(int restart)
 static void test_errors_of_arguments(void **state)
 {
 	MPI_Request q = MPI_REQUEST_NULL;
-	char c = 0;
+	char c = 0, big[1000] = { 0 };
 
 	(void)state;
 	assert_int_equal(MPI_Wait(NULL, MPI_STATUS_IGNORE), MPI_ERR_REQUEST);
@@ -76,7 +76,7 @@ static void test_errors_of_arguments(void **state)
 	assert_int_equal(MPI_Waitall(-1, &q, MPI_STATUSES_IGNORE), MPI_ERR_ARG);
 	assert_int_equal(MPI_Isend(&c, 1, MPI_BYTE, 5, 0, W, &q), MPI_ERR_RANK);
 	assert_ptr_equal(q, MPI_REQUEST_NULL);
-	assert_int_equal(MPI_Bsend(&c, 1, MPI_BYTE, 0, 0, W), MPI_ERR_BUFFER);
+	assert_int_equal(MPI_Bsend(big, sizeof(big), MPI_BYTE, 0, 0, W), MPI_ERR_BUFFER);
 	assert_int_equal(crcp_comm(W)->sent[0], 0);
 }
 
@@ -271,7 +271,7 @@ static void test_freed_requests_are_drained(void **state)
 
 static void test_buffered_sends(void **state)
 {
-	char buffer[600], big[400] = { 1 }, d[400];
+	char buffer[1000], big[600] = { 1 }, d[600];
 	void *back;
 	int size;
 
@@ -279,15 +279,15 @@ static void test_buffered_sends(void **state)
 	fake.synchronous = 1;
 	MPI_Buffer_attach(buffer, sizeof(buffer));
 	assert_int_equal(MPI_Buffer_attach(buffer, sizeof(buffer)), MPI_ERR_BUFFER);
-	assert_int_equal(MPI_Bsend(big, 400, MPI_BYTE, 0, 1, W), MPI_SUCCESS);
-	assert_int_equal(MPI_Bsend(big, 400, MPI_BYTE, 0, 1, W), MPI_ERR_BUFFER);
+	assert_int_equal(MPI_Bsend(big, 600, MPI_BYTE, 0, 1, W), MPI_SUCCESS);
+	assert_int_equal(MPI_Bsend(big, 600, MPI_BYTE, 0, 1, W), MPI_ERR_BUFFER);
 	checkpoint(1);
 	assert_int_equal(crcp_p2p.bsend_used, 0);
-	MPI_Recv(d, 400, MPI_BYTE, 0, 1, W, MPI_STATUS_IGNORE);
-	assert_memory_equal(big, d, 400);
+	MPI_Recv(d, 600, MPI_BYTE, 0, 1, W, MPI_STATUS_IGNORE);
+	assert_memory_equal(big, d, 600);
 	MPI_Buffer_detach(&back, &size);
 	assert_ptr_equal(back, buffer);
-	assert_int_equal(size, 600);
+	assert_int_equal(size, 1000);
 }
 
 static void test_stop_in_a_blocking_receive(void **state);

@@ -21,7 +21,7 @@ CRCP_API(int, MPI_Cancel, (MPI_Request *request))
 		rc = CR_LOWER(crcp_lower.MPI_Cancel(real_p));
 	}
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? rc : crcp_error(c, rc, "MPI_Cancel");
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(c, rc, false, "MPI_Cancel");
 }
 
 CRCP_API(int, MPI_Test_cancelled, (const MPI_Status *status, int *flag))
@@ -72,7 +72,7 @@ CRCP_API(int, MPI_Request_free, (MPI_Request *request))
 	if (rc == MPI_SUCCESS)
 		*request = MPI_REQUEST_NULL;
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? rc : crcp_error(c, rc, "MPI_Request_free");
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(c, rc, false, "MPI_Request_free");
 }
 
 CRCP_API(MPI_Fint, MPI_Request_c2f, (MPI_Request request))

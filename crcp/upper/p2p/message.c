@@ -142,7 +142,7 @@ CRCP_API(int, MPI_Improbe, (int source, int tag, MPI_Comm comm, int *flag, MPI_M
 	rc = crcp_mprobe(source, tag, c, false, flag, message, status);
 	crcp_poll_result(*flag);
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? rc : crcp_error(c, rc, "MPI_Improbe");
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(c, rc, false, "MPI_Improbe");
 }
 
 CRCP_API(int, MPI_Mprobe, (int source, int tag, MPI_Comm comm, MPI_Message *message, MPI_Status *status))
@@ -153,7 +153,7 @@ CRCP_API(int, MPI_Mprobe, (int source, int tag, MPI_Comm comm, MPI_Message *mess
 	crcp_call_begin();
 	rc = crcp_mprobe(source, tag, c, true, &flag, message, status);
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? rc : crcp_error(c, rc, "MPI_Mprobe");
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(c, rc, false, "MPI_Mprobe");
 }
 
 /* Start the receive of *message as @r: ACTIVE, or COMPLETE when the message was in the log. The handle becomes MPI_MESSAGE_NULL. */
@@ -233,7 +233,7 @@ CRCP_API(int, MPI_Imrecv, (void *buf, int count, MPI_Datatype type, MPI_Message 
 		*request = MPI_REQUEST_NULL;
 	}
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? rc : crcp_error(c, rc, "MPI_Imrecv");
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(c, rc, false, "MPI_Imrecv");
 }
 
 CRCP_API(MPI_Fint, MPI_Message_c2f, (MPI_Message message))

@@ -47,7 +47,7 @@ static int crcp_persistent_init(int op, const void *buf, int count, MPI_Datatype
 		*request = MPI_REQUEST_NULL;
 	}
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? rc : crcp_error(c, rc, name);
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(c, rc, false, name);
 }
 
 CRCP_API(int, MPI_Send_init, (const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, MPI_Request *request))

@@ -55,7 +55,7 @@ CRCP_API(int, MPI_Iprobe, (int source, int tag, MPI_Comm comm, int *flag, MPI_St
 		rc = crcp_probe_turns(c, source, tag, false, flag, status);
 	crcp_poll_result(*flag);
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? rc : crcp_error(c, rc, "MPI_Iprobe");
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(c, rc, false, "MPI_Iprobe");
 }
 
 CRCP_API(int, MPI_Probe, (int source, int tag, MPI_Comm comm, MPI_Status *status))
@@ -75,5 +75,5 @@ CRCP_API(int, MPI_Probe, (int source, int tag, MPI_Comm comm, MPI_Status *status
 	}
 	crcp_wait_done(&w);
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? rc : crcp_error(c, rc, "MPI_Probe");
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(c, rc, false, "MPI_Probe");
 }

@@ -78,6 +78,9 @@ bool crcp_recv_from_log(struct crcp_request *r)
 
 int crcp_request_error(struct crcp_comm *c, int code, bool from_log, const char *name)
 {
+	/* A null handle has no handler of its own. */
+	if (c && c->h.flags & CRCP_H_NULL)
+		c = NULL;
 	return from_log ? crcp_raise(c, code, name) : crcp_error(c, code, name);
 }
 
@@ -123,5 +126,5 @@ CRCP_API(int, MPI_Irecv, (void *buf, int count, MPI_Datatype type, int source, i
 		*request = MPI_REQUEST_NULL;
 	}
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? rc : crcp_error(c, rc, "MPI_Irecv");
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(c, rc, false, "MPI_Irecv");
 }

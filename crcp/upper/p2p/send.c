@@ -51,7 +51,7 @@ static int crcp_send_blocking(int op, const void *buf, int count, MPI_Datatype t
 		rc = r->code;
 	}
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? rc : crcp_error(c, rc, name);
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(c, rc, false, name);
 }
 
 static int crcp_send_nonblocking(int op, const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm, MPI_Request *request, const char *name)
@@ -71,7 +71,7 @@ static int crcp_send_nonblocking(int op, const void *buf, int count, MPI_Datatyp
 		*request = MPI_REQUEST_NULL;
 	}
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? rc : crcp_error(c, rc, name);
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(c, rc, false, name);
 }
 
 CRCP_API(int, MPI_Send, (const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm))
@@ -90,7 +90,7 @@ CRCP_API(int, MPI_Send, (const void *buf, int count, MPI_Datatype type, int dest
 	if (__builtin_expect(rc == MPI_SUCCESS, 1))
 		crcp_count_sent(c, dest, 1);
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? rc : crcp_error(c, rc, "MPI_Send");
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(c, rc, false, "MPI_Send");
 }
 
 CRCP_API(int, MPI_Ssend, (const void *buf, int count, MPI_Datatype type, int dest, int tag, MPI_Comm comm))
