@@ -147,7 +147,8 @@ int snapc_snapshot_context_path(const char *dir, uint32_t seq, int rank, char *r
  */
 int snapc_snapshot_commit(const struct snapc_snapshot *s, struct cr_err *err);
 
-/* Remove what begin made and the ranks wrote, and the reference directory when it holds nothing else. */
+/* Remove what begin made, what the ranks wrote and what a commit that died has left, and the reference directory when it holds nothing
+ * else. A sequence that was committed stays. Never waits for a lock. */
 void snapc_snapshot_undo(const char *dir, uint32_t seq);
 
 /* Remove sequences so that the @keep newest stay; first from the metadata, then from the disk. Return: number removed or -errno. */

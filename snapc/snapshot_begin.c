@@ -155,7 +155,7 @@ int snapc_snapshot_begin(const char *snapshot_dir, const char *ref, const struct
 		rc = reference_find(base, ref, job, dir, err);
 	if (rc < 0)
 		return rc;
-	lock = snapc_disk_lock(dir, err);
+	lock = snapc_disk_lock(dir, 1, err);
 	if (lock < 0)
 		return lock;
 	rc = snapc_sweep(dir, &seq, err);
@@ -178,12 +178,19 @@ int snapc_snapshot_context_path(const char *dir, uint32_t seq, int rank, char *r
 	return n < 0 || (size_t)n >= bytes ? -ENAMETOOLONG : 0;
 }
 
+/* A commit that was killed may have got further than <seq>.tmp; one that hangs in the storage still has the lock: not waited for. */
 void snapc_snapshot_undo(const char *dir, uint32_t seq)
 {
 	char path[PATH_MAX], name[32];
+	int lock = snapc_disk_lock(dir, 0, NULL);
+	uint32_t next;
 
 	snprintf(name, sizeof(name), "%u.tmp", seq);
 	if (snapc_disk_join(path, dir, name, NULL) == 0)
 		snapc_disk_remove_tree(path, NULL);
+	if (lock >= 0) {
+		snapc_sweep(dir, &next, NULL);
+		close(lock);
+	}
 	snapc_sweep_empty(dir);
 }

@@ -143,7 +143,7 @@ int snapc_snapshot_commit(const struct snapc_snapshot *s, struct cr_err *err)
 		rc = snapc_disk_join(final, s->dir, name, err);
 	if (rc < 0)
 		return rc;
-	lock = snapc_disk_lock(s->dir, err);
+	lock = snapc_disk_lock(s->dir, 1, err);
 	if (lock < 0)
 		return lock;
 	rc = ranks_check(s, tmp, err);
@@ -167,7 +167,7 @@ int snapc_snapshot_commit(const struct snapc_snapshot *s, struct cr_err *err)
 
 int snapc_snapshot_prune(const char *dir, uint32_t keep, struct cr_err *err)
 {
-	int lock = snapc_disk_lock(dir, err), rc;
+	int lock = snapc_disk_lock(dir, 1, err), rc;
 
 	if (lock < 0)
 		return lock;

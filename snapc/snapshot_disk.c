@@ -124,14 +124,14 @@ int snapc_disk_remove_tree(const char *path, struct cr_err *err)
 	return cr_err_set(err, rc, "%s: cannot remove it or something in it: %m", path);
 }
 
-int snapc_disk_lock(const char *dir, struct cr_err *err)
+int snapc_disk_lock(const char *dir, int wait, struct cr_err *err)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
 
 	if (fd < 0)
 		return cr_err_set(err, errno, "%s: cannot open: %m", dir);
 	do {
-		rc = flock(fd, LOCK_EX);
+		rc = flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB));
 	} while (rc < 0 && errno == EINTR);
 	/* A file system without locks is used by one writer at a time anyway: snapcd runs one checkpoint after the other. */
 	if (rc < 0 && errno != ENOLCK && errno != EOPNOTSUPP) {

@@ -21,8 +21,8 @@ int snapc_disk_write(const char *path, const void *data, size_t bytes, int nosyn
 int snapc_disk_rename(const char *from, const char *to, struct cr_err *err);
 /* Remove a file or a tree. Never follows a symbolic link. 0 also when there is nothing. */
 int snapc_disk_remove_tree(const char *path, struct cr_err *err);
-/* Take the lock of a reference directory. Return: descriptor, close() to give it back; or -errno. */
-int snapc_disk_lock(const char *dir, struct cr_err *err);
+/* Take the lock of a reference directory; @wait 0: -EAGAIN when somebody has it. Return: descriptor, close() to give it back; or -errno. */
+int snapc_disk_lock(const char *dir, int wait, struct cr_err *err);
 /* snprintf of "<a>/<b>" that refuses what does not fit PATH_MAX. */
 int snapc_disk_join(char *ret_path, const char *a, const char *b, struct cr_err *err);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Commit of a global snapshot: whatever step the process dies at, the old or the new sequence is valid, and leftovers go away. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -220,7 +221,21 @@ static int commit_dies(const char *dir, uint32_t seq, int step)
 	return WEXITSTATUS(status) == 42;
 }
 
-static void crash_at_any_step(void **state)
+/* Numbers and temporary names in the directory: as many as there are listed sequences. */
+static uint32_t entries(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	uint32_t n = 0;
+
+	while (d && (e = readdir(d)))
+		n += (e->d_name[0] >= '0' && e->d_name[0] <= '9') || strstr(e->d_name, ".tmp");
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static void crash_at_every_step(void **state, int undo)
 {
 	char dir[PATH_MAX];
 	uint32_t seq, newest = 0, old = 0, had = 0;
@@ -240,6 +255,11 @@ static void crash_at_any_step(void **state)
 			assert_true(had == 0 || newest == old);
 		}
 		assert_true(step < 100);
+		if (undo) {
+			snapc_snapshot_undo(dir, seq);
+			assert_int_equal(valid_sequences(dir, &newest), had);
+			assert_int_equal(entries(dir), had);
+		}
 	}
 	assert_true(before > 8 && after > 2);
 	/* The sweep at the next begin leaves the listed ones and nothing else. */
@@ -247,6 +267,18 @@ static void crash_at_any_step(void **state)
 	assert_true(seq > newest);
 	snapc_snapshot_undo(dir, seq);
 	assert_int_equal(valid_sequences(dir, &newest), had);
+}
+
+/* The machine or the coordinator dies: the next checkpoint finds what is left. */
+static void crash_at_any_step(void **state)
+{
+	crash_at_every_step(state, 0);
+}
+
+/* Only the process that commits dies: the coordinator takes back what is left. */
+static void killed_commit_is_undone(void **state)
+{
+	crash_at_every_step(state, 1);
 }
 
 static void missing_or_short_file_is_refused(void **state)
@@ -389,6 +421,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pid_that_came_again, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(undo_leaves_nothing, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(crash_at_any_step, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(killed_commit_is_undone, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(full_disk_leaves_the_old, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(metadata_stay_small, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(commits_one_after_the_other, make_dir, remove_dir),
