@@ -103,6 +103,8 @@ static void quiesce_converge(struct snapc_checkpoint *c)
 	evtimer_del(c->cut_wake);
 	c->step = SNAPC_QUIESCE_ARRIVE;
 	c->attempts++;
+	if (snapc_cut_raises(c->cut))
+		snapc_log(SNAPC_LOG_DEBUG, "checkpoint %u: the cut was raised %u times", c->number, snapc_cut_raises(c->cut));
 	snapc_checkpoint_progress(c, "stop");
 	quiesce_timer(c->arrive_wake, (uint64_t)(ARRIVE_FIRST_SECONDS << (2 * (c->attempts > 5 ? 4 : c->attempts - 1))) * 1000000000u);
 	snapc_checkpoint_send_all(c, CR_MSG_STOP, NULL, 0);

@@ -240,7 +240,7 @@ static void global_finished(void *arg, const struct snapc_checkpoint_result *res
 	event_active(global->cleanup, EV_TIMEOUT, 0);
 }
 
-static void global_leave(struct snapc_global *global)
+static void global_loop_leave(struct snapc_global *global)
 {
 	struct timeval soon = { .tv_usec = 200000 }; /* answers on their way to tools */
 
@@ -257,17 +257,18 @@ static void global_clean(evutil_socket_t fd, short what, void *arg)
 		snapc_checkpoint_destroy(global->checkpoint);
 		global->checkpoint = NULL;
 	}
-	if (global->orphan && !global->checkpoint)
-		global_leave(global);
+	if ((global->orphan || global->leaving) && !global->checkpoint)
+		global_loop_leave(global);
 }
 
 /* Is every rank there, and in a state that can be saved? Reasons go to the tool. */
 static int global_ready(struct snapc_global *global, struct snapc_tool *tool, uint32_t np, struct cr_err *err)
 {
 	static const char missing[] = "no process of it runs under cr_run (yet)", early[] = "has not passed MPI_Init yet",
-			  late[] = "has entered MPI_Finalize";
+			  late[] = "has entered MPI_Finalize",
+			  rival[] = "another MPI process has the same rank: a job that has spawned processes cannot be checkpointed";
 	bool any_mpi = false;
-	uint32_t ended = 0, not_yet = 0;
+	uint32_t ended = 0, not_yet = 0, rivals = 0;
 
 	for (uint32_t r = 0; r < np; r++)
 		any_mpi = any_mpi || (global->members[r].present && global->members[r].facts.mpi != SNAPC_MPI_NONE);
@@ -277,6 +278,9 @@ static int global_ready(struct snapc_global *global, struct snapc_tool *tool, ui
 		if (!m->present) {
 			global_send_reason(tool, r, missing, sizeof(missing) - 1);
 			not_yet++;
+		} else if (m->facts.rivals) {
+			global_send_reason(tool, r, rival, sizeof(rival) - 1);
+			rivals++;
 		} else if (m->facts.mpi == SNAPC_MPI_FINALIZED) {
 			global_send_reason(tool, r, late, sizeof(late) - 1);
 			ended++;
@@ -285,6 +289,8 @@ static int global_ready(struct snapc_global *global, struct snapc_tool *tool, ui
 			not_yet++;
 		}
 	}
+	if (rivals)
+		return cr_err_set(err, EOPNOTSUPP, "the job cannot be checkpointed now: %u of its ranks are there twice", rivals);
 	if (ended)
 		return cr_err_set(err, ESHUTDOWN, "the job is ending: %u of its %u ranks have entered MPI_Finalize", ended, np);
 	if (not_yet)
@@ -301,8 +307,8 @@ int snapc_global_request(struct snapc_global *global, struct snapc_tool *tool, c
 	uint32_t np = snapc_global_size(global);
 	int rc;
 
-	if (global->orphan)
-		return cr_err_set(err, ESRCH, "the job has ended");
+	if (global->orphan || global->leaving)
+		return cr_err_set(err, ESRCH, global->orphan ? "the job has ended" : "the coordinator is ending");
 	if (global->checkpoint)
 		return cr_err_set(err, EBUSY, "a checkpoint is running: try again when it has ended");
 	if (!np)
@@ -404,5 +410,13 @@ void snapc_global_orphan(struct snapc_global *global)
 	evtimer_del(global->terminate_timer);
 	if (global->checkpoint)
 		snapc_checkpoint_orphan(global->checkpoint);
+	event_active(global->cleanup, EV_TIMEOUT, 0);
+}
+
+void snapc_global_leave(struct snapc_global *global)
+{
+	global->leaving = true;
+	if (global->checkpoint)
+		snapc_checkpoint_abort(global->checkpoint, "the coordinator was told to end");
 	event_active(global->cleanup, EV_TIMEOUT, 0);
 }

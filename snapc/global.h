@@ -37,6 +37,8 @@ int snapc_global_create(struct event_base *base, const struct snapc_global_setti
 			struct snapc_global **ret_global, struct cr_err *err);
 void snapc_global_destroy(struct snapc_global *global);
 
+/* Give up the checkpoint that runs, if any, undo it, then leave the event loop; the job goes on. */
+void snapc_global_leave(struct snapc_global *global);
 /* mpirun is gone: finish or give up what runs, answer the tools, then leave the event loop. */
 void snapc_global_orphan(struct snapc_global *global);
 

@@ -48,6 +48,7 @@ struct snapc_global {
 	uint32_t number;
 	uint32_t checkpoints; /* committed */
 	bool orphan;
+	bool leaving;
 
 	struct snapc_tool *tools;
 };

@@ -57,6 +57,8 @@ struct snapc_link_rank {
 	int32_t size;     /* of MPI_COMM_WORLD, -1: not known */
 	uint32_t mpi;     /* enum snapc_mpi_state */
 	uint32_t epoch;
+	uint32_t rivals;  /* further processes of this rank with MPI */
+	uint32_t reserved;
 	char exe[CR_PATH_BYTES];
 	char engine[16];
 };

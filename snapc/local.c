@@ -30,17 +30,23 @@ static void local_send(struct snapc_local *local, uint32_t kind, const struct sn
 /* The process that stands for @rank, or NULL. */
 static struct snapc_proc *local_rank_process(const struct snapc_local *local, int32_t rank)
 {
-	struct snapc_proc *newest = NULL;
+	struct snapc_proc *newest = NULL, *first_mpi = NULL;
+	uint32_t with_mpi = 0;
 
 	for (struct snapc_proc *p = local->procs; p; p = p->next) {
 		if (!p->hello || p->rank != rank)
 			continue;
-		if (p->facts.mpi != SNAPC_MPI_NONE)
-			return p;
+		if (p->facts.mpi != SNAPC_MPI_NONE) {
+			first_mpi = p;
+			with_mpi++;
+		}
 		if (!newest)
 			newest = p;
 	}
-	return newest;
+	if (!first_mpi)
+		return newest;
+	first_mpi->facts.rivals = with_mpi - 1;
+	return first_mpi;
 }
 
 static struct snapc_proc *local_process(const struct snapc_local *local, uint64_t number)

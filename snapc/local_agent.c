@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "snapc/local_private.h"
@@ -52,6 +53,24 @@ static void agent_event(struct bufferevent *stream, short what, void *arg)
 		snapc_local_gone(arg);
 }
 
+static void agent_died(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	snapc_local_gone(arg);
+}
+
+/* Without a pidfd (another pid namespace) the end of the connection has to do. */
+static void agent_watch(struct snapc_proc *proc)
+{
+	proc->pidfd = proc->pid > 0 ? (int)syscall(SYS_pidfd_open, proc->pid, 0) : -1;
+	if (proc->pidfd < 0)
+		return;
+	proc->death = event_new(proc->local->base, proc->pidfd, EV_READ, agent_died, proc);
+	if (proc->death)
+		event_add(proc->death, NULL);
+}
+
 void snapc_agent_accept(void *arg, int fd, const struct ucred *peer)
 {
 	struct snapc_local *local = arg;
@@ -76,6 +95,7 @@ void snapc_agent_accept(void *arg, int fd, const struct ucred *peer)
 	/* One message may be as large as this, and a peer that sends without end must not fill our memory. */
 	bufferevent_setwatermark(proc->stream, EV_READ, 0, CR_MSG_MAX_BYTES + sizeof(struct cr_msg_head));
 	bufferevent_enable(proc->stream, EV_READ | EV_WRITE);
+	agent_watch(proc);
 }
 
 void snapc_agent_send(struct snapc_proc *proc, uint32_t type, uint32_t checkpoint, const void *payload, uint32_t bytes)
@@ -94,5 +114,9 @@ void snapc_agent_send(struct snapc_proc *proc, uint32_t type, uint32_t checkpoin
 void snapc_agent_destroy(struct snapc_proc *proc)
 {
 	bufferevent_free(proc->stream);
+	if (proc->death)
+		event_free(proc->death);
+	if (proc->pidfd >= 0)
+		close(proc->pidfd);
 	free(proc);
 }

@@ -11,12 +11,15 @@
 #include "snapc/wire.h"
 
 struct bufferevent;
+struct event;
 
 /* A process with an agent. In a list, newest first. */
 struct snapc_proc {
 	struct snapc_proc *next;
 	struct snapc_local *local;
 	struct bufferevent *stream;
+	struct event *death; /* a child made by fork may hold the connection open when the process is gone */
+	int pidfd;
 	uint64_t number;
 	pid_t pid;
 	bool hello;          /* has said HELLO; rank and what follows are valid */

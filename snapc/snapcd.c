@@ -216,7 +216,7 @@ static void snapcd_signal(evutil_socket_t number, short what, void *arg)
 
 	(void)what;
 	snapc_log(SNAPC_LOG_INFO, "ending by signal %d: the job goes on without protection", (int)number);
-	event_base_loopexit(d->base, NULL);
+	snapc_global_leave(d->global);
 }
 
 static int snapcd_watch(struct snapcd *d, struct cr_err *err)

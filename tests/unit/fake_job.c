@@ -9,6 +9,8 @@
  *   --finalized RANK     this rank has entered MPI_Finalize
  *   --absent RANK        this rank has no process
  *   --shell              a second process (a shell) stands before each rank
+ *   --rival              a process that rank 0 has spawned: also rank 0, of another MPI_COMM_WORLD
+ *   --fork               every rank has a child that holds its connection
  *   --private MIB        memory of every rank in the window
  *   --behave N:MSG:RANK:ACTION  at the Nth MSG (check begin stop drain freeze dump snap resume) the rank does: die fail hang nocr
  *   --delay MS           between SNAPPED and DUMPED
@@ -49,7 +51,7 @@ struct behave {
 struct settings {
 	const char *snapcd, *dir, *ref, *log;
 	int np, late, finalized, absent;
-	bool no_mpi, shell, deaf;
+	bool no_mpi, shell, deaf, rival, fork;
 	long private_mib, delay_ms;
 	struct behave behave[MAX_BEHAVE];
 	int nbehave;
@@ -267,6 +269,15 @@ static void agent_main(int rank)
 	} else if (set.shell) {
 		set.no_mpi = true;
 	}
+	if (set.rival && rank == 0 && fork() == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		a.fd = agent_connect();
+		agent_hello(&a);
+	}
+	if (set.fork && fork() == 0) {
+		sleep(20);
+		_exit(0);
+	}
 	if (!set.no_mpi && rank != set.late)
 		put(&a, CR_MSG_MPI_STATE, &mpi, sizeof(mpi));
 	mpi.ready = 0;
@@ -323,6 +334,7 @@ static void options(int argc, char **argv)
 		{ "snapcd", 1, NULL, 's' }, { "np", 1, NULL, 'n' },	  { "dir", 1, NULL, 'd' },	 { "ref", 1, NULL, 'r' },
 		{ "no-mpi", 0, NULL, 'N' }, { "late", 1, NULL, 'l' },	  { "finalized", 1, NULL, 'f' }, { "absent", 1, NULL, 'a' },
 		{ "shell", 0, NULL, 'S' },  { "private", 1, NULL, 'p' }, { "behave", 1, NULL, 'b' },	 { "delay", 1, NULL, 'D' },
+		{ "rival", 0, NULL, 'R' },  { "fork", 0, NULL, 'F' },
 		{ "deaf", 0, NULL, 'x' },   { "log", 1, NULL, 'L' },	  { NULL, 0, NULL, 0 },
 	};
 	struct behave *b;
@@ -342,6 +354,8 @@ static void options(int argc, char **argv)
 		case 'S': set.shell = true; break;
 		case 'p': set.private_mib = atol(optarg); break;
 		case 'D': set.delay_ms = atol(optarg); break;
+		case 'R': set.rival = true; break;
+		case 'F': set.fork = true; break;
 		case 'x': set.deaf = true; break;
 		case 'b':
 			b = &set.behave[set.nbehave++];

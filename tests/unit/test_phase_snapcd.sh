@@ -32,8 +32,14 @@ ok() { # ok STATUS NAME
 }
 skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
 run() { "$@" >"$tmp/out" 2>"$tmp/err"; status=$?; }
+keep_log() { # wait until the coordinator of the last job has ended (or is a zombie), and keep what it said
+	i=0
+	while [ $i -lt 40 ] && [ -e "/proc/${coordinator:-none}/exe" ]; do sleep 0.05; i=$((i + 1)); done
+	cat "$tmp/log" >>"$tmp/all-logs" 2>/dev/null
+}
 start() { # start [OPTION of fake_job]...
 	end_job
+	keep_log
 	rm -rf "$tmp/snaps" "$tmp/job" "$tmp/log"
 	begin "$tmp/job" --dir "$tmp/snaps" "$@"
 }
@@ -49,6 +55,7 @@ begin() { # begin FILE [OPTION]...: one more job; its pid is in $job
 		sleep 0.05
 	done
 	sleep 0.1
+	coordinator=$(sed -n 's/^snapcd_pid=//p' "$tmp/registry/$job.job")
 }
 checkpoint() { run "$tool" "$@" "$job"; }
 alone() { # only snapshot 0, nothing half done
@@ -138,6 +145,8 @@ start --np 2 --absent 0; checkpoint
 [ $status -eq 75 ] && says "rank 0: no process"; ok $? "a rank without a process: try again"
 start --np 2 --finalized 0; checkpoint
 [ $status -eq 1 ] && says "rank 0: has entered MPI_Finalize"; ok $? "a rank in MPI_Finalize"
+start --np 2 --rival; checkpoint
+[ $status -eq 1 ] && says "rank 0: another MPI process has the same rank"; ok $? "a job that has spawned processes"
 start --np 2 --no-mpi; checkpoint
 [ $status -eq 0 ]; ok $? "a job without MPI"
 start --np 2 --shell; checkpoint
@@ -196,6 +205,8 @@ for message in check begin stop drain freeze dump snap; do
 	start --np 3 --behave 2:$message:2:die; checkpoint; checkpoint
 	[ $status -eq 1 ] && says "rank 2 .*ended in phase" && alone; ok $? "a rank that dies at $message"
 done
+start --np 3 --fork --behave 2:freeze:2:die; checkpoint; checkpoint
+[ $status -eq 1 ] && says "rank 2 .*ended in phase freeze" && alone; ok $? "a rank that dies while its child holds the connection"
 start --np 3 --behave 1:resume:2:die; checkpoint
 [ $status -eq 0 ] && alone; ok $? "a rank that dies when it is told to go on: its context file was complete"
 start --np 2 --behave 1:stop:1:hang; checkpoint -v
@@ -242,7 +253,17 @@ PY
 	fi
 fi
 
-# --- the end of a job
+# --- the end of the coordinator, and of a job
+start --np 2 --delay 3000
+"$tool" "$job" >"$tmp/out" 2>"$tmp/err" &
+one=$!
+sleep 0.4
+kill -TERM "$(sed -n 's/^snapcd_pid=//p' "$tmp/registry/$job.job")"
+wait $one; status=$?
+[ $status -eq 1 ] && says "coordinator was told to end" && [ -z "$(find "$tmp/snaps" -name '*.tmp')" ] && kill -0 "$job"; ok $? "SIGTERM to snapcd undoes a checkpoint; the job goes on"
+sleep 0.5
+checkpoint
+[ $status -eq 1 ] && says "ft-enable-cr"; ok $? "no coordinator, no checkpoint"
 start --np 2
 checkpoint --term
 [ $status -eq 0 ] && says "Snapshot Ref.:   0" && alone; ok $? "--term"
@@ -259,4 +280,6 @@ sleep 0.4
 end_job
 wait $one; status=$?
 [ $status -eq 1 ] && says "ended" && [ -z "$(find "$tmp/snaps" -name '*.tmp')" ]; ok $? "a job that ends during a checkpoint leaves nothing half done"
+keep_log
+! grep -E 'Sanitizer|runtime error' "$tmp/all-logs" >"$tmp/out"; ok $? "the coordinators have nothing to complain about at their end"
 echo "1..$n"
