@@ -27,6 +27,9 @@
 #define CONN_MAX 8
 #define STOP_RETRY_MIN_MS 1
 #define STOP_RETRY_MAX_MS 20
+/* A coordinator that says nothing for so long in the middle of a checkpoint is taken for dead. */
+#define SILENCE_NS 900000000000UL
+#define SOCKET_TIMEOUT_S 30
 #define CLOCK_MAX (CR_MSG_MAX_BYTES / sizeof(struct cr_msg_clock) - 4)
 
 enum phase { IDLE, CONVERGE, STOP, ARRIVED, DRAIN, DRAINED, FROZEN, SNAPPED };
@@ -42,6 +45,7 @@ static struct agent {
 	bool dumping;
 	uint64_t stop_begin_ns, freeze_begin_ns, stopped_ns;
 	int stop_pause_ms;
+	uint64_t silence_end_ns; /* of the owner, while a checkpoint is under way */
 	uint32_t mpi_ready;      /* last state told to snapcd */
 	char *buf;               /* CR_MSG_MAX_BYTES */
 	volatile uint32_t running;
@@ -226,7 +230,7 @@ static void on_begin(int index, const struct cr_msg_begin *m)
 	char reasons[CR_TEXT_BYTES];
 	struct text t = { reasons, 0, sizeof(reasons) };
 
-	if (agent.owner >= 0 && agent.phase != IDLE) {
+	if (agent.owner >= 0 && (agent.phase != IDLE || (agent.dumping && agent.owner != index))) {
 		struct cr_msg_failed f = { .phase = CR_MSG_BEGIN, .error = EBUSY, .text = "another checkpoint of this process is under way" };
 
 		cr_message_send(agent.conn[index], CR_MSG_FAILED, m->checkpoint, &f, sizeof(f));
@@ -370,6 +374,7 @@ static void on_message(int index)
 		conn_drop(index);
 		return;
 	}
+	agent.silence_end_ns = cr_now_ns() + SILENCE_NS;
 	if (h.type == CR_MSG_CHECK) {
 		on_check(index);
 	} else if (h.type == CR_MSG_BEGIN && PAYLOAD(struct cr_msg_begin)) {
@@ -443,6 +448,15 @@ static void say_hello(int index)
 	cr_message_send(agent.conn[index], CR_MSG_HELLO, 0, &h, sizeof(h));
 }
 
+/* A peer that is stopped must not stop us for ever. */
+static void conn_limits(int fd)
+{
+	struct timeval tv = { .tv_sec = SOCKET_TIMEOUT_S };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
 static void on_accept(void)
 {
 	int fd = accept4(agent.listen_fd, NULL, NULL, SOCK_CLOEXEC);
@@ -452,6 +466,7 @@ static void on_accept(void)
 	for (int i = 1; i < CONN_MAX && !cr_message_peer_check(fd); i++)
 		if (agent.conn[i] < 0) {
 			agent.conn[i] = fd;
+			conn_limits(fd);
 			say_hello(i);
 			return;
 		}
@@ -460,8 +475,10 @@ static void on_accept(void)
 
 static int poll_timeout(void)
 {
-	if (agent.phase != STOP)
+	if (agent.phase == IDLE)
 		return -1;
+	if (agent.phase != STOP)
+		return 1000;
 	if (agent.stop_pause_ms < STOP_RETRY_MAX_MS)
 		agent.stop_pause_ms++;
 	return agent.stop_pause_ms;
@@ -489,6 +506,8 @@ static void *agent_main(void *arg)
 			continue;
 		if (n == 0 && agent.phase == STOP && board_active())
 			cr_stop_client_signal();
+		if (agent.phase != IDLE && agent.owner >= 0 && cr_now_ns() > agent.silence_end_ns)
+			conn_drop(agent.owner);
 		if (p[0].revents) {
 			uint64_t count;
 
@@ -547,6 +566,7 @@ int cr_agent_start(bool connect_snapc, struct cr_err *err)
 		agent.conn[0] = cr_message_connect(snapc, err);
 		if (agent.conn[0] < 0)
 			return agent.conn[0];
+		conn_limits(agent.conn[0]);
 	}
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);

@@ -6,6 +6,7 @@
  * here and are moved up at once. All are close-on-exec.
  */
 #include "libcr/lower/lower.h"
+#include "libcr/lower/fd_limit.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -31,7 +32,7 @@ int cr_fd_raise(int fd)
 
 	if (fd < 0 || cr_lower.fd_floor <= 0 || fd >= cr_lower.fd_floor)
 		return fd;
-	up = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, cr_lower.fd_floor);
+	up = cr_fd_dup_at(fd, cr_lower.fd_floor);
 	if (up < 0)
 		return fd; /* out of descriptors above: still usable */
 	saved = errno;

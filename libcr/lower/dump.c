@@ -41,6 +41,24 @@ static int areas_create(struct cr_mem_areas **ret, struct cr_err *err)
 	return cr_mem_areas_create(extra, n, ret, err);
 }
 
+/* A first thread that has ended stays as a zombie until all have: it cannot be stopped, nor made again. */
+static bool first_thread_ended(void)
+{
+	char path[64], stat[512], *p;
+	FILE *f;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", getpid());
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	n = fread(stat, 1, sizeof(stat) - 1, f);
+	fclose(f);
+	stat[n] = '\0';
+	p = strrchr(stat, ')');
+	return p && p[1] == ' ' && p[2] == 'Z';
+}
+
 int cr_dump_check(int own_child, cr_nocr_fn report, void *arg)
 {
 	struct cr_mem_areas *areas;
@@ -53,6 +71,10 @@ int cr_dump_check(int own_child, cr_nocr_fn report, void *arg)
 	} else {
 		n += cr_mem_check(areas, report, arg);
 		cr_mem_areas_destroy(areas);
+	}
+	if (first_thread_ended()) {
+		report(arg, "the first thread of the process has ended (pthread_exit in main) while others go on");
+		n++;
 	}
 	n += cr_files_check(cr_lower.fd_floor, &cr_lower.stdio, report, arg);
 	n += cr_process_check(own_child, report, arg);
@@ -142,21 +164,31 @@ static int put_sigactions(struct cr_image_writer *w, struct cr_err *err)
 }
 
 /*
- * Signals pending for the process: taken out of the queue, written, and put back. Every thread is in a handler with all signals blocked,
- * and so is this one. Signals pending for one thread are found by their bit in its status and put back after a restart without their
+ * Signals pending for the process: taken out of the queue, written, and put back by the first thread when it leaves its park (the kernel
+ * lets a thread queue an origin such as a timer's for itself alone). Every thread is in a handler with all signals blocked, and so is this one. Signals pending for one thread are found by their bit in its status and put back after a restart without their
  * origin, which only the thread itself could read.
  */
 static int put_pending(struct cr_image_writer *w, struct cr_err *err)
 {
-	struct cr_sigpending_payload p[64];
-	int n = 0, rc = 0;
+	struct cr_sigpending_payload *p = NULL, *more;
+	int n = 0, room = 0, rc = 0;
 
 	for (;;) {
 		uint64_t set = ~CR_RESERVED_MASK;
 		siginfo_t si;
 		struct timespec zero = { 0, 0 };
-		long sig = n < 64 ? cr_sys4(SYS_rt_sigtimedwait, &set, &si, &zero, 8) : -EAGAIN;
+		long sig;
 
+		if (n == room) {
+			more = realloc(p, (size_t)(room + 64) * sizeof(*p));
+			if (!more) {
+				rc = cr_err_set(err, ENOMEM, "no memory for %d pending signals", n);
+				break;
+			}
+			p = more;
+			room += 64;
+		}
+		sig = cr_sys4(SYS_rt_sigtimedwait, &set, &si, &zero, 8);
 		if (sig < 0)
 			break;
 		memset(&p[n], 0, sizeof(p[n]));
@@ -164,10 +196,12 @@ static int put_pending(struct cr_image_writer *w, struct cr_err *err)
 		memcpy(p[n].info, &si, sizeof(si) < 128 ? sizeof(si) : 128);
 		n++;
 	}
-	for (int i = 0; i < n; i++)
-		cr_sys3(SYS_rt_sigqueueinfo, getpid(), p[i].signo, p[i].info);
 	for (int i = 0; i < n && !rc; i++)
 		rc = cr_image_put(w, CR_REC_SIGPENDING, &p[i], sizeof(p[i]), err);
+	/* Given to cr_thaw(). Also after a failure: nothing that was taken may be lost. */
+	free(cr_lower.requeue);
+	cr_lower.requeue = p;
+	cr_lower.n_requeue = (uint32_t)n;
 	for (uint32_t i = 0; i < cr_lower.n_slots && !rc; i++) {
 		char path[64], line[256];
 		uint64_t bits = 0;
@@ -286,6 +320,11 @@ int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync,
 	d->fd = cr_fd_raise(open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
 	if (d->fd < 0)
 		return cr_err_set(err, errno, "cannot create %s: %s", path, strerror(errno));
+	if (d->fd < cr_lower.fd_floor) {
+		close(d->fd);
+		unlink(path);
+		return cr_err_set(err, EMFILE, "no descriptor at or above %d for %s: raise the limit of open files (ulimit -n)", cr_lower.fd_floor, path);
+	}
 	rc = areas_create(&areas, &words);
 	if (!rc)
 		rc = cr_image_writer_create(d->fd, &w, &words);
@@ -305,6 +344,8 @@ int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync,
 		d->pid = (int)cr_sys6(SYS_clone, 0, 0, 0, 0, 0, 0);
 		if (d->pid == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			/* The program's descriptors are not held open by us: their other ends must see them closed. */
+			cr_sys3(SYS_close_range, 0, cr_lower.fd_floor - 1, 0);
 			write_memory(w, areas, d, true, &result);
 			cr_sys3(SYS_write, fds[1], &result, sizeof(result));
 			cr_sys1(SYS_exit_group, 0);

@@ -4,6 +4,7 @@
  *
  * Invariant: looking changes nothing that the program can see, except for a status flag that is put back at once where kcmp is forbidden.
  */
+#include "libcr/lower/fd_limit.h"
 #include "libcr/lower/files_set.h"
 
 #include <dirent.h>
@@ -22,7 +23,7 @@
 
 int cr_file_dup_high(int fd, int floor)
 {
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, floor);
+	int high = cr_fd_dup_at(fd, floor);
 
 	return high < 0 ? -errno : high;
 }

@@ -33,6 +33,8 @@ struct cr_slot {
 	char name[16];
 };
 
+struct cr_sigpending_payload; /* libcr/image/thread_payload.h */
+
 enum cr_stop_mode { CR_STOP_NONE = 0, CR_STOP_CLIENT = 1, CR_STOP_FREEZE = 2 };
 
 struct cr_lower {
@@ -49,6 +51,10 @@ struct cr_lower {
 	volatile uint32_t event;     /* futex: a thread acked or parked */
 	volatile uint32_t n_slots;
 	struct cr_slot *slots;     /* [CR_SLOT_MAX] */
+
+	/* pending signals that a dump has taken out of the queue; the first thread puts them back when it is let go */
+	struct cr_sigpending_payload *requeue;
+	volatile uint32_t n_requeue;
 
 	/* threads of the program that have entered the lower half */
 	struct cr_thread_record *volatile records; /* newest first; entries are reused, never freed */
@@ -111,6 +117,7 @@ long cr_emul_sigprocmask(int how, const uint64_t *set, uint64_t *old, uint64_t s
 int cr_signals_install(void);                   /* SIGSYS and CR_SIGNUM of this process */
 void *cr_stop_entry(int sig, siginfo_t *si, void *uc);
 void cr_forward_signal(int sig, siginfo_t *si);
+void cr_signal_at_syscall(void *uc);
 #define CR_RESERVED_MASK ((1UL << (SIGSYS - 1)) | (1UL << (CR_SIGNUM - 1)))
 
 /* syscall_sig.c */

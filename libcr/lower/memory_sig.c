@@ -103,13 +103,11 @@ long cr_emul_mmap(uint64_t addr, uint64_t len, uint64_t prot, uint64_t flags, ui
 		return map_extra(addr, len, prot, flags, fd, off);
 	if (!len || bytes < len)
 		return cr_sys6(SYS_mmap, 0, len, prot, flags, fd, off);
-	if (addr) {
+	/* A hint outside of the window is not followed: the place may be taken where the program is restarted. */
+	if (cr_in_window(addr) && cr_in_window(addr + bytes)) {
 		r = cr_sys6(SYS_mmap, addr & ~(CR_PAGE_BYTES - 1), len, prot, flags | MAP_FIXED_NOREPLACE, fd, off);
-		if (r >= 0) {
-			if (cr_in_window((uint64_t)r) || !cr_extra_add((uint64_t)r, (uint64_t)r + bytes))
-				return r;
-			cr_sys2(SYS_munmap, r, len);
-		}
+		if (r >= 0)
+			return r;
 	}
 	if (flags & MAP_HUGETLB) {
 		uint64_t shift = (flags >> 26) & 63;

@@ -19,6 +19,7 @@
 #define CR_P_LOWER_TP_OFFSET 56
 #define CR_P_FORWARD_SIGNAL 64
 #define CR_P_GATE_TP_OFFSET 72
+#define CR_P_AT_SYSCALL 80
 #define CR_P_HANDLERS 128 /* handler address per signal number, 8 bytes each, [0..64] */
 
 #ifndef __ASSEMBLER__
@@ -50,7 +51,8 @@ struct cr_private {
 	int64_t lower_tp_offset;  /* of the lower thread-local that holds struct cr_thread * */
 	uint64_t forward_signal;  /* void (int sig, siginfo_t *): a program's signal hit a thread of the lower half */
 	int64_t gate_tp_offset;   /* of the upper thread-local cr_gate_sp; 0 until libcr.so is there */
-	uint64_t reserved[6];
+	uint64_t at_syscall;      /* void (void *uc): a program's signal came right before a system call */
+	uint64_t reserved[5];
 	volatile uint64_t handlers[CR_NSIG];
 	/* not read by assembly */
 	struct cr_ksigaction actions[CR_NSIG]; /* as the program set them; valid where the kernel holds our trampoline */
@@ -70,6 +72,7 @@ _Static_assert(offsetof(struct cr_private, syscall_entry) == CR_P_SYSCALL_ENTRY,
 _Static_assert(offsetof(struct cr_private, lower_tp_offset) == CR_P_LOWER_TP_OFFSET, "slot");
 _Static_assert(offsetof(struct cr_private, forward_signal) == CR_P_FORWARD_SIGNAL, "slot");
 _Static_assert(offsetof(struct cr_private, gate_tp_offset) == CR_P_GATE_TP_OFFSET, "slot");
+_Static_assert(offsetof(struct cr_private, at_syscall) == CR_P_AT_SYSCALL, "slot");
 _Static_assert(offsetof(struct cr_private, handlers) == CR_P_HANDLERS, "slot");
 _Static_assert(sizeof(struct cr_private) <= CR_GATE_BYTES - (CR_PRIVATE_ADDR - CR_GATE_ADDR), "private area");
 

@@ -22,6 +22,7 @@
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/image/cr_image.h"
 #include "libcr/image/thread_payload.h"
+#include "libcr/lower/start.h"
 
 #define BOOT_STACK_BYTES 16384UL
 
@@ -82,8 +83,8 @@ int cr_restore_floor(const char *path, struct cr_err *err)
 	cr_image_close(img);
 	if (rc)
 		return rc;
-	if (!getrlimit(RLIMIT_NOFILE, &rl) && rl.rlim_cur < (rlim_t)floor + 4096) {
-		rl.rlim_cur = rl.rlim_max < (rlim_t)floor + 4096 ? rl.rlim_max : (rlim_t)floor + 4096;
+	if (!getrlimit(RLIMIT_NOFILE, &rl)) {
+		rl.rlim_cur = rl.rlim_max; /* until the program goes on: cr_start_limit */
 		setrlimit(RLIMIT_NOFILE, &rl);
 	}
 	return floor;
@@ -253,7 +254,7 @@ static void pending_restore(const struct cr_image *img)
 			continue;
 		memcpy(&p, rec.data, sizeof(p));
 		if (p.tid)
-			cr_sys4(SYS_rt_tgsigqueueinfo, getpid(), cr_id_to_kernel(p.tid), p.signo, p.info);
+			cr_sys3(SYS_tgkill, getpid(), cr_id_to_kernel(p.tid), p.signo);
 		else
 			cr_sys3(SYS_rt_sigqueueinfo, getpid(), p.signo, p.info);
 	}
@@ -320,6 +321,7 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 		if (boots[i].t.first)
 			first = &boots[i];
 	cr_image_close(img);
+	cr_start_limit();
 	__atomic_store_n(&go, 1, __ATOMIC_SEQ_CST);
 	cr_sys3(SYS_futex, &go, FUTEX_WAKE_PRIVATE, 0x7fffffff);
 	first->ready = 1;

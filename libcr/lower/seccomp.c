@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "libcr/arch/x86_64/raw.h"
@@ -129,6 +130,17 @@ static void build(struct program *p, int floor, bool ids)
 		RET(trap);
 		RET(SECCOMP_RET_ALLOW);
 	}
+	/* setting the limit of open files */
+	JEQ(SYS_setrlimit, 0, 4);
+	LOAD(DATA(args));
+	JEQ(RLIMIT_NOFILE, 0, 1);
+	RET(trap);
+	RET(SECCOMP_RET_ALLOW);
+	JEQ(SYS_prlimit64, 0, 4);
+	LOAD(DATA(args) + 8);
+	JEQ(RLIMIT_NOFILE, 0, 1);
+	RET(trap);
+	RET(SECCOMP_RET_ALLOW);
 	/* a new process, not a thread */
 	JEQ(SYS_clone, 0, 4);
 	LOAD(DATA(args));

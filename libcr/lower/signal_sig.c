@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 
 #include "libcr/arch/x86_64/raw.h"
+#include "libcr/image/thread_payload.h"
 
 #define SA_RESTORER_FLAG 0x04000000UL
 
@@ -117,17 +118,63 @@ static bool freezable(int tid, const ucontext_t *uc, uint64_t fs)
 	return true;
 }
 
-static bool retry_after_eintr(long nr)
+/* Calls that end with EINTR after any handler, whatever its flags. */
+static bool always_eintr(long nr)
 {
 	switch (nr) {
 	case SYS_poll: case SYS_ppoll: case SYS_select: case SYS_pselect6: case SYS_epoll_wait: case SYS_epoll_pwait:
 	case SYS_epoll_pwait2: case SYS_nanosleep: case SYS_clock_nanosleep: case SYS_pause: case SYS_rt_sigsuspend:
-	case SYS_rt_sigtimedwait: case SYS_futex: case SYS_semop: case SYS_semtimedop: case SYS_msgrcv: case SYS_msgsnd:
-	case SYS_io_getevents: case SYS_recvfrom: case SYS_recvmsg: case SYS_sendto: case SYS_sendmsg: case SYS_accept:
-	case SYS_accept4: case SYS_connect: case SYS_recvmmsg: case SYS_sendmmsg:
+	case SYS_rt_sigtimedwait: case SYS_semop: case SYS_semtimedop: case SYS_msgrcv: case SYS_msgsnd: case SYS_io_getevents:
 		return true;
 	default:
 		return false;
+	}
+}
+
+/* Those that do so only in some states: with a timeout set, for one. */
+static bool retry_after_eintr(long nr)
+{
+	switch (nr) {
+	case SYS_futex: case SYS_recvfrom: case SYS_recvmsg: case SYS_sendto: case SYS_sendmsg: case SYS_accept: case SYS_accept4:
+	case SYS_connect: case SYS_recvmmsg: case SYS_sendmmsg:
+		return true;
+	default:
+		return always_eintr(nr);
+	}
+}
+
+/* Is @ip right behind a system call of the program's whose number can be known? That number, or -1. */
+static long syscall_before(const uint8_t *ip, const greg_t *g)
+{
+	if ((uint64_t)ip == blob_syscall_done)
+		return (long)((uint64_t *)g[REG_RSP])[4];
+	if (ip[-2] == 0x0f && ip[-1] == 0x05 && ip[-7] == 0xb8)
+		return (long)(ip[-6] | ip[-5] << 8 | ip[-4] << 16);
+	return -1;
+}
+
+/*
+ * A handler of the program is about to run.
+ *
+ * When the interrupted code stands right before a system call that waits, it may have been put back there by eintr_undo; then the signal
+ * would not end the wait that it would have ended without a checkpoint. So the wait ends with EINTR, which is what a signal a moment later
+ * would have done in any case.
+ * An EINTR that belongs to the program is marked by a zero in %rcx, which holds the return address after every system call and is
+ * the caller's to lose: eintr_undo leaves it alone.
+ */
+void cr_signal_at_syscall(void *ucp)
+{
+	greg_t *g = ((ucontext_t *)ucp)->uc_mcontext.gregs;
+	const uint8_t *ip = (const uint8_t *)g[REG_RIP];
+
+	if (!cr_is_upper((uint64_t)ip))
+		return;
+	if (g[REG_RAX] == -EINTR) {
+		g[REG_RCX] = 0;
+	} else if (ip[0] == 0x0f && ip[1] == 0x05 && always_eintr(g[REG_RAX]) && syscall_before(ip + 2, g) == g[REG_RAX]) {
+		g[REG_RAX] = -EINTR;
+		g[REG_RCX] = 0;
+		g[REG_RIP] += 2;
 	}
 }
 
@@ -142,15 +189,10 @@ static void eintr_undo(ucontext_t *uc)
 	const uint8_t *ip = (const uint8_t *)g[REG_RIP];
 	long nr;
 
-	if (g[REG_RAX] != -EINTR)
+	if (g[REG_RAX] != -EINTR || g[REG_RCX] != g[REG_RIP])
 		return;
-	if ((uint64_t)ip == blob_syscall_done)
-		nr = (long)((uint64_t *)g[REG_RSP])[4];
-	else if (ip[-2] == 0x0f && ip[-1] == 0x05 && ip[-7] == 0xb8)
-		nr = (long)(ip[-6] | ip[-5] << 8 | ip[-4] << 16);
-	else
-		return;
-	if (!retry_after_eintr(nr))
+	nr = syscall_before(ip, g);
+	if (nr < 0 || !retry_after_eintr(nr))
 		return;
 	if (nr == SYS_nanosleep && g[REG_RSI])
 		g[REG_RDI] = g[REG_RSI];
@@ -219,6 +261,11 @@ void *cr_stop_entry(int sig, siginfo_t *si, void *ucp)
 	slot_event();
 	while (cr_lower.release == release)
 		cr_sys4(SYS_futex, &cr_lower.release, FUTEX_WAIT_PRIVATE, release, 0);
+	if (tid == cr_lower.kernel_pid) {
+		for (uint32_t i = 0; i < cr_lower.n_requeue; i++)
+			cr_sys3(SYS_rt_sigqueueinfo, tid, cr_lower.requeue[i].signo, cr_lower.requeue[i].info);
+		cr_lower.n_requeue = 0;
+	}
 	__atomic_store_n(&s->parked, 0, __ATOMIC_SEQ_CST);
 	slot_event();
 	return NULL;

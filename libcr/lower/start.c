@@ -15,22 +15,32 @@
 
 struct cr_lower cr_lower;
 
-/* The floor leaves the program nearly all of what its limit allows and fits the filter's 16 bits of return data. */
+#define LOWER_FDS 1024 /* what the lower half may need: connections of the MPI library */
+
+/* The program keeps its soft limit as its range of descriptors when the hard limit leaves room above it, else three quarters of it or all
+ * but LOWER_FDS. The number must fit the filter's 16 bits of return data. */
 static int floor_choose(void)
 {
 	struct rlimit rl;
-	rlim_t soft;
+	rlim_t floor;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl))
 		return 768;
-	soft = rl.rlim_cur;
-	if (rl.rlim_max >= soft + 4096 && rl.rlim_max != soft) {
-		rl.rlim_cur = rl.rlim_max == RLIM_INFINITY || rl.rlim_max > 1048576 ? 1048576 : rl.rlim_max;
+	floor = rl.rlim_cur;
+	if (rl.rlim_max < floor + LOWER_FDS)
+		floor = rl.rlim_max > 4 * LOWER_FDS ? rl.rlim_max - LOWER_FDS : rl.rlim_max / 4 * 3;
+	return floor > 60000 ? 60000 : floor < 48 ? 48 : (int)floor;
+}
+
+/* The program is given nothing at or above the floor: see fd_limit.h. */
+void cr_start_limit(void)
+{
+	struct rlimit rl;
+
+	if (!getrlimit(RLIMIT_NOFILE, &rl) && rl.rlim_cur != (rlim_t)cr_lower.fd_floor && rl.rlim_max >= (rlim_t)cr_lower.fd_floor) {
+		rl.rlim_cur = (rlim_t)cr_lower.fd_floor;
 		setrlimit(RLIMIT_NOFILE, &rl);
-	} else {
-		soft = soft > 8192 ? soft - 4096 : soft * 3 / 4;
 	}
-	return soft > 60000 ? 60000 : soft < 64 ? 64 : (int)soft;
 }
 
 /* <bindir>/cr_run -> <prefix>; the libraries are found relative to the executable, so a tree can be moved and run before installation. */

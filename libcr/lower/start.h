@@ -6,5 +6,7 @@
 
 /* @floor: the descriptor floor, 0 to choose one from the limits. 0 or -errno. */
 int cr_start(int floor, struct cr_err *err);
+/* Set the soft limit of open files to the floor: when the floor is final, before the program runs. */
+void cr_start_limit(void);
 
 #endif

@@ -54,6 +54,20 @@ static long emul_readlink(uint64_t dir, const char *path, char *buf, uint64_t by
 	return cr_sys4(SYS_readlinkat, dir, path, buf, bytes);
 }
 
+/* The limit of open files cannot go above the floor: what lies there is the lower half's. As if the system had set it so. */
+static long emul_prlimit(uint64_t pid, uint64_t resource, const uint64_t *set, uint64_t *old)
+{
+	uint64_t capped[2];
+
+	if (resource != 7 /* RLIMIT_NOFILE */ || !set || (pid && (int)pid != CR_PRIVATE->program_pid))
+		return cr_sys4(SYS_prlimit64, (uint64_t)(int64_t)cr_id_to_kernel((int)pid), resource, set, old);
+	capped[0] = set[0] > (uint64_t)cr_lower.fd_floor ? (uint64_t)cr_lower.fd_floor : set[0];
+	capped[1] = set[1];
+	if (set[0] > set[1])
+		return -EINVAL;
+	return cr_sys4(SYS_prlimit64, 0, resource, capped, old);
+}
+
 static long emul_close_range(uint64_t first, uint64_t last, uint64_t flags)
 {
 	uint64_t floor = (uint64_t)cr_lower.fd_floor;
@@ -98,6 +112,10 @@ static long dispatch(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, ui
 		return emul_readlink(a, (void *)b, (void *)c, d);
 	case SYS_close_range:
 		return emul_close_range(a, b, c);
+	case SYS_setrlimit:
+		return emul_prlimit(0, a, (void *)b, 0);
+	case SYS_prlimit64:
+		return emul_prlimit(a, b, (void *)c, (void *)d);
 	/* ids */
 	case SYS_getpid:
 		return CR_PRIVATE->program_pid;
@@ -110,7 +128,7 @@ static long dispatch(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, ui
 	}
 	case SYS_kill: case SYS_tkill: case SYS_getpgid: case SYS_getsid: case SYS_sched_getparam: case SYS_sched_setparam:
 	case SYS_sched_getscheduler: case SYS_sched_setscheduler: case SYS_sched_setaffinity: case SYS_sched_getaffinity:
-	case SYS_sched_rr_get_interval: case SYS_sched_setattr: case SYS_sched_getattr: case SYS_prlimit64: case SYS_rt_sigqueueinfo:
+	case SYS_sched_rr_get_interval: case SYS_sched_setattr: case SYS_sched_getattr: case SYS_rt_sigqueueinfo:
 	case SYS_pidfd_open: case SYS_process_vm_readv: case SYS_process_vm_writev: case SYS_get_robust_list:
 		return cr_sys6(nr, pid_arg(a), b, c, d, e, f);
 	case SYS_tgkill: case SYS_rt_tgsigqueueinfo: case SYS_setpgid:

@@ -172,6 +172,7 @@ int cr_window_fill(struct cr_err *err)
 	p->syscall_entry = (uint64_t)cr_site_syscall;
 	p->lower_tp_offset = (char *)&cr_self - (char *)__builtin_thread_pointer();
 	p->forward_signal = (uint64_t)cr_forward_signal;
+	p->at_syscall = (uint64_t)cr_signal_at_syscall;
 
 	if (g->magic != CR_GATE_MAGIC || g->version != CR_GATE_VERSION || g->bytes != sizeof(*g))
 		return cr_err_set(err, EPROTO, "the program's gate has version %u, this ompi-cr has %u: restart it with the version that saved it",

@@ -55,6 +55,10 @@ struct result {
 
 static char payload[CR_MSG_MAX_BYTES + 1];
 
+/* DUMPED may come before the answer that is waited for: the file can be complete before the process runs again. */
+static struct cr_msg_dumped early_dumped;
+static bool have_dumped;
+
 /* Waits for one message of @want; CLOCKS and others are passed over. FAILED becomes an error. */
 static int expect(int fd, uint32_t want, int timeout_ms, struct cr_err *err)
 {
@@ -63,6 +67,10 @@ static int expect(int fd, uint32_t want, int timeout_ms, struct cr_err *err)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	end = now.tv_sec * 1000L + now.tv_nsec / 1000000 + timeout_ms;
+	if (want == CR_MSG_DUMPED && have_dumped) {
+		memcpy(payload, &early_dumped, sizeof(early_dumped));
+		return sizeof(early_dumped);
+	}
 	for (;;) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		struct cr_msg_head h;
@@ -85,6 +93,10 @@ static int expect(int fd, uint32_t want, int timeout_ms, struct cr_err *err)
 		}
 		if (h.type == want)
 			return n;
+		if (h.type == CR_MSG_DUMPED && h.bytes >= sizeof(early_dumped)) {
+			memcpy(&early_dumped, payload, sizeof(early_dumped));
+			have_dumped = true;
+		}
 	}
 }
 
@@ -139,16 +151,20 @@ static int checkpoint(int fd, const struct request *rq, struct result *ret, stru
 			 s->request == CR_MSG_BEGIN ? sizeof(begin) : s->request == CR_MSG_DUMP ? sizeof(dump) : 0, err);
 		if (!rc)
 			rc = expect(fd, s->answer, rq->seconds * 1000, err);
-		if (rc < 0)
+		if (rc < 0) {
+			unlink(dump.path);
 			return rc;
+		}
 		if (s->answer == CR_MSG_RESUMED)
 			ret->stopped_ns = ((struct cr_msg_resumed *)payload)->stopped_ns;
 		if (rq->verbose)
 			fprintf(stderr, "cr_checkpoint: step %zu of %zu done\n", i + 1, sizeof(steps) / sizeof(steps[0]));
 	}
 	rc = expect(fd, CR_MSG_DUMPED, rq->seconds * 1000, err);
-	if (rc < 0)
+	if (rc < 0) {
+		unlink(dump.path);
 		return rc;
+	}
 	ret->dumped = *(struct cr_msg_dumped *)payload;
 	if (rename(dump.path, path)) {
 		rc = cr_err_set(err, errno, "cannot rename %s to %s: %s", dump.path, path, strerror(errno));

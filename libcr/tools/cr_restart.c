@@ -26,7 +26,7 @@ static const char usage[] =
 	"  -h, --help              print this help\n"
 	"      --version           print the version\n"
 	"\n"
-	"Exit status: that of the restarted program; 1 when the restart failed (nothing was changed), 2 for a usage error.\n";
+	"Exit status: that of the restarted program; 1 when the restart failed, 2 for a usage error.\n";
 
 static int rank_path(const char *format, char *path, size_t bytes, struct cr_err *err)
 {
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
 	struct cr_err err = { "" };
 	struct cr_image *img;
 	char path[4096];
-	int c, rc, check = 0;
+	int c, rc, check = 0, words = 2;
 
 	while ((c = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
 		switch (c) {
@@ -88,6 +88,8 @@ int main(int argc, char **argv)
 	if (rc > 0)
 		rc = cr_start(rc, &err);
 	if (!rc)
+		words = dup(2); /* above the floor: descriptor 2 becomes the program's */
+	if (!rc)
 		rc = cr_restore_check(path, &img, &err);
 	if (!rc && check) {
 		printf("%s: can be restarted here\n", path);
@@ -95,6 +97,6 @@ int main(int argc, char **argv)
 	}
 	if (!rc)
 		rc = cr_restore_run(img, &err);
-	fprintf(stderr, "cr_restart: %s\n", err.text[0] ? err.text : strerror(-rc));
+	dprintf(words >= 0 ? words : 2, "cr_restart: %s\n", err.text[0] ? err.text : strerror(-rc));
 	return 1;
 }

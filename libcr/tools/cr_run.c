@@ -178,6 +178,7 @@ int main(int argc, char **argv)
 		rc = cr_window_create(&err);
 	}
 	if (!rc) {
+		cr_start_limit();
 		CR_PRIVATE->fd_floor = (uint32_t)floor;
 		CR_PRIVATE->program_pid = getpid();
 		CR_PRIVATE->program_ppid = getppid();

@@ -61,7 +61,30 @@ cr_blob_restorer:
 	.type	cr_blob_signal, @function
 	.p2align 4
 cr_blob_signal:
-	movslq	%edi, %rax
+	/* Right before or right behind a system call: the lower half looks closer (cr_signal_at_syscall). Not for faults, whose address may
+	 * not be readable: ILL TRAP BUS FPE SEGV SYS. */
+	movabs	$0x800009b0, %rax
+	btq	%rdi, %rax
+	jc	1f
+	movq	168(%rdx), %rcx			/* uc_mcontext.gregs[REG_RIP] */
+	cmpw	$0x050f, (%rcx)
+	je	4f
+	movl	%ecx, %eax
+	andl	$0xfff, %eax
+	cmpl	$2, %eax
+	jb	1f				/* the page before may not be there */
+	cmpw	$0x050f, -2(%rcx)
+	jne	1f
+4:	pushq	%rdi
+	pushq	%rsi
+	pushq	%rdx
+	movq	%rdx, %rdi
+	movabs	$(CR_PRIVATE_ADDR + CR_P_AT_SYSCALL), %rax
+	call	*(%rax)
+	popq	%rdx
+	popq	%rsi
+	popq	%rdi
+1:	movslq	%edi, %rax
 	movabs	$(CR_PRIVATE_ADDR + CR_P_HANDLERS), %rcx
 	movq	(%rcx,%rax,8), %r8		/* the program's handler */
 	rdfsbase %rax
