@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -286,6 +287,18 @@ static int snapcd_register(struct snapcd *d, struct cr_err *err)
 	return rc;
 }
 
+/* Two descriptors for every process of the job. */
+static void snapcd_limits(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		snapc_log(SNAPC_LOG_DEBUG, "the limit of open files stays as it is: %s", strerror(errno));
+}
+
 static int snapcd_init(struct snapcd *d, struct cr_err *err)
 {
 	int rc;
@@ -344,6 +357,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
 	snapc_log_init();
+	snapcd_limits();
 	rc = snapcd_descriptors(&d, &err);
 	if (rc == 0 && chdir("/") == 0)
 		rc = snapcd_init(&d, &err);
