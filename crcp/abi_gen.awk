@@ -42,6 +42,44 @@ function is_handle(t) {
 	return t ~ /^MPI_(Comm|Datatype|Op|Group|Info|Win|File|Errhandler)$/
 }
 
+# A persistent collective: its arguments in a record, a function that makes it from the record, and the call.
+function persistent(ret, fn, args,    i, list, types, op, t) {
+	parse_args(args)
+	printf "struct %s_args {\n\tstruct crcp_pcoll p;\n", fn
+	for (i = 1; i <= nargs; i++) {
+		t = type[i]
+		if (sub(/ \[\]$/, "", t))
+			t = t " *"
+		if (type[i] !~ /^MPI_(Request \*|Info|Comm)$/)
+			printf "\t%s%s%s;\n", t, t ~ /\*$/ ? "" : " ", name[i]
+		type[i] = t
+	}
+	printf "};\n\nstatic int %s_make(const struct crcp_pcoll *p, MPI_Info r_info, MPI_Request *ret_real)\n{\n", fn
+	printf "\tconst struct %s_args *a = (const struct %s_args *)(const void *)p;\n\tMPI_Comm r_comm = CRCP_REAL(MPI_Comm, p->comm);\n", fn, fn
+	for (i = 1; i <= nargs; i++) {
+		list = list (i > 1 ? ", " : "") (type[i] == "MPI_Request *" ? "&real" : is_handle(type[i]) ? "r_" name[i] : name[i])
+		if (type[i] == "MPI_Datatype")
+			printf "\tMPI_Datatype r_%s = CRCP_REAL(MPI_Datatype, a->%s);\n", name[i], name[i]
+		else if (type[i] == "MPI_Op")
+			printf "\tMPI_Op r_%s = crcp_op_real(a->%s);\n", name[i], name[i]
+		else if (type[i] !~ /^MPI_(Request \*|Info|Comm)$/)
+			printf "\t%s%s%s = a->%s;\n", type[i], type[i] ~ /\*$/ ? "" : " ", name[i], name[i]
+	}
+	printf "\tMPI_Request real = NULL;\n\tint r;\n\n\t(void)a;\n\tr = CR_LOWER(crcp_lower.%s(%s));\n\t*ret_real = real;\n\treturn r;\n}\n\n", fn, list
+	printf "CRCP_API(%s, %s, %s)\n{\n\tstruct %s_args a = { .p = { .make = %s_make, .bytes = sizeof(a), .comm = comm", ret, fn, args, fn, fn
+	for (i = 1; i <= nargs; i++) {
+		if (type[i] == "MPI_Datatype")
+			types = types (types == "" ? "" : ", ") name[i]
+		if (type[i] == "MPI_Op")
+			op = name[i]
+	}
+	printf "%s%s }", types == "" ? "" : ", .types = { " types " }", op == "" ? "" : ", .op = " op
+	for (i = 1; i <= nargs; i++)
+		if (type[i] !~ /^MPI_(Request \*|Info|Comm)$/)
+			printf ", .%s = %s", name[i], name[i]
+	printf " };\n\n\treturn crcp_pcoll_init(&a.p, info, request, \"%s\");\n}\n\n", fn
+}
+
 function wrapper(class, ret, fn, args,    i, list, comm, win, file, request, kind) {
 	parse_args(args)
 	list = ""
@@ -70,11 +108,9 @@ function wrapper(class, ret, fn, args,    i, list, comm, win, file, request, kin
 			printf "\tr_%s = %s;\n", name[i], real_of(i)
 	printf "\tr = CR_LOWER(crcp_lower.%s(%s));\n", fn, list
 	if (request != "") {
-		kind = class == "ICOLL" ? "c" : class == "PCOLL" ? "C" : class == "IWIN" ? "w" : "f"
+		kind = class == "ICOLL" ? "c" : class == "IWIN" ? "w" : "f"
 		printf "\tif (r == MPI_SUCCESS)\n"
 		printf "\t\t*%s = crcp_request_wrap(r_%s, '%s', %s);\n", request, request, kind, comm == "" ? "NULL" : "crcp_comm(" comm ")"
-		if (class == "PCOLL")
-			printf "\tif (r == MPI_SUCCESS)\n\t\tcrcp_persistent_mark(*%s);\n", request
 	}
 	if (class == "COLL")
 		printf "\tif (crcp_is_live(%s))\n\t\tcrcp_collective_leave(crcp_comm(%s));\n", comm, comm
@@ -124,7 +160,7 @@ function hex(s,    i, v) {
 BEGIN {
 	if (what == "calls") {
 		print "/* Made from mpi_calls.def by abi_gen.awk. */"
-		print "#include \"crcp/upper/abi/objects.h\"\n#include \"crcp/upper/abi/plain.h\"\n"
+		print "#include \"crcp/upper/abi/plain.h\"\n"
 	} else if (what == "stubs") {
 		print "/* Made from the symbols of the installed libmpi by abi_gen.awk: what nobody but the library's own plugins uses. */"
 		print "#include <stddef.h>\n"
@@ -143,7 +179,9 @@ what == "calls" && /^CRCP_CALL\((LOCAL|COLL|ICOLL|PCOLL|FILE|IFILE|ICFILE|WIN|IW
 	ret = substr(line, 1, c - 1)
 	line = substr(line, c + 2)
 	c = index(line, ", ")
-	if (!(substr(line, 1, c - 1) in by_hand))
+	if (class == "PCOLL")
+		persistent(ret, substr(line, 1, c - 1), substr(line, c + 2))
+	else
 		wrapper(class, ret, substr(line, 1, c - 1), substr(line, c + 2))
 }
 

@@ -32,6 +32,7 @@ crcp_libmpi_parts_la_SOURCES = \
 	crcp/upper/abi/lock.c \
 	crcp/upper/abi/memory.c \
 	crcp/upper/abi/op.c \
+	crcp/upper/abi/pcoll.c \
 	crcp/upper/abi/predefined.c \
 	crcp/upper/abi/tool.c \
 	crcp/upper/abi/topology.c \
@@ -68,4 +69,4 @@ crcp_libmpi_la_LIBADD = crcp/libmpi_parts.la libcr/upper/libcr.la
 
 TESTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh
 dist_noinst_SCRIPTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh
-EXTRA_DIST += tests/abi/tap.sh tests/abi/progs/objects.c tests/abi/progs/fortran_api.f90 tests/abi/progs/fortran_f08.f90 tests/abi/progs/cxx_api.cc
+EXTRA_DIST += tests/abi/tap.sh tests/abi/progs/objects.c tests/abi/progs/natives.c tests/abi/progs/fortran_api.f90 tests/abi/progs/fortran_f08.f90 tests/abi/progs/cxx_api.cc

@@ -111,6 +111,7 @@ void crcp_datatype_put(MPI_Datatype t);
 int crcp_fint_assign(struct crcp_handle *h); /* the handle's Fortran index, assigned at the first call; -1: out of memory */
 void crcp_fint_release(struct crcp_handle *h); /* when a record is recycled */
 struct crcp_handle *crcp_fint_handle(uint32_t kind, int fint); /* NULL: no such index */
+void crcp_pcoll_drop(MPI_Request request); /* a request of kind 'C' is recycled: forget how it was made. Inside a call, not under a lock */
 void crcp_wtime_note(void); /* remember how late it is by MPI_Wtime, so that it goes on from here after a restart */
 int crcp_rebuild_objects(void); /* after a restart: real handles of every object but requests. Collective over the job. */
 void crcp_comm_world_ranks(struct crcp_comm *c); /* fills world_ranks, rank, size, clock id */

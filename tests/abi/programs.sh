@@ -52,8 +52,9 @@ build()
 	fi
 }
 
-echo 1..12
+echo 1..15
 build objects MPICC objects.c && both objects
+build natives MPICC natives.c && both natives
 build fortran_api MPIFORT fortran_api.f90 -fallow-argument-mismatch "-J$work" && both fortran_api
 build fortran_f08 MPIFORT fortran_f08.f90 "-J$work" && both fortran_f08
 build cxx_api MPICXX cxx_api.cc && both cxx_api

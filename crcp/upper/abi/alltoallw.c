@@ -144,36 +144,73 @@ CRCP_API(int, MPI_Ineighbor_alltoallw,
 	return done(comm, r, "MPI_Ineighbor_alltoallw");
 }
 
+/* ---- persistent ---- */
+struct w_args {
+	struct crcp_pcoll p;
+	const void *sendbuf;
+	const int *sendcounts, *recvcounts;
+	const void *sdispls, *rdispls; /* int, or MPI_Aint for neighbours */
+	void *recvbuf;
+};
+
+static int w_make(const struct crcp_pcoll *p, MPI_Info info, MPI_Request *ret_real)
+{
+	const struct w_args *a = (const struct w_args *)(const void *)p;
+	const void *sendbuf = a->sendbuf, *sdispls = a->sdispls, *rdispls = a->rdispls;
+	const int *sendcounts = a->sendcounts, *recvcounts = a->recvcounts;
+	void *recvbuf = a->recvbuf;
+	MPI_Comm comm = CRCP_REAL(MPI_Comm, p->comm);
+	const MPI_Datatype *send = p->arrays[0] ? crcp_types_kept(crcp_comm(p->comm), p->arrays[0], p->array_n[0]) : NULL;
+	const MPI_Datatype *receive = crcp_types_kept(crcp_comm(p->comm), p->arrays[1], p->array_n[1]);
+	MPI_Request real = NULL;
+	int r;
+
+	r = CR_LOWER(crcp_lower.MPIX_Alltoallw_init(sendbuf, sendcounts, sdispls, send, recvbuf, recvcounts, rdispls, receive, comm, info, &real));
+	*ret_real = real;
+	return r;
+}
+
+static int nw_make(const struct crcp_pcoll *p, MPI_Info info, MPI_Request *ret_real)
+{
+	const struct w_args *a = (const struct w_args *)(const void *)p;
+	const void *sendbuf = a->sendbuf;
+	const MPI_Aint *sdispls = a->sdispls, *rdispls = a->rdispls;
+	const int *sendcounts = a->sendcounts, *recvcounts = a->recvcounts;
+	void *recvbuf = a->recvbuf;
+	MPI_Comm comm = CRCP_REAL(MPI_Comm, p->comm);
+	const MPI_Datatype *send = crcp_types_kept(crcp_comm(p->comm), p->arrays[0], p->array_n[0]);
+	const MPI_Datatype *receive = crcp_types_kept(crcp_comm(p->comm), p->arrays[1], p->array_n[1]);
+	MPI_Request real = NULL;
+	int r;
+
+	r = CR_LOWER(
+		crcp_lower.MPIX_Neighbor_alltoallw_init(sendbuf, sendcounts, sdispls, send, recvbuf, recvcounts, rdispls, receive, comm, info, &real));
+	*ret_real = real;
+	return r;
+}
+
+#define W_ARGS(make_)                                                                                                       \
+	struct w_args a = { .p = { .make = (make_), .bytes = sizeof(a), .comm = comm,                                       \
+				   .arrays = { sendbuf == MPI_IN_PLACE ? NULL : sendtypes, recvtypes } },                   \
+			    .sendbuf = sendbuf, .sendcounts = sendcounts, .recvcounts = recvcounts, .sdispls = sdispls,     \
+			    .rdispls = rdispls, .recvbuf = recvbuf }
+
 CRCP_API(int, MPIX_Alltoallw_init,
 	 (const void *sendbuf, const int sendcounts[], const int sdispls[], const MPI_Datatype sendtypes[], void *recvbuf, const int recvcounts[],
 	  const int rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm, MPI_Info info, MPI_Request *request))
 {
-	MPI_Request real = NULL;
-	MPI_Info real_info = NULL;
-	COMMON(false);
-	real_info = crcp_info_real(info);
-	r = CR_LOWER(crcp_lower.MPIX_Alltoallw_init(sendbuf, sendcounts, sdispls, real_send, recvbuf, recvcounts, rdispls, real_receive, real_comm,
-						    real_info, &real));
-	if (r == MPI_SUCCESS) {
-		*request = crcp_request_wrap(real, 'C', crcp_comm(comm));
-		crcp_persistent_mark(*request);
-	}
-	return done(comm, r, "MPIX_Alltoallw_init");
+	W_ARGS(w_make);
+
+	counts(comm, false, &a.p.array_n[0], &a.p.array_n[1]);
+	return crcp_pcoll_init(&a.p, info, request, "MPIX_Alltoallw_init");
 }
 
 CRCP_API(int, MPIX_Neighbor_alltoallw_init,
 	 (const void *sendbuf, const int sendcounts[], const MPI_Aint sdispls[], const MPI_Datatype sendtypes[], void *recvbuf, const int recvcounts[],
 	  const MPI_Aint rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm, MPI_Info info, MPI_Request *request))
 {
-	MPI_Request real = NULL;
-	MPI_Info real_info = NULL;
-	COMMON(true);
-	real_info = crcp_info_real(info);
-	r = CR_LOWER(crcp_lower.MPIX_Neighbor_alltoallw_init(sendbuf, sendcounts, sdispls, real_send, recvbuf, recvcounts, rdispls, real_receive,
-							     real_comm, real_info, &real));
-	if (r == MPI_SUCCESS) {
-		*request = crcp_request_wrap(real, 'C', crcp_comm(comm));
-		crcp_persistent_mark(*request);
-	}
-	return done(comm, r, "MPIX_Neighbor_alltoallw_init");
+	W_ARGS(nw_make);
+
+	counts(comm, true, &a.p.array_n[0], &a.p.array_n[1]);
+	return crcp_pcoll_init(&a.p, info, request, "MPIX_Neighbor_alltoallw_init");
 }

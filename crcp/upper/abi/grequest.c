@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Generalized requests, run natively: the real library calls thunks that come back to the program's functions.  A process that has one
- * pending, or a persistent collective, cannot be checkpointed.
+ * pending cannot be checkpointed.
  */
 #include "crcp/upper/abi/objects.h"
-#include "crcp/upper/abi/plain.h"
 
 struct greq {
 	MPI_Grequest_query_function *query;
@@ -126,14 +125,4 @@ CRCP_API(int, MPI_Grequest_complete, (MPI_Request request))
 	r = CR_LOWER(crcp_lower.MPI_Grequest_complete(real));
 	crcp_call_end();
 	return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Grequest_complete");
-}
-
-/* A persistent collective is never made again: the mark stays until the end of the program. */
-void crcp_persistent_mark(MPI_Request request)
-{
-	static int told;
-
-	(void)request;
-	if (!__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED))
-		crcp_nocr_add(CRCP_NOCR_PERSISTENT, "a persistent collective was made (MPIX_..._init; not saved yet)");
 }

@@ -151,6 +151,8 @@ static int reinit(void)
 	if (r == 0)
 		r = crcp_p2p_rebuild();
 	if (r == 0)
+		r = crcp_pcolls_rebuild();
+	if (r == 0)
 		crcp_attr_init_predefined(); /* the new job may be of another size */
 	if (wtime.begin_ns)
 		wtime_begin();

@@ -225,6 +225,9 @@ int crcp_datatype_adopt(int r, MPI_Datatype real, int combiner, int ni, const in
 int crcp_datatype_construct(const struct crcp_datatype *t, MPI_Datatype *ret_real); /* type_rebuild.c: the constructor below, again */
 /* op.c */
 int crcp_ops_rebuild(void);
+void crcp_op_put(MPI_Op op); /* NULL is allowed; inside a call */
+/* pcoll.c */
+int crcp_pcolls_rebuild(void); /* after the requests */
 /* errhandler.c */
 int crcp_win_error(struct crcp_win *w, int code, const char *function);
 int crcp_file_error(struct crcp_file *f, int code, const char *function);
@@ -232,7 +235,7 @@ MPI_Errhandler crcp_real_handler_for(MPI_Errhandler program); /* ERRORS_ARE_FATA
 void crcp_handle_get(void *handle);
 int crcp_errors_rebuild(void);
 /* nocr.c: counted marks "cannot be checkpointed" */
-enum crcp_nocr { CRCP_NOCR_WIN, CRCP_NOCR_FILE, CRCP_NOCR_FOREIGN, CRCP_NOCR_TOOL, CRCP_NOCR_GREQUEST, CRCP_NOCR_PERSISTENT, CRCP_NOCR_PORT,
+enum crcp_nocr { CRCP_NOCR_WIN, CRCP_NOCR_FILE, CRCP_NOCR_FOREIGN, CRCP_NOCR_TOOL, CRCP_NOCR_GREQUEST, CRCP_NOCR_PORT,
 	CRCP_NOCR_DATAREP, CRCP_NOCR_TRANSIT, CRCP_NOCR_KINDS };
 void crcp_nocr_add(enum crcp_nocr kind, const char *text);
 void crcp_nocr_drop(enum crcp_nocr kind);

@@ -160,13 +160,12 @@ CRCP_API(int, MPI_Op_create, (MPI_User_function * function, int commute, MPI_Op 
 	return MPI_SUCCESS;
 }
 
-CRCP_API(int, MPI_Op_free, (MPI_Op * handle))
+void crcp_op_put(MPI_Op handle)
 {
-	struct crcp_op *op = handle ? op_of(*handle) : NULL;
+	struct crcp_op *op = op_of(handle);
 
-	if (!op || (op->h.flags & CRCP_H_PREDEFINED))
-		return crcp_raise(NULL, MPI_ERR_OP, "MPI_Op_free");
-	crcp_call_begin();
+	if (!op || (op->h.flags & CRCP_H_PREDEFINED) || __atomic_sub_fetch(&op->h.refs, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
 	crcp_abi_lock();
 	for (int i = 0; i < ops_n; i++)
 		if (ops[i] == op) {
@@ -178,6 +177,16 @@ CRCP_API(int, MPI_Op_free, (MPI_Op * handle))
 	if (!op->h.real)
 		crcp_free(op->impl); /* never used: nobody else has it */
 	crcp_free(op);
+}
+
+CRCP_API(int, MPI_Op_free, (MPI_Op * handle))
+{
+	struct crcp_op *op = handle ? op_of(*handle) : NULL;
+
+	if (!op || (op->h.flags & CRCP_H_PREDEFINED))
+		return crcp_raise(NULL, MPI_ERR_OP, "MPI_Op_free");
+	crcp_call_begin();
+	crcp_op_put(*handle);
 	crcp_call_end();
 	*handle = MPI_OP_NULL;
 	return MPI_SUCCESS;

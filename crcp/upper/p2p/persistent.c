@@ -98,6 +98,8 @@ static int crcp_persistent_start(struct crcp_request *r, bool *ret_raise)
 		}
 		return rc;
 	}
+	if (r->op == CRCP_OP_WRAP && r->comm)
+		crcp_collective_enter(r->comm); /* starting a persistent collective is a collective call */
 	real = (MPI_Request)r->h.real;
 	rc = CR_LOWER(crcp_lower.MPI_Start(real_p));
 	if (rc != MPI_SUCCESS)

@@ -71,6 +71,8 @@ void crcp_request_put(struct crcp_request *r)
 	if (r->h.fint >= 0)
 		crcp_fint_release(&r->h);
 	r->h.fint = -1;
+	if (r->persistent && r->op == CRCP_OP_WRAP)
+		crcp_pcoll_drop(crcp_request_handle(r));
 	crcp_p2p_lock();
 	if (r->flags & (CRCP_R_LINKED | CRCP_R_BUFFERED))
 		crcp_request_unlink(r);

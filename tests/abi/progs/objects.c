@@ -9,6 +9,7 @@
  */
 #define OMPI_OMIT_MPI1_COMPAT_DECLS 0
 #include <mpi.h>
+#include <mpi-ext.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -466,6 +467,11 @@ static MPI_Info info;
 static int fint_dup, fint_type, fint_op, fint_group, fint_info, error_class, error_code;
 static MPI_Request persistent[2];
 static int persistent_in, persistent_out;
+static MPI_Request repeated[3];
+static MPI_Op repeated_op;
+static double repeated_in, repeated_out;
+static int *w_in, *w_out, *w_counts, *w_displs;
+static MPI_Datatype *w_types;
 
 static void make_others(void)
 {
@@ -483,6 +489,42 @@ static void make_others(void)
 	OK(MPI_Add_error_string(error_code, "our own trouble"));
 	OK(MPI_Send_init(&persistent_out, 1, MPI_INT, (rank + 1) % size, 4, dup, &persistent[0]));
 	OK(MPI_Recv_init(&persistent_in, 1, MPI_INT, (rank + size - 1) % size, 4, dup, &persistent[1]));
+}
+
+static void make_persistent_collectives(void)
+{
+	w_in = malloc((size_t)size * sizeof(int));
+	w_out = malloc((size_t)size * sizeof(int));
+	w_counts = malloc((size_t)size * sizeof(int));
+	w_displs = malloc((size_t)size * sizeof(int));
+	w_types = malloc((size_t)size * sizeof(MPI_Datatype));
+	for (int i = 0; i < size; i++) {
+		w_counts[i] = 1;
+		w_displs[i] = i * (int)sizeof(int);
+		OK(MPI_Type_contiguous(1, MPI_INT, &w_types[i]));
+		OK(MPI_Type_commit(&w_types[i]));
+	}
+	OK(MPI_Op_create(multiply, 1, &repeated_op));
+	OK(MPIX_Allreduce_init(&repeated_out, &repeated_in, 1, MPI_DOUBLE, repeated_op, reversed, MPI_INFO_NULL, &repeated[0]));
+	OK(MPIX_Barrier_init(dup, MPI_INFO_NULL, &repeated[1]));
+	OK(MPIX_Alltoallw_init(w_out, w_counts, w_displs, w_types, w_in, w_counts, w_displs, w_types, reversed, MPI_INFO_NULL, &repeated[2]));
+}
+
+static void check_persistent_collectives(void)
+{
+	double power = 1;
+
+	for (int i = 0; i < size; i++) {
+		power *= 3;
+		w_out[i] = rank * 100 + i;
+		w_in[i] = -1;
+	}
+	repeated_out = 3;
+	OK(MPI_Startall(3, repeated));
+	OK(MPI_Waitall(3, repeated, MPI_STATUSES_IGNORE));
+	CHECK(repeated_in == power);
+	for (int i = 0; i < size; i++) /* ranks are reversed there */
+		CHECK(w_in[i] == (size - 1 - i) * 100 + (size - 1 - rank));
 }
 
 static void check_others(void)
@@ -532,6 +574,12 @@ static void free_all(void)
 
 	OK(MPI_Request_free(&persistent[0]));
 	OK(MPI_Request_free(&persistent[1]));
+	for (int i = 0; i < 3; i++)
+		OK(MPI_Request_free(&repeated[i]));
+	OK(MPI_Op_free(&repeated_op));
+	for (int i = 0; i < size; i++)
+		OK(MPI_Type_free(&w_types[i]));
+	free(w_in), free(w_out), free(w_counts), free(w_displs), free(w_types);
 	for (size_t i = 0; i < sizeof(comms) / sizeof(comms[0]); i++)
 		if (*comms[i] != MPI_COMM_NULL) {
 			OK(MPI_Comm_free(comms[i]));
@@ -579,6 +627,7 @@ int main(int argc, char **argv)
 	make_ops();
 	make_attributes();
 	make_others();
+	make_persistent_collectives();
 	OK(MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, on_self_free, &key, NULL));
 	OK(MPI_Comm_set_attr(MPI_COMM_SELF, key, (void *)5));
 	for (int i = 0; i < rounds; i++) {
@@ -590,6 +639,7 @@ int main(int argc, char **argv)
 		check_ops();
 		check_attributes();
 		check_others();
+		check_persistent_collectives();
 		CHECK(MPI_Wtime() >= before);
 		before = MPI_Wtime();
 		if (rank == 0) {
