@@ -544,6 +544,7 @@ static void forget(void)
 	memset(&agent, 0, sizeof(agent));
 }
 
+/* See lower.h. A process without a socket of its own or without coordinator still runs; @err says what is missing. */
 int cr_agent_start(bool connect_snapc, struct cr_err *err)
 {
 	const char *snapc = getenv(CR_ENV_SNAPC_SOCKET);
@@ -564,9 +565,8 @@ int cr_agent_start(bool connect_snapc, struct cr_err *err)
 		return cr_err_set(err, ENOMEM, "out of memory or descriptors");
 	if (connect_snapc && snapc && *snapc) {
 		agent.conn[0] = cr_message_connect(snapc, err);
-		if (agent.conn[0] < 0)
-			return agent.conn[0];
-		conn_limits(agent.conn[0]);
+		if (agent.conn[0] >= 0)
+			conn_limits(agent.conn[0]);
 	}
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);

@@ -184,6 +184,7 @@ int cr_dump_finish(struct cr_dump *d, struct cr_dump_result *ret, struct cr_err 
 int cr_dump_check(int own_child, cr_nocr_fn report, void *arg);
 
 /* agent.c */
+/* 0: the agent runs; words in @err then say why it can be reached in fewer ways than it should (no coordinator, no socket). -errno: no agent. */
 int cr_agent_start(bool connect_snapc, struct cr_err *err);
 void cr_agent_wait_ready(void);
 void cr_board_notify(void);

@@ -314,9 +314,10 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 	if (rc)
 		return rc;
 	pending_restore(img);
+	err->text[0] = '\0';
 	rc = cr_agent_start(true, err);
-	if (rc)
-		return rc;
+	if (rc || err->text[0])
+		return rc ? rc : -ECONNREFUSED;
 	for (unsigned int i = 0; i < n; i++)
 		if (boots[i].t.first)
 			first = &boots[i];

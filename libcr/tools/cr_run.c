@@ -134,7 +134,7 @@ int main(int argc, char **argv)
 	struct cr_exec x;
 	char *path = NULL, **env, **av, *real;
 	uint64_t sp, mask;
-	int c, rc, floor;
+	int c, rc, floor, descendant = 0;
 
 	cr_sys4(SYS_rt_sigprocmask, SIG_BLOCK, 0, &mask, 8);
 	while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
@@ -147,6 +147,7 @@ int main(int argc, char **argv)
 			return 0;
 		case 'x': /* from exec of a protected program: the file; the arguments follow as they are */
 			path = optarg;
+			descendant = 1;
 			break;
 		case 'r':
 			break;
@@ -196,6 +197,9 @@ int main(int argc, char **argv)
 		rc = cr_agent_start(true, &err);
 	if (rc)
 		die(126, NULL, err.text);
+	if (err.text[0] && !descendant)
+		fprintf(stderr, "cr_run: warning: %s: the program runs, but the job cannot be checkpointed (ranks on other nodes than mpirun's are not "
+			"supported yet)\n", err.text);
 	mask &= ~CR_RESERVED_MASK;
 	cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, 0, 8);
 	cr_enter_program(sp, x.start_ip);
