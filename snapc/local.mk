@@ -56,6 +56,7 @@ EXTRA_DIST += tests/unit/test_phase_snapcd.sh
 EXTRA_DIST += tests/fuzz/fuzz_proto.c
 if HAVE_CLANG
 FUZZ_TARGETS += tests/fuzz/fuzz_proto
+check_DATA += tests/fuzz/fuzz_proto
 endif
 FUZZ_PROTO_C = tests/fuzz/fuzz_proto.c snapc/wire.c snapc/cut.c snapc/line.c snapc/fault.c
 tests/fuzz/fuzz_proto: $(FUZZ_PROTO_C)
