@@ -27,7 +27,7 @@ struct commit_answer {
 };
 
 /* In the child. */
-static int commit_ranks(const struct snapc_checkpoint *c, const struct snapc_checkpoint_node *nodes, struct snapc_rank *ranks,
+static void commit_ranks(const struct snapc_checkpoint *c, const struct snapc_checkpoint_node *nodes, struct snapc_rank *ranks,
 			char (*files)[48])
 {
 	for (uint32_t r = 0; r < c->np; r++) {
@@ -49,7 +49,6 @@ static int commit_ranks(const struct snapc_checkpoint *c, const struct snapc_che
 			.stopped_ns = p->stopped_ns,
 		};
 	}
-	return 0;
 }
 
 /* In the child. */
@@ -62,11 +61,14 @@ static int commit_write(const struct snapc_checkpoint *c, struct cr_err *err)
 	struct snapc_node *nodes;
 	struct snapc_snapshot s = { 0 };
 	uint32_t nnodes;
+	int rc;
 
 	from = c->world->nodes(c->world->arg, &nnodes);
 	nodes = calloc(nnodes, sizeof(*nodes));
-	if (!ranks || !files || !nodes)
-		return cr_err_set(err, ENOMEM, "no memory for the metadata");
+	if (!ranks || !files || !nodes) {
+		rc = cr_err_set(err, ENOMEM, "no memory for the metadata");
+		goto out;
+	}
 	for (uint32_t i = 0; i < nnodes; i++)
 		nodes[i] = (struct snapc_node){ .host = from[i].host, .topology_xml = from[i].topology };
 	commit_ranks(c, from, ranks, files);
@@ -90,7 +92,12 @@ static int commit_write(const struct snapc_checkpoint *c, struct cr_err *err)
 	s.begin_ns = c->times[SNAPC_PHASE_REQUEST].begin_ns;
 	s.keep = c->world->keep;
 	s.flags = c->options.nosync ? SNAPC_COMMIT_NOSYNC : 0;
-	return snapc_snapshot_commit(&s, err);
+	rc = snapc_snapshot_commit(&s, err);
+out:
+	free(nodes);
+	free(files);
+	free(ranks);
+	return rc;
 }
 
 static void __attribute__((noreturn)) commit_child(const struct snapc_checkpoint *c, int fd)

@@ -59,7 +59,7 @@ begin() { # begin FILE [OPTION]...: one more job; its pid is in $job
 }
 checkpoint() { run "$tool" "$@" "$job"; }
 alone() { # only snapshot 0, nothing half done
-	[ "$("$tool" --list)" = "Snapshot Ref.: $ref	[0]" ] && [ "$(ls "$tmp/snaps/$ref" | grep -c '^[0-9]')" -eq 1 ]
+	[ "$("$tool" --list)" = "Snapshot Ref.: $ref	[0]" ] && [ "$(echo "$tmp/snaps/$ref"/[0-9]*)" = "$tmp/snaps/$ref/0" ]
 }
 says() { grep -q -- "$1" "$tmp/err" "$tmp/out"; }
 
@@ -70,7 +70,7 @@ checkpoint -s
 grep -Eq '^\[.*:[0-9]+\] \[ +0\.[0-9]+ / +0\.[0-9]+\] +Checkpoint Established - ompi_global_snapshot_1.ckpt$' "$tmp/err"; ok $? "status lines have the original's form"
 [ -f "$tmp/snaps/$ref/0/opal_snapshot_2.ckpt/cr_context" ] && alone; ok $? "files are where the specification says"
 checkpoint --json
-[ $status -eq 0 ] && $python -c 'import json,sys; d=json.load(open(sys.argv[1])); assert d["ok"] and d["seq"]==1 and d["np"]==3 and d["messages"]==6 and d["file_bytes"]==3*4096 and d["stopped_ns"]==1000000' "$tmp/out"
+[ $status -eq 0 ] && "$python" -c 'import json,sys; d=json.load(open(sys.argv[1])); assert d["ok"] and d["seq"]==1 and d["np"]==3 and d["messages"]==6 and d["file_bytes"]==3*4096 and d["stopped_ns"]==1000000' "$tmp/out"
 ok $? "--json"
 checkpoint --quiet
 [ $status -eq 0 ] && [ ! -s "$tmp/out" ] && [ ! -s "$tmp/err" ]; ok $? "--quiet"
@@ -136,7 +136,7 @@ start --np 2 --behave 1:check:1:nocr --behave 2:check:1:nocr
 checkpoint --check
 [ $status -eq 1 ] && says "rank 1: fd 7: TCP socket to 10.0.0.1:80" && says "rank 1: address 0x1000: device memory"; ok $? "--check lists the reasons"
 checkpoint --json
-[ $status -eq 1 ] && $python -c 'import json,sys; d=json.load(open(sys.argv[1])); assert not d["ok"] and len(d["reasons"])==2 and d["reasons"][0]["rank"]==1' "$tmp/out"; ok $? "and so does a refused checkpoint"
+[ $status -eq 1 ] && "$python" -c 'import json,sys; d=json.load(open(sys.argv[1])); assert not d["ok"] and len(d["reasons"])==2 and d["reasons"][0]["rank"]==1' "$tmp/out"; ok $? "and so does a refused checkpoint"
 checkpoint
 [ $status -eq 0 ]; ok $? "a reason that is gone does no harm"
 start --np 2 --late 1; checkpoint
@@ -182,14 +182,14 @@ start --np 3
 run env CR_FAULT=commit:1:kill "$tool" "$job"
 [ $status -eq 0 ] && alone; ok $? "a rank killed in commit: its context file was complete"
 for phase in request quiesce freeze dump commit; do
-	upper=$(echo $phase | tr a-z A-Z)
-	export OMPI_CR_TIMEOUT_$upper=1
+	upper=$(echo $phase | tr '[:lower:]' '[:upper:]')
+	export "OMPI_CR_TIMEOUT_$upper=1"
 	start --np 3; checkpoint
 	run env CR_FAULT=$phase:1:hang "$tool" "$job"
 	[ $status -eq 1 ] && says "phase $phase took longer than 1 s" && alone; ok $? "the deadline of $phase"
 	checkpoint
 	[ $status -eq 0 ]; ok $? "a checkpoint after the deadline of $phase"
-	unset OMPI_CR_TIMEOUT_$upper
+	unset "OMPI_CR_TIMEOUT_$upper"
 done
 run env CR_FAULT=dmup "$tool" "$job"
 [ $status -eq 1 ] && says "dmup"; ok $? "a fault that nobody knows"
@@ -219,7 +219,7 @@ unset OMPI_CR_TIMEOUT_DUMP OMPI_CR_TIMEOUT_RESUME
 # --- strangers
 start --np 2
 if [ -n "$python" ]; then
-	$python - "$job" <<'PY'
+	"$python" - "$job" <<'PY'
 import socket, sys, os, struct
 name = "\0fake-agent-" + sys.argv[1]
 for junk in (b"GET / HTTP/1.0\r\n\r\n", os.urandom(5000), struct.pack("<HHIII", 0x4352, 1, 6, 1 << 30, 0), struct.pack("<HHIII", 0x4352, 1, 9, 0, 1),
@@ -235,7 +235,7 @@ PY
 	checkpoint
 	[ $status -eq 0 ]; ok $? "bytes that are no messages do no harm"
 	if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
-		setpriv --reuid=65534 --clear-groups $python - "$job" >"$tmp/out" 2>&1 <<'PY'
+		setpriv --reuid=65534 --clear-groups "$python" - "$job" >"$tmp/out" 2>&1 <<'PY'
 import socket, sys
 for name in ("\0fake-agent-", "\0fake-tool-"):
     s = socket.socket(socket.AF_UNIX); s.connect(name + sys.argv[1])
