@@ -9,7 +9,7 @@ prepare() { cp "$SRC/hpccinf.txt" "$1"; }
 filter()
 {
 	awk '/Begin of Summary section/ { n = 0; in_it = 1 }
-		in_it && /^(Success|CommWorldProcs|HPL_(RnormI|Anorm.|Xnorm.|BnormI|N|NB|nprow|npcol)|DGEMM_N|PTRANS_(residual|n|nb|nprow|npcol)|.*RandomAccess.*_(N|Errors|ErrorsFraction|ExeUpdates)|MPIFFT_(N|maxErr|Procs)|FFT_N|STREAM_Threads)=/ { line[++n] = $0 }
+		in_it && /^(Success|CommWorldProcs|HPL_(RnormI|Anorm.|Xnorm.|BnormI|N|NB|nprow|npcol)|DGEMM_N|PTRANS_(residual|n|nb|nprow|npcol)|.*RandomAccess.*_(N|Errors|ErrorsFraction)|MPIFFT_(N|maxErr|Procs)|FFT_N|STREAM_Threads)=/ { line[++n] = $0 }
 		/End of Summary section/ { in_it = 0 }
 		END { for (i = 1; i <= n; i++) print line[i] }'
 }

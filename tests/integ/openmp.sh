@@ -4,5 +4,5 @@
 . "$(dirname "$0")/lib.sh"
 export OMP_NUM_THREADS=2
 GAP=300
-chain "OpenMP + MPI, 2 ranks of 2 threads" 2 "$PROGS/omp_mpi" $(n 90000)
+chain "OpenMP + MPI, 2 ranks of 2 threads" 2 "$PROGS/omp_mpi" $(n 150000)
 done_testing
