@@ -102,8 +102,8 @@ static void crcp_stop_lead(void)
 			rc = crcp_reinit();
 			if (rc < 0)
 				crcp_stop_die(rc);
-			crcp_p2p.idle_since_ns = 0;
 		}
+		crcp_p2p.idle_since_ns = 0;
 		if (crcp.board.order < CR_ORDER_STOP)
 			crcp_board_state(CR_RANK_RUNNING);
 	}

@@ -269,6 +269,24 @@ static void test_freed_requests_are_drained(void **state)
 	assert_null(crcp_p2p.active.head);
 }
 
+static void test_a_receive_that_outlives_its_communicator_forbids_checkpoints(void **state)
+{
+	struct crcp_comm c;
+	MPI_Request q;
+	char d;
+
+	(void)state;
+	fake_comm_init(&c, 0);
+	MPI_Irecv(&d, 1, MPI_BYTE, 0, 1, (MPI_Comm)(void *)&c, &q);
+	assert_null(fake.nocr);
+	crcp_comm_fini_counters(&c);
+	crcp.comms = crcp_comm(W);
+	assert_non_null(fake.nocr);
+	MPI_Cancel(&q);
+	MPI_Wait(&q, MPI_STATUS_IGNORE);
+	assert_null(fake.nocr);
+}
+
 static void test_buffered_sends(void **state)
 {
 	char buffer[1000], big[600] = { 1 }, d[600];
@@ -290,7 +308,6 @@ static void test_buffered_sends(void **state)
 	assert_int_equal(size, 1000);
 }
 
-static void test_stop_in_a_blocking_receive(void **state);
 static int late_sends;
 static void late_agent(void)
 {
@@ -454,7 +471,7 @@ int main(void)
 		T(test_a_longer_message_of_the_log_is_truncated), T(test_null_request_gives_the_empty_status), T(test_counts),
 		T(test_drained_message_has_its_place), T(test_pending_receives_keep_their_order), T(test_persistent_requests_live_on),
 		T(test_pending_sends_complete_in_the_drain), T(test_matched_message_survives), T(test_freed_requests_are_drained),
-		T(test_buffered_sends), T(test_stop_in_a_blocking_receive), T(test_clock_ids), T(test_clock_slots_are_used_again),
+		T(test_buffered_sends), T(test_a_receive_that_outlives_its_communicator_forbids_checkpoints), T(test_stop_in_a_blocking_receive), T(test_clock_ids), T(test_clock_slots_are_used_again),
 		T(test_collective_asks_and_is_permitted), T(test_refused_collective_is_not_entered), T(test_reported_collective_is_entered_at_stop),
 	};
 

@@ -64,6 +64,7 @@ struct crcp_handle *crcp_fint_handle(uint32_t kind, int fint)
 	return NULL;
 }
 void crcp_wtime_note(void) { }
+void crcp_pcoll_drop(MPI_Request request) { (void)request; }
 void crcp_lower_need(void) { abort(); }
 int crcp_reinit(void)
 {
@@ -79,10 +80,16 @@ struct cr_thread *cr_crossing_attach(void)
 	return &fake_thread;
 }
 static void fake_notify(void) { fake.notifies++; }
-static int fake_nocr(uint64_t id, const char *text)
+static int fake_nocr_set(uint64_t id, const char *text)
 {
 	(void)id;
-	(void)text;
+	fake.nocr = text;
+	return 0;
+}
+static int fake_nocr_clear(uint64_t id)
+{
+	(void)id;
+	fake.nocr = NULL;
 	return 0;
 }
 
@@ -412,7 +419,8 @@ void fake_lower_init(void)
 		abort();
 	CR_GATE->epoch = 1;
 	CR_GATE->board_notify = fake_notify;
-	CR_GATE->nocr_set = fake_nocr;
+	CR_GATE->nocr_set = fake_nocr_set;
+	CR_GATE->nocr_clear = fake_nocr_clear;
 	memset(&crcp, 0, sizeof(crcp));
 	memset(&crcp_p2p, 0, sizeof(crcp_p2p));
 	memset(&fake, 0, sizeof(fake));

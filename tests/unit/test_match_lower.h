@@ -10,6 +10,7 @@
 
 struct fake_lower {
 	int isends, irecvs, notifies, tests;
+	const char *nocr; /* reason against a checkpoint */
 	int synchronous; /* sends complete only when they are matched */
 	void (*on_progress)(void); /* called by every Test and Iprobe: another thread's doing */
 };

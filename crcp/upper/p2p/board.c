@@ -28,28 +28,31 @@ void crcp_comm_init_counters(struct crcp_comm *c)
 	crcp_clock_attach(c);
 }
 
-/* Receives that are still pending on a communicator which goes away. */
+static void crcp_request_stray(struct crcp_request *r)
+{
+	r->comm = NULL;
+	if (r->op == CRCP_OP_RECV || r->persistent) {
+		r->flags |= CRCP_R_STRAY;
+		if (crcp_p2p.strays++ == 0)
+			CR_GATE->nocr_set(CRCP_NOCR_STRAY, "a receive or a persistent request has outlived its communicator, which was freed");
+	}
+}
+
+/* Requests that are still there when their communicator goes away. */
 static void crcp_comm_forget_requests(const struct crcp_comm *c)
 {
 	struct crcp_request *r;
 
 	crcp_p2p_lock();
-	for (r = crcp_p2p.active.head; r; r = r->next) {
-		if (r->comm != c)
-			continue;
-		r->comm = NULL;
-		if (r->op == CRCP_OP_RECV)
-			CR_GATE->nocr_set(CRCP_NOCR_FREED_COMM, "a receive was pending on a communicator when it was freed");
-	}
+	for (r = crcp_p2p.active.head; r; r = r->next)
+		if (r->comm == c)
+			crcp_request_stray(r);
 	for (r = crcp_p2p.buffered.head; r; r = r->next)
 		if (r->comm == c)
-			r->comm = NULL;
-	for (r = crcp_p2p.persistent; r; r = r->persistent_next) {
-		if (r->comm != c)
-			continue;
-		r->comm = NULL;
-		CR_GATE->nocr_set(CRCP_NOCR_FREED_COMM, "a persistent request has outlived its communicator");
-	}
+			crcp_request_stray(r);
+	for (r = crcp_p2p.persistent; r; r = r->persistent_next)
+		if (r->comm == c)
+			crcp_request_stray(r);
 	crcp_p2p_unlock();
 }
 

@@ -240,6 +240,7 @@ int crcp_bookmark_drain(void)
 	crcp.board.drained_messages = 0;
 	crcp.board.drained_bytes = 0;
 	crcp_p2p.drains++;
+	crcp_p2p.exchange_left = 0;
 	crcp_p2p.attempt = crcp.board.attempt ? crcp.board.attempt : crcp_p2p.drains;
 	words = crcp_alloc(2 * ((size_t)size + 1) * sizeof(*words));
 	if (!words)
@@ -256,8 +257,8 @@ int crcp_bookmark_drain(void)
 	}
 	if (rc == -EIO && !crcp.board.error_text[0])
 		crcp_drain_fail(rc, "the exchange of message counts between the ranks failed in the MPI library");
-	/* An attempt that was taken back may leave a send of these words behind: they stay. */
-	if (rc != -ECANCELED)
+	/* The library may still read what a send that was left behind is to carry. */
+	if (!crcp_p2p.exchange_left)
 		crcp_free(words);
 	return rc;
 }

@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "crcp/upper/p2p/log.h"
+#include "crcp/upper/p2p/os.h"
 #include "crcp/upper/p2p/p2p.h"
 
 #define CRCP_BYTES_CHUNK (1u << 20)
@@ -75,9 +76,12 @@ int crcp_log_deliver(struct crcp_log_message *m, struct crcp_comm *c, void *buf,
 		MPI_Datatype byte_type = b.real;
 		int byte_count = b.count;
 
-		/* Both ends are this call's own, so it ends without anybody else. */
+		/* Both ends are this call's own, so it ends without anybody else; another thread's would match ours. */
+		while (crcp.multiple && __atomic_exchange_n(&crcp_p2p.deliver_lock, 1, __ATOMIC_ACQUIRE))
+			crcp_os_yield();
 		rc = CR_LOWER(crcp_lower.MPI_Sendrecv(data, byte_count, byte_type, me, CRCP_DELIVER_TAG, buf, count, real_type, me, CRCP_DELIVER_TAG,
 						      private_comm, s));
+		__atomic_store_n(&crcp_p2p.deliver_lock, 0, __ATOMIC_RELEASE);
 		crcp_bytes_fini(&b);
 	}
 	ret_status->MPI_SOURCE = m->source;

@@ -42,6 +42,7 @@ static int crcp_exchange_finish(MPI_Request real, bool receive)
 			;
 	} else {
 		(void)CR_LOWER(crcp_lower.MPI_Request_free(real_p));
+		crcp_p2p.exchange_left = 1;
 	}
 	return -ECANCELED;
 }

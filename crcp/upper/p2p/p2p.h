@@ -41,6 +41,7 @@ enum crcp_request_state {
 #define CRCP_R_TYPE_HELD 4u
 #define CRCP_R_STACK 8u      /* record of a blocking call */
 #define CRCP_R_FROM_LOG 32u  /* completed by a message of the log: its error has not been raised */
+#define CRCP_R_STRAY 64u     /* its communicator was freed: it cannot be made again */
 #define CRCP_R_BUFFERED 16u  /* on the list of sends nobody waits for */
 
 struct crcp_request {
@@ -95,6 +96,7 @@ struct crcp_p2p {
 	struct crcp_message *messages;
 	struct crcp_message *free_messages;
 	unsigned int orphan_receives;
+	unsigned int strays;      /* records with CRCP_R_STRAY */
 	unsigned int gets;
 
 	uint64_t *gone_sent;      /* [world] sent on communicators that have been freed */
@@ -107,10 +109,12 @@ struct crcp_p2p {
 	int ask_lock, ask_waiters; /* several threads that ask for permission take turns */
 
 	uint64_t drains;          /* begun */
+	int exchange_left;        /* the present drain left a send behind when it was taken back */
 	uint64_t attempt;         /* number of the present drain, equal on all ranks */
 
 	uint64_t idle_since_ns;   /* first of a row of unsuccessful polls in CONVERGE; 0: none */
 	int reaping;              /* a thread is in crcp_request_reap */
+	int deliver_lock;         /* one message of the log is delivered at a time */
 	volatile int lock;        /* only used when crcp.multiple */
 };
 extern struct crcp_p2p crcp_p2p;
@@ -313,7 +317,7 @@ void crcp_clock_detach(struct crcp_comm *c);
 /* ---- board.c ---- */
 /* Reasons against a checkpoint, as ids of the gate's nocr_set. */
 #define CRCP_NOCR_CLOCKS 0x70327001u
-#define CRCP_NOCR_FREED_COMM 0x70327003u
+#define CRCP_NOCR_STRAY 0x70327003u
 void crcp_board_state(uint32_t state); /* set and tell the agent, when it changes */
 /* ---- stop.c ---- */
 void crcp_stop_serve(void);

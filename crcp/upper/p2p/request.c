@@ -78,6 +78,8 @@ void crcp_request_put(struct crcp_request *r)
 		crcp_request_unlink(r);
 	if (r->flags & CRCP_R_ORPHAN && (r->op == CRCP_OP_RECV || r->op == CRCP_OP_MRECV))
 		crcp_p2p.orphan_receives--;
+	if (__builtin_expect(r->flags & CRCP_R_STRAY, 0) && --crcp_p2p.strays == 0)
+		CR_GATE->nocr_clear(CRCP_NOCR_STRAY);
 	if (r->persistent) {
 		if (r->persistent_prev)
 			r->persistent_prev->persistent_next = r->persistent_next;
