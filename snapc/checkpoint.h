@@ -21,6 +21,7 @@ struct snapc_job;
 /* A rank as the global role knows it when the checkpoint begins. */
 struct snapc_member {
 	bool present;
+	bool had_mpi; /* a process of this rank has passed MPI_Init at some time */
 	uint32_t node;
 	uint64_t proc;
 	struct snapc_link_rank facts;

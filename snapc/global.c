@@ -77,6 +77,7 @@ static void global_receive(void *arg, const struct snapc_link_msg *msg, const vo
 		m->node = msg->node;
 		m->proc = msg->proc;
 		memcpy(&m->facts, payload, sizeof(m->facts));
+		m->had_mpi = m->had_mpi || m->facts.mpi != SNAPC_MPI_NONE;
 		return;
 	case SNAPC_LINK_RANK_DOWN:
 		m = global_member(global, msg->rank);
@@ -265,7 +266,7 @@ static void global_clean(evutil_socket_t fd, short what, void *arg)
 static int global_ready(struct snapc_global *global, struct snapc_tool *tool, uint32_t np, struct cr_err *err)
 {
 	static const char missing[] = "no process of it runs under cr_run (yet)", early[] = "has not passed MPI_Init yet",
-			  late[] = "has entered MPI_Finalize",
+			  late[] = "has entered MPI_Finalize", gone[] = "its MPI process has ended",
 			  rival[] = "another MPI process has the same rank: a job that has spawned processes cannot be checkpointed";
 	bool any_mpi = false;
 	uint32_t ended = 0, not_yet = 0, rivals = 0;
@@ -275,7 +276,10 @@ static int global_ready(struct snapc_global *global, struct snapc_tool *tool, ui
 	for (uint32_t r = 0; r < np; r++) {
 		const struct snapc_member *m = &global->members[r];
 
-		if (!m->present) {
+		if (m->had_mpi && (!m->present || m->facts.mpi == SNAPC_MPI_NONE)) {
+			global_send_reason(tool, r, gone, sizeof(gone) - 1);
+			ended++;
+		} else if (!m->present) {
 			global_send_reason(tool, r, missing, sizeof(missing) - 1);
 			not_yet++;
 		} else if (m->facts.rivals) {
@@ -292,7 +296,7 @@ static int global_ready(struct snapc_global *global, struct snapc_tool *tool, ui
 	if (rivals)
 		return cr_err_set(err, EOPNOTSUPP, "the job cannot be checkpointed now: %u of its ranks are there twice", rivals);
 	if (ended)
-		return cr_err_set(err, ESHUTDOWN, "the job is ending: %u of its %u ranks have entered MPI_Finalize", ended, np);
+		return cr_err_set(err, ESHUTDOWN, "the job is ending: %u of its %u ranks have entered MPI_Finalize or ended", ended, np);
 	if (not_yet)
 		return cr_err_set(err, EAGAIN, "%u of the job's %u ranks are not there yet or have not passed MPI_Init: try again", not_yet, np);
 	return 0;
