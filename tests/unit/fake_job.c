@@ -264,6 +264,7 @@ static void agent_main(int rank)
 	a.fd = agent_connect();
 	agent_hello(&a);
 	if (set.shell && fork() == 0) { /* the program behind the shell: a process of its own with the same rank */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		a.fd = agent_connect();
 		agent_hello(&a);
 	} else if (set.shell) {
