@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # abi_gen.awk - make C text for the program's libmpi from mpi_calls.def and from the symbols of the installed one.
 #   awk -f abi_gen.awk -v what=calls mpi_calls.def                  wrappers of the plain classes
+#   awk -f abi_gen.awk -v what=entries mpi_calls.def                the weak MPI_ entries, see upper/abi/entry.c
 #   awk -f abi_gen.awk -v what=predefined REAL.nm                   PREDEFINED(kind, symbol, bytes, is it a null handle) and POINTER(symbol, target)
 #   awk -f abi_gen.awk -v what=stubs OURS.nm REAL.nm                what the real library exports and we do not define
 # The .nm files are the output of nm -D -S --defined-only (REAL) and of nm -P (OURS: names of defined symbols in the first column).
@@ -161,6 +162,9 @@ BEGIN {
 	if (what == "calls") {
 		print "/* Made from mpi_calls.def by abi_gen.awk. */"
 		print "#include \"crcp/upper/abi/plain.h\"\n"
+	} else if (what == "entries") {
+		print "/* Made from mpi_calls.def by abi_gen.awk: entry i jumps to crcp_entries[i], which at first leads to crcp_entry_lazy. */"
+		print "\t.text"
 	} else if (what == "stubs") {
 		print "/* Made from the symbols of the installed libmpi by abi_gen.awk: what nobody but the library's own plugins uses. */"
 		print "#include <stddef.h>\n"
@@ -185,6 +189,14 @@ what == "calls" && /^CRCP_CALL\((LOCAL|COLL|ICOLL|PCOLL|FILE|IFILE|ICFILE|WIN|IW
 		wrapper(class, ret, substr(line, 1, c - 1), substr(line, c + 2))
 }
 
+what == "entries" && /^CRCP_CALL/ {
+	split($0, field, ", ")
+	printf "\t.globl\t%s\n\t.weak\t%s\n\t.type\t%s, @function\n\t.p2align 4\n%s:\n", field[3], field[3], field[3], field[3]
+	printf "\tjmp\t*crcp_entries+%d(%%rip)\n\t.size\t%s, . - %s\n", 8 * entries, field[3], field[3]
+	printf ".Llazy%d:\n\tpushq\t$%d\n\tjmp\tcrcp_entry_lazy\n", entries, entries
+	entries++
+}
+
 what == "predefined" && $3 ~ /^[DB]$/ {
 	bytes = hex($2)
 	k = kind_of($4, bytes)
@@ -207,6 +219,12 @@ what == "stubs" && NF == 4 && !($4 in have) {
 }
 
 END {
+	if (what == "entries") {
+		print "\t.data\n\t.globl\tcrcp_entries\n\t.hidden\tcrcp_entries\n\t.p2align 6\ncrcp_entries:"
+		for (i = 0; i < entries; i++)
+			printf "\t.quad\t.Llazy%d\n", i
+		print "\t.section .note.GNU-stack,\"\",@progbits"
+	}
 	if (what == "predefined")
 		for (p in pointer) {
 			target = p

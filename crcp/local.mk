@@ -21,6 +21,7 @@ crcp_libmpi_parts_la_SOURCES = \
 	crcp/upper/abi/comm_make.c \
 	crcp/upper/abi/comm_rebuild.c \
 	crcp/upper/abi/datatype.c \
+	crcp/upper/abi/entry.c \
 	crcp/upper/abi/errhandler.c \
 	crcp/upper/abi/file.c \
 	crcp/upper/abi/fortran.c \
@@ -40,12 +41,12 @@ crcp_libmpi_parts_la_SOURCES = \
 	crcp/upper/abi/type_rebuild.c \
 	crcp/upper/abi/win.c \
 	$(crcp_p2p_sources)
-nodist_crcp_libmpi_parts_la_SOURCES = crcp/plain_gen.c
+nodist_crcp_libmpi_parts_la_SOURCES = crcp/plain_gen.c crcp/entries_gen.S
 crcp_libmpi_parts_la_CFLAGS = $(crcp_cflags)
 crcp_libmpi_parts_la_CPPFLAGS = $(crcp_cppflags)
 
 BUILT_SOURCES += crcp/predefined_gen.h
-CLEANFILES += crcp/predefined_gen.h crcp/plain_gen.c crcp/stubs_gen.c crcp/real.nm crcp/ours.nm
+CLEANFILES += crcp/predefined_gen.h crcp/plain_gen.c crcp/entries_gen.S crcp/stubs_gen.c crcp/real.nm crcp/ours.nm
 
 crcp/real.nm: $(OMPI_LIBMPI)
 	@$(MKDIR_P) crcp
@@ -55,6 +56,9 @@ crcp/predefined_gen.h: crcp/real.nm $(srcdir)/crcp/abi_gen.awk
 crcp/plain_gen.c: $(srcdir)/crcp/mpi_calls.def $(srcdir)/crcp/abi_gen.awk
 	@$(MKDIR_P) crcp
 	$(AM_V_GEN)LC_ALL=C $(AWK) -f $(srcdir)/crcp/abi_gen.awk -v what=calls $(srcdir)/crcp/mpi_calls.def > $@.tmp && mv $@.tmp $@
+crcp/entries_gen.S: $(srcdir)/crcp/mpi_calls.def $(srcdir)/crcp/abi_gen.awk
+	@$(MKDIR_P) crcp
+	$(AM_V_GEN)LC_ALL=C $(AWK) -f $(srcdir)/crcp/abi_gen.awk -v what=entries $(srcdir)/crcp/mpi_calls.def > $@.tmp && mv $@.tmp $@
 crcp/ours.nm: crcp/libmpi_parts.la
 	$(AM_V_GEN)$(NM) -P -g --defined-only crcp/.libs/libmpi_parts.a > $@.tmp && mv $@.tmp $@
 crcp/stubs_gen.c: crcp/ours.nm crcp/real.nm $(srcdir)/crcp/abi_gen.awk
@@ -69,4 +73,4 @@ crcp_libmpi_la_LIBADD = crcp/libmpi_parts.la libcr/upper/libcr.la
 
 TESTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh
 dist_noinst_SCRIPTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh
-EXTRA_DIST += tests/abi/tap.sh tests/abi/progs/objects.c tests/abi/progs/natives.c tests/abi/progs/fortran_api.f90 tests/abi/progs/fortran_f08.f90 tests/abi/progs/cxx_api.cc
+EXTRA_DIST += tests/abi/tap.sh tests/abi/progs/objects.c tests/abi/progs/natives.c tests/abi/progs/profiler.c tests/abi/progs/profiled.c tests/abi/progs/fortran_api.f90 tests/abi/progs/fortran_f08.f90 tests/abi/progs/cxx_api.cc

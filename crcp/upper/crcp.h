@@ -72,11 +72,9 @@ struct crcp_datatype_head {
 	uint64_t size_plus_1; /* packed size of one element in bytes, plus one; 0: not known (then the slower path is taken) */
 };
 
-/* CRCP_API(int, MPI_Foo, (args)) { ... } defines PMPI_Foo and its weak alias MPI_Foo, as the real library does. */
+/* CRCP_API(int, MPI_Foo, (args)) { ... } defines PMPI_Foo; the weak MPI_Foo beside it is made by abi/entry.c. */
 #define CRCP_EXPORT __attribute__((visibility("default")))
-#define CRCP_API(ret, name, args)                                                                       \
-	extern __typeof__(P##name) name __attribute__((weak, alias("P" #name), visibility("default"))); \
-	CRCP_EXPORT ret P##name args
+#define CRCP_API(ret, name, args) CRCP_EXPORT ret P##name args
 
 /* One static struct for the library (style.md rule 9). */
 struct crcp_state {

@@ -43,7 +43,7 @@ build()
 	compiler=$(var "$2")
 	name=$1 file=$progs/$3
 	shift 3
-	if [ -z "$compiler" ] || ! "$compiler" -O1 -w "$@" "$file" -o "$work/$name" 2> "$work/$name.log"; then
+	if [ -z "$compiler" ] || ! "$compiler" -O1 -w "$file" -o "$work/$name" "$@" 2> "$work/$name.log"; then
 		for n in 1 2 3; do
 			tap_n=$((tap_n + 1))
 			echo "ok $tap_n - $name on $n ranks # SKIP cannot be compiled: $(head -1 "$work/$name.log" 2>/dev/null)"
@@ -52,9 +52,10 @@ build()
 	fi
 }
 
-echo 1..15
+echo 1..18
 build objects MPICC objects.c && both objects
 build natives MPICC natives.c && both natives
+build libprofiler.so MPICC profiler.c -shared -fPIC && build profiled MPICC profiled.c "-L$work" -lprofiler "-Wl,-rpath,$work" && both profiled
 build fortran_api MPIFORT fortran_api.f90 -fallow-argument-mismatch "-J$work" && both fortran_api
 build fortran_f08 MPIFORT fortran_f08.f90 "-J$work" && both fortran_f08
 build cxx_api MPICXX cxx_api.cc && both cxx_api
