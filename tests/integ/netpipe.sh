@@ -5,7 +5,7 @@
 need NPopenmpi netpipe-openmpi
 # A line is written in two pieces, before and after its ping-pongs: each counts by itself, for a kill may come between.
 whole() { cat "$1"; }
-filter() { sed 's/-->/-->\n/' | grep -E -- '-->|Integrity'; }
+filter() { sed 's/-->/-->\n/' | sed 's/^ *//; s/ *$//' | grep -E -- '-->|Integrity'; }
 GAP=250
 chain "netpipe, 2 ranks" 2 sh -c "exec NPopenmpi -i -u 1048576 -n $(n 3500) -o np.out 2>&1"
 chain "netpipe with preposted receives, 2 ranks" 2 sh -c "exec NPopenmpi -a -z -i -u 262144 -n $(n 6000) -o np.out 2>&1"
