@@ -24,7 +24,7 @@ static int setup(void **state)
 
 static void send_byte(char value, int tag)
 {
-	assert_int_equal(MPI_Send(&value, 1, MPI_BYTE, 0, tag, W), MPI_SUCCESS);
+	assert_int_equal(PMPI_Send(&value, 1, MPI_BYTE, 0, tag, W), MPI_SUCCESS);
 }
 
 /* The agent's part of a checkpoint, played while the rank waits: STOP, DRAIN when it has arrived, then RUN (or a restart). */
@@ -69,14 +69,14 @@ static void test_errors_of_arguments(void **state)
 	char c = 0, big[1000] = { 0 };
 
 	(void)state;
-	assert_int_equal(MPI_Wait(NULL, MPI_STATUS_IGNORE), MPI_ERR_REQUEST);
-	assert_int_equal(MPI_Start(&q), MPI_ERR_REQUEST);
-	assert_int_equal(MPI_Cancel(&q), MPI_ERR_REQUEST);
-	assert_int_equal(MPI_Request_free(&q), MPI_ERR_REQUEST);
-	assert_int_equal(MPI_Waitall(-1, &q, MPI_STATUSES_IGNORE), MPI_ERR_ARG);
-	assert_int_equal(MPI_Isend(&c, 1, MPI_BYTE, 5, 0, W, &q), MPI_ERR_RANK);
+	assert_int_equal(PMPI_Wait(NULL, MPI_STATUS_IGNORE), MPI_ERR_REQUEST);
+	assert_int_equal(PMPI_Start(&q), MPI_ERR_REQUEST);
+	assert_int_equal(PMPI_Cancel(&q), MPI_ERR_REQUEST);
+	assert_int_equal(PMPI_Request_free(&q), MPI_ERR_REQUEST);
+	assert_int_equal(PMPI_Waitall(-1, &q, MPI_STATUSES_IGNORE), MPI_ERR_ARG);
+	assert_int_equal(PMPI_Isend(&c, 1, MPI_BYTE, 5, 0, W, &q), MPI_ERR_RANK);
 	assert_ptr_equal(q, MPI_REQUEST_NULL);
-	assert_int_equal(MPI_Bsend(big, sizeof(big), MPI_BYTE, 0, 0, W), MPI_ERR_BUFFER);
+	assert_int_equal(PMPI_Bsend(big, sizeof(big), MPI_BYTE, 0, 0, W), MPI_ERR_BUFFER);
 	assert_int_equal(crcp_comm(W)->sent[0], 0);
 }
 
@@ -87,14 +87,14 @@ static void test_null_request_gives_the_empty_status(void **state)
 	int flag = 0, index, out;
 
 	(void)state;
-	assert_int_equal(MPI_Wait(&v[0], s), MPI_SUCCESS);
+	assert_int_equal(PMPI_Wait(&v[0], s), MPI_SUCCESS);
 	assert_int_equal(s[0].MPI_SOURCE, MPI_ANY_SOURCE);
-	assert_int_equal(MPI_Testall(2, v, &flag, s), MPI_SUCCESS);
+	assert_int_equal(PMPI_Testall(2, v, &flag, s), MPI_SUCCESS);
 	assert_true(flag);
 	assert_int_equal(s[1].MPI_TAG, MPI_ANY_TAG);
-	assert_int_equal(MPI_Waitany(2, v, &index, s), MPI_SUCCESS);
+	assert_int_equal(PMPI_Waitany(2, v, &index, s), MPI_SUCCESS);
 	assert_int_equal(index, MPI_UNDEFINED);
-	assert_int_equal(MPI_Waitsome(2, v, &out, &index, s), MPI_SUCCESS);
+	assert_int_equal(PMPI_Waitsome(2, v, &out, &index, s), MPI_SUCCESS);
 	assert_int_equal(out, MPI_UNDEFINED);
 }
 
@@ -109,11 +109,11 @@ static void test_counts(void **state)
 	send_byte(1, 3);
 	assert_int_equal(w->sent[0], 1);
 	assert_int_equal(w->received[0], 0);
-	MPI_Recv(&c, 1, MPI_BYTE, 0, 3, W, &s);
+	PMPI_Recv(&c, 1, MPI_BYTE, 0, 3, W, &s);
 	assert_int_equal(w->received[0], 1);
-	MPI_Irecv(&c, 1, MPI_BYTE, 0, 4, W, &q);
-	MPI_Cancel(&q);
-	MPI_Wait(&q, &s);
+	PMPI_Irecv(&c, 1, MPI_BYTE, 0, 4, W, &q);
+	PMPI_Cancel(&q);
+	PMPI_Wait(&q, &s);
 	assert_int_equal(w->received[0], 1);
 	assert_int_equal(s._cancelled, 1);
 }
@@ -133,17 +133,17 @@ static void test_drained_message_has_its_place(void **state)
 	assert_int_equal(crcp.board.drained_messages, 3);
 	assert_int_equal(crcp.board.drained_bytes, 3);
 	send_byte(12, 1);
-	MPI_Iprobe(MPI_ANY_SOURCE, 2, W, &flag, &s);
+	PMPI_Iprobe(MPI_ANY_SOURCE, 2, W, &flag, &s);
 	assert_true(flag);
 	assert_int_equal(s.MPI_TAG, 2);
 	assert_int_equal(s._ucount, 1);
-	MPI_Recv(&c, 1, MPI_BYTE, MPI_ANY_SOURCE, MPI_ANY_TAG, W, MPI_STATUS_IGNORE);
+	PMPI_Recv(&c, 1, MPI_BYTE, MPI_ANY_SOURCE, MPI_ANY_TAG, W, MPI_STATUS_IGNORE);
 	assert_int_equal(c, 10);
-	MPI_Recv(&c, 1, MPI_BYTE, 0, 1, W, &s);
+	PMPI_Recv(&c, 1, MPI_BYTE, 0, 1, W, &s);
 	assert_int_equal(c, 11);
-	MPI_Recv(&c, 1, MPI_BYTE, 0, 1, W, &s);
+	PMPI_Recv(&c, 1, MPI_BYTE, 0, 1, W, &s);
 	assert_int_equal(c, 12);
-	MPI_Recv(&c, 1, MPI_BYTE, 0, MPI_ANY_TAG, W, &s);
+	PMPI_Recv(&c, 1, MPI_BYTE, 0, MPI_ANY_TAG, W, &s);
 	assert_int_equal(c, 20);
 	assert_null(crcp_comm(W)->log_head);
 	assert_int_equal(crcp_comm(W)->received[0], 4);
@@ -155,9 +155,9 @@ static void test_a_longer_message_of_the_log_is_truncated(void **state)
 	char c[2] = { 1, 2 }, d;
 
 	(void)state;
-	MPI_Send(c, 2, MPI_BYTE, 0, 1, W);
+	PMPI_Send(c, 2, MPI_BYTE, 0, 1, W);
 	checkpoint(0);
-	assert_int_equal(MPI_Recv(&d, 1, MPI_BYTE, 0, 1, W, &s), MPI_ERR_TRUNCATE);
+	assert_int_equal(PMPI_Recv(&d, 1, MPI_BYTE, 0, 1, W, &s), MPI_ERR_TRUNCATE);
 	assert_null(crcp_comm(W)->log_head);
 }
 
@@ -167,15 +167,15 @@ static void test_pending_receives_keep_their_order(void **state)
 	char c[3] = { 0 };
 
 	(void)state;
-	MPI_Irecv(&c[0], 1, MPI_BYTE, MPI_ANY_SOURCE, MPI_ANY_TAG, W, &q[0]);
-	MPI_Irecv(&c[1], 1, MPI_BYTE, 0, 5, W, &q[1]);
+	PMPI_Irecv(&c[0], 1, MPI_BYTE, MPI_ANY_SOURCE, MPI_ANY_TAG, W, &q[0]);
+	PMPI_Irecv(&c[1], 1, MPI_BYTE, 0, 5, W, &q[1]);
 	checkpoint(1);
 	assert_int_equal(fake_lower_posted(), 2);
-	MPI_Irecv(&c[2], 1, MPI_BYTE, 0, MPI_ANY_TAG, W, &q[2]);
+	PMPI_Irecv(&c[2], 1, MPI_BYTE, 0, MPI_ANY_TAG, W, &q[2]);
 	send_byte(1, 5);
 	send_byte(2, 6);
 	send_byte(3, 5);
-	assert_int_equal(MPI_Waitall(3, q, MPI_STATUSES_IGNORE), MPI_SUCCESS);
+	assert_int_equal(PMPI_Waitall(3, q, MPI_STATUSES_IGNORE), MPI_SUCCESS);
 	assert_int_equal(c[0], 1);
 	assert_int_equal(c[1], 3);
 	assert_int_equal(c[2], 2);
@@ -188,29 +188,29 @@ static void test_persistent_requests_live_on(void **state)
 	char from = 7, to = 0;
 
 	(void)state;
-	MPI_Send_init(&from, 1, MPI_BYTE, 0, 9, W, &s);
-	MPI_Recv_init(&to, 1, MPI_BYTE, 0, 9, W, &r);
-	MPI_Start(&r);
+	PMPI_Send_init(&from, 1, MPI_BYTE, 0, 9, W, &s);
+	PMPI_Recv_init(&to, 1, MPI_BYTE, 0, 9, W, &r);
+	PMPI_Start(&r);
 	checkpoint(1);
-	MPI_Start(&s);
+	PMPI_Start(&s);
 	checkpoint(1);
-	MPI_Wait(&s, &status);
-	MPI_Wait(&r, &status);
+	PMPI_Wait(&s, &status);
+	PMPI_Wait(&r, &status);
 	assert_int_equal(to, 7);
 	assert_int_equal(status.MPI_TAG, 9);
 	from = 8;
-	MPI_Start(&s);
+	PMPI_Start(&s);
 	checkpoint(1);
 	assert_int_equal(crcp.board.drained_messages, 1);
-	MPI_Start(&r);
-	MPI_Wait(&r, &status);
+	PMPI_Start(&r);
+	PMPI_Wait(&r, &status);
 	assert_int_equal(to, 8);
-	assert_int_equal(MPI_Start(&s), MPI_ERR_REQUEST); /* still active for the program */
-	MPI_Wait(&s, &status);
-	MPI_Wait(&s, &status); /* inactive */
+	assert_int_equal(PMPI_Start(&s), MPI_ERR_REQUEST); /* still active for the program */
+	PMPI_Wait(&s, &status);
+	PMPI_Wait(&s, &status); /* inactive */
 	assert_int_equal(status.MPI_SOURCE, MPI_ANY_SOURCE);
-	MPI_Request_free(&s);
-	MPI_Request_free(&r);
+	PMPI_Request_free(&s);
+	PMPI_Request_free(&r);
 	assert_null(crcp_p2p.persistent);
 }
 
@@ -222,11 +222,11 @@ static void test_pending_sends_complete_in_the_drain(void **state)
 
 	(void)state;
 	fake.synchronous = 1;
-	MPI_Issend(&c, 1, MPI_BYTE, 0, 1, W, &q);
+	PMPI_Issend(&c, 1, MPI_BYTE, 0, 1, W, &q);
 	checkpoint(1);
 	assert_int_equal(fake.isends, 1);
-	assert_int_equal(MPI_Wait(&q, &s), MPI_SUCCESS);
-	MPI_Recv(&d, 1, MPI_BYTE, 0, 1, W, &s);
+	assert_int_equal(PMPI_Wait(&q, &s), MPI_SUCCESS);
+	PMPI_Recv(&d, 1, MPI_BYTE, 0, 1, W, &s);
 	assert_int_equal(d, 3);
 }
 
@@ -240,12 +240,12 @@ static void test_matched_message_survives(void **state)
 	(void)state;
 	send_byte(42, 1);
 	send_byte(43, 1);
-	MPI_Improbe(0, 1, W, &flag, &m, &s);
+	PMPI_Improbe(0, 1, W, &flag, &m, &s);
 	assert_true(flag);
 	checkpoint(1);
-	MPI_Recv(&d, 1, MPI_BYTE, 0, 1, W, &s);
+	PMPI_Recv(&d, 1, MPI_BYTE, 0, 1, W, &s);
 	assert_int_equal(d, 43);
-	MPI_Mrecv(&d, 1, MPI_BYTE, &m, &s);
+	PMPI_Mrecv(&d, 1, MPI_BYTE, &m, &s);
 	assert_int_equal(d, 42);
 	assert_ptr_equal(m, MPI_MESSAGE_NULL);
 	assert_null(crcp_p2p.messages);
@@ -257,8 +257,8 @@ static void test_freed_requests_are_drained(void **state)
 	char c = 5, d = 0;
 
 	(void)state;
-	MPI_Irecv(&d, 1, MPI_BYTE, 0, 1, W, &q);
-	MPI_Request_free(&q);
+	PMPI_Irecv(&d, 1, MPI_BYTE, 0, 1, W, &q);
+	PMPI_Request_free(&q);
 	assert_ptr_equal(q, MPI_REQUEST_NULL);
 	checkpoint(1);
 	assert_int_equal(crcp_p2p.orphan_receives, 1);
@@ -277,13 +277,13 @@ static void test_a_receive_that_outlives_its_communicator_forbids_checkpoints(vo
 
 	(void)state;
 	fake_comm_init(&c, 0);
-	MPI_Irecv(&d, 1, MPI_BYTE, 0, 1, (MPI_Comm)(void *)&c, &q);
+	PMPI_Irecv(&d, 1, MPI_BYTE, 0, 1, (MPI_Comm)(void *)&c, &q);
 	assert_null(fake.nocr);
 	crcp_comm_fini_counters(&c);
 	crcp.comms = crcp_comm(W);
 	assert_non_null(fake.nocr);
-	MPI_Cancel(&q);
-	MPI_Wait(&q, MPI_STATUS_IGNORE);
+	PMPI_Cancel(&q);
+	PMPI_Wait(&q, MPI_STATUS_IGNORE);
 	assert_null(fake.nocr);
 }
 
@@ -295,15 +295,15 @@ static void test_buffered_sends(void **state)
 
 	(void)state;
 	fake.synchronous = 1;
-	MPI_Buffer_attach(buffer, sizeof(buffer));
-	assert_int_equal(MPI_Buffer_attach(buffer, sizeof(buffer)), MPI_ERR_BUFFER);
-	assert_int_equal(MPI_Bsend(big, 600, MPI_BYTE, 0, 1, W), MPI_SUCCESS);
-	assert_int_equal(MPI_Bsend(big, 600, MPI_BYTE, 0, 1, W), MPI_ERR_BUFFER);
+	PMPI_Buffer_attach(buffer, sizeof(buffer));
+	assert_int_equal(PMPI_Buffer_attach(buffer, sizeof(buffer)), MPI_ERR_BUFFER);
+	assert_int_equal(PMPI_Bsend(big, 600, MPI_BYTE, 0, 1, W), MPI_SUCCESS);
+	assert_int_equal(PMPI_Bsend(big, 600, MPI_BYTE, 0, 1, W), MPI_ERR_BUFFER);
 	checkpoint(1);
 	assert_int_equal(crcp_p2p.bsend_used, 0);
-	MPI_Recv(d, 600, MPI_BYTE, 0, 1, W, MPI_STATUS_IGNORE);
+	PMPI_Recv(d, 600, MPI_BYTE, 0, 1, W, MPI_STATUS_IGNORE);
 	assert_memory_equal(big, d, 600);
-	MPI_Buffer_detach(&back, &size);
+	PMPI_Buffer_detach(&back, &size);
 	assert_ptr_equal(back, buffer);
 	assert_int_equal(size, 1000);
 }
@@ -316,7 +316,7 @@ static void late_agent(void)
 		MPI_Request q;
 		static char c = 66;
 
-		crcp_lower.MPI_Isend(&c, 1, MPI_BYTE, 0, 1, (MPI_Comm)crcp_real((void *)W), &q);
+		crcp_lower.PMPI_Isend(&c, 1, MPI_BYTE, 0, 1, (MPI_Comm)crcp_real((void *)W), &q);
 		crcp_comm(W)->sent[0]++;
 	}
 }
@@ -332,7 +332,7 @@ static void test_stop_in_a_blocking_receive(void **state)
 	CR_GATE->board_notify = play_notify;
 	cycle_restart = 1;
 	crcp.board.order = CR_ORDER_STOP;
-	MPI_Recv(&c, 1, MPI_BYTE, 0, 1, W, &s);
+	PMPI_Recv(&c, 1, MPI_BYTE, 0, 1, W, &s);
 	assert_int_equal(c, 66);
 	assert_int_equal(cycles, 1);
 	assert_null(crcp_p2p.active.head);
@@ -349,7 +349,7 @@ static void test_drain_taken_back_keeps_what_it_took(void **state)
 	assert_int_equal(crcp_bookmark_drain(), -125 /* ECANCELED */);
 	assert_non_null(crcp_comm(W)->log_head);
 	crcp_comm(W)->sent[0]--;
-	MPI_Recv(&c, 1, MPI_BYTE, 0, 1, W, MPI_STATUS_IGNORE);
+	PMPI_Recv(&c, 1, MPI_BYTE, 0, 1, W, MPI_STATUS_IGNORE);
 	assert_int_equal(c, 1);
 }
 
