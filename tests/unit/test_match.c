@@ -316,7 +316,7 @@ static void late_agent(void)
 		MPI_Request q;
 		static char c = 66;
 
-		crcp_lower.PMPI_Isend(&c, 1, MPI_BYTE, 0, 1, (MPI_Comm)crcp_real((void *)W), &q);
+		crcp_lower.MPI_Isend(&c, 1, MPI_BYTE, 0, 1, (MPI_Comm)crcp_real((void *)W), &q);
 		crcp_comm(W)->sent[0]++;
 	}
 }
