@@ -20,7 +20,10 @@ if ! checkpoint; then
 fi
 OLD=$REF
 kill_job
+mv "$RUN/out.1" "$RUN/first"
 old_is_valid() { ompi-snapshot verify "$OLD" >"$RUN/verify" 2>&1 || { say_file "$RUN/verify"; return 1; }; }
+# The coordinator of JOB
+coordinator() { ps -eo pid=,comm=,args= | awk -v p="$JOB" '$2 == "snapcd" && $0 ~ "--mpirun-pid " p "( |$)" { print $1; exit }'; }
 # Nothing that looks like a part of a snapshot, outside of the old one
 nothing_left()
 {
@@ -31,7 +34,7 @@ nothing_left()
 finishes()
 {
 	job_end 60
-	[ "$RC" = 0 ] && covered "$WORK/ref/out" "$RUN/out.$((SEG - 1))" "$RUN/out.$SEG" && return 0
+	[ "$RC" = 0 ] && covered "$WORK/ref/out" "$RUN/first" "$RUN/out.$SEG" && return 0
 	say "status $RC"
 	say_file "$RUN/err.$SEG"
 	return 1
@@ -135,7 +138,7 @@ if want coordinator; then
 	SEG=0
 	start_job 2 "${prog[@]}"
 	nap 600
-	daemon=$(ps -eo pid=,ppid=,comm= | awk -v p="$JOB" '$2 == p && $3 == "snapcd" { print $1 }')
+	daemon=$(coordinator)
 	if [ -n "$daemon" ]; then
 		kill -KILL "$daemon"
 		timeout 30 ompi-checkpoint "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
@@ -169,7 +172,7 @@ if want middle; then
 	ompi-checkpoint "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err" &
 	tool=$!
 	nap 600
-	daemon=$(ps -eo pid=,ppid=,comm= | awk -v p="$JOB" '$2 == p && $3 == "snapcd" { print $1 }')
+	daemon=$(coordinator)
 	kill_job
 	for ((i = 0; i < 100; i++)); do alive "$tool" && nap 100 || break; done
 	wait $tool
