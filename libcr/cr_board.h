@@ -37,8 +37,8 @@ struct cr_clock {
 	uint64_t id;             /* the same number on every member; 0 = free slot */
 	volatile uint64_t count; /* collectives that this rank has entered, the one that it is asking for included */
 	uint32_t size;           /* members; the clock is even when all report the same count */
-	volatile uint32_t reported; /* written by the agent with every report to the coordinator: low half of the count that it reported as
-	                             * entered. A rank that finds the order STOP behind an increment enters if it was reported, else takes it back. */
+	volatile uint32_t reported; /* written by the agent: low half of the count that its first report of a checkpoint showed as entered, or
+	                             * that was permitted. A rank that finds the order STOP behind an increment enters if it was, else takes it back. */
 };
 
 struct cr_board {

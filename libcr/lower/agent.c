@@ -151,7 +151,8 @@ static int refusal_code(const char *reasons)
 	return EAGAIN;
 }
 
-static void send_clocks(void)
+/* @first: the report that answers BEGIN. Only what it shows as entered is remembered in the clock (cr_board.h, reported). */
+static void send_clocks(bool first)
 {
 	struct cr_msg_clocks head = { .state = CR_RANK_RUNNING };
 	struct cr_msg_clock *c = (void *)agent.buf;
@@ -172,7 +173,8 @@ static void send_clocks(void)
 				continue;
 			c[head.n++] = (struct cr_msg_clock){ .id = id, .count = count, .size = k->size };
 			/* What the coordinator takes for entered; an increment that is being asked for is not. */
-			k->reported = (uint32_t)(head.asking && head.ask_clock == id ? count - 1 : count);
+			if (first)
+				k->reported = (uint32_t)(head.asking && head.ask_clock == id ? count - 1 : count);
 		}
 	}
 	if (agent.owner >= 0)
@@ -186,7 +188,7 @@ static void board_look(void)
 
 	switch (agent.phase) {
 	case CONVERGE:
-		send_clocks();
+		send_clocks(false);
 		break;
 	case STOP:
 		if (!b || b->state == CR_RANK_ARRIVED) {
@@ -250,7 +252,7 @@ static void on_begin(int index, const struct cr_msg_begin *m)
 		CR_GATE->board->permit_clock = 0;
 		board_order(CR_ORDER_CONVERGE);
 	}
-	send_clocks();
+	send_clocks(true);
 }
 
 static void on_stop(void)
@@ -386,6 +388,9 @@ static void on_message(int index)
 	} else if (h.type == CR_MSG_RESUME) {
 		struct cr_msg_resumed r;
 
+		/* The second one of a checkpoint takes it back: the file that is still being written is not wanted. */
+		if (agent.dumping && agent.phase == IDLE)
+			dump_kill();
 		resume();
 		r.stopped_ns = agent.stopped_ns;
 		tell(CR_MSG_RESUMED, &r, sizeof(r));
@@ -393,6 +398,9 @@ static void on_message(int index)
 		struct cr_board *b = CR_GATE->board;
 
 		b->permit_count = PAYLOAD(struct cr_msg_permit)->count;
+		for (uint32_t i = 0; i < b->clock_slots; i++)
+			if (b->clocks[i].id == PAYLOAD(struct cr_msg_permit)->clock)
+				b->clocks[i].reported = (uint32_t)b->permit_count;
 		__atomic_store_n(&b->permit_clock, PAYLOAD(struct cr_msg_permit)->clock, __ATOMIC_SEQ_CST);
 	} else if (h.type == CR_MSG_STOP && agent.phase == CONVERGE) {
 		on_stop();
