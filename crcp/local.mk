@@ -74,3 +74,11 @@ crcp_libmpi_la_LIBADD = crcp/libmpi_parts.la libcr/upper/libcr.la
 TESTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh
 dist_noinst_SCRIPTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh
 EXTRA_DIST += tests/abi/tap.sh tests/abi/progs/objects.c tests/abi/progs/natives.c tests/abi/progs/profiler.c tests/abi/progs/profiled.c tests/abi/progs/fortran_api.f90 tests/abi/progs/fortran_f08.f90 tests/abi/progs/cxx_api.cc
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/abi/test_layer_mem
+TESTS += tests/abi/test_layer_mem
+tests_abi_test_layer_mem_SOURCES = tests/abi/test_layer_mem.c crcp/upper/mem.c
+tests_abi_test_layer_mem_CFLAGS = $(UNIT_CFLAGS)
+tests_abi_test_layer_mem_LDADD = $(UNIT_LIBS)
+endif
