@@ -59,7 +59,8 @@ struct cr_board {
 
 	struct cr_clock *volatile clocks;
 	volatile uint32_t clock_slots;  /* used length of @clocks */
-	uint32_t reserved1;
+	volatile uint32_t served;       /* written by the MPI layer before @state: the attempt to which ARRIVED, DRAINED and FAILED belong. A thread that
+	                                 * was not scheduled between two checkpoints still shows the state of the first one. */
 
 	volatile uint64_t drained_messages; /* of the last drain */
 	volatile uint64_t drained_bytes;

@@ -58,13 +58,21 @@ static bool crcp_stop_alone(void)
 	return true;
 }
 
+static void crcp_stop_tell(uint32_t state)
+{
+	crcp.board.served = crcp_p2p.attempt;
+	__atomic_store_n(&crcp.board.state, state, __ATOMIC_SEQ_CST);
+	CR_GATE->board_notify();
+}
+
 /* Every rank stops; until all have, peers may need our progress. */
 static void crcp_stop_arrive(void)
 {
 	unsigned int turns = 0;
 
-	crcp_board_state(CR_RANK_ARRIVED);
-	while (crcp.board.order == CR_ORDER_STOP) {
+	crcp_p2p.attempt = crcp.board.attempt;
+	crcp_stop_tell(CR_RANK_ARRIVED);
+	while (!crcp_stop_over(CR_ORDER_STOP)) {
 		crcp_lower_progress();
 		if (++turns % 64 == 0)
 			crcp_os_yield();
@@ -82,8 +90,8 @@ static void crcp_stop_drain(void)
 	if (rc == -ECANCELED)
 		return;
 	crcp_wtime_note();
-	crcp_board_state(rc == 0 ? CR_RANK_DRAINED : CR_RANK_FAILED);
-	while (crcp.board.order == CR_ORDER_DRAIN && !crcp_stop_restarted())
+	crcp_stop_tell(rc == 0 ? CR_RANK_DRAINED : CR_RANK_FAILED);
+	while (!crcp_stop_over(CR_ORDER_DRAIN) && !crcp_stop_restarted())
 		crcp_os_futex_wait(&crcp.board.order, CR_ORDER_DRAIN, 100000000);
 }
 
@@ -96,7 +104,7 @@ static void crcp_stop_lead(void)
 		if (!crcp_stop_alone())
 			break;
 		crcp_stop_arrive();
-		if (crcp.board.order == CR_ORDER_DRAIN)
+		if (!crcp_stop_over(CR_ORDER_DRAIN))
 			crcp_stop_drain();
 		if (crcp_stop_restarted()) {
 			rc = crcp_reinit();

@@ -353,6 +353,33 @@ static void test_drain_taken_back_keeps_what_it_took(void **state)
 	assert_int_equal(c, 1);
 }
 
+/* The order to resume and the whole next checkpoint up to its drain come while this rank does not run. */
+static int missed_turns;
+static void missed_agent(void)
+{
+	play_agent();
+	if (crcp.board.order == CR_ORDER_DRAIN && ++missed_turns == 50) {
+		crcp_comm(W)->sent[0]--;
+		crcp.board.attempt = 2;
+	}
+}
+static void test_a_missed_resume_is_noticed(void **state)
+{
+	(void)state;
+	crcp_comm(W)->sent[0]++; /* one that will not come */
+	cycles = 0;
+	missed_turns = 0;
+	cycle_restart = 0;
+	fake.on_progress = missed_agent;
+	CR_GATE->board_notify = play_notify;
+	crcp.board.attempt = 1;
+	crcp.board.order = CR_ORDER_STOP;
+	crcp_serve_order();
+	assert_int_equal(cycles, 1);
+	assert_int_equal(crcp.board.served, 2);
+	assert_int_equal(crcp.board.state, CR_RANK_RUNNING);
+}
+
 static void test_wrong_counts_are_found(void **state)
 {
 	(void)state;
@@ -467,7 +494,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, setup)
 	const struct CMUnitTest tests[] = {
-		T(test_errors_of_arguments), T(test_wrong_counts_are_found), T(test_drain_taken_back_keeps_what_it_took),
+		T(test_errors_of_arguments), T(test_wrong_counts_are_found), T(test_a_missed_resume_is_noticed), T(test_drain_taken_back_keeps_what_it_took),
 		T(test_a_longer_message_of_the_log_is_truncated), T(test_null_request_gives_the_empty_status), T(test_counts),
 		T(test_drained_message_has_its_place), T(test_pending_receives_keep_their_order), T(test_persistent_requests_live_on),
 		T(test_pending_sends_complete_in_the_drain), T(test_matched_message_survives), T(test_freed_requests_are_drained),

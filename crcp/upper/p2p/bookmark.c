@@ -225,7 +225,7 @@ static int crcp_drain_until(uint64_t expected)
 			return crcp_drain_fail(-EPROTO, "more messages were received than were sent: the counts of sent messages are wrong");
 		if (received == expected && must == 0)
 			return 0;
-		if (crcp.board.order != CR_ORDER_DRAIN)
+		if (crcp_stop_over(CR_ORDER_DRAIN))
 			return -ECANCELED;
 		if (taken == 0)
 			crcp_os_yield();
@@ -241,7 +241,6 @@ int crcp_bookmark_drain(void)
 	crcp.board.drained_bytes = 0;
 	crcp_p2p.drains++;
 	crcp_p2p.exchange_left = 0;
-	crcp_p2p.attempt = crcp.board.attempt ? crcp.board.attempt : crcp_p2p.drains;
 	words = crcp_alloc(2 * ((size_t)size + 1) * sizeof(*words));
 	if (!words)
 		return crcp_drain_fail(-ENOMEM, "no memory for the message counts; free some on the node and try again");

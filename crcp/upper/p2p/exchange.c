@@ -12,11 +12,6 @@
 
 #define CRCP_EXCHANGE_TAG 0x4000
 
-static bool crcp_exchange_cancelled(void)
-{
-	return crcp.board.order != CR_ORDER_DRAIN;
-}
-
 static int crcp_exchange_finish(MPI_Request real, bool receive)
 {
 	MPI_Request *real_p = &real;
@@ -31,7 +26,7 @@ static int crcp_exchange_finish(MPI_Request real, bool receive)
 			return -EIO;
 		if (flag)
 			return 0;
-		if (crcp_exchange_cancelled())
+		if (crcp_stop_over(CR_ORDER_DRAIN))
 			break;
 		if (++turns % 1024 == 0)
 			crcp_os_yield();
@@ -80,7 +75,7 @@ static int crcp_exchange_recv(int peer, int tag, uint64_t mark, uint64_t *words,
 /* words[0] is the mark, words[1...n] the numbers. @scratch has as many words. */
 int crcp_exchange_sum(unsigned int step, uint64_t *words, int n, uint64_t *scratch)
 {
-	uint64_t attempt = crcp_p2p.attempt;
+	uint64_t attempt = crcp_p2p.attempt ? crcp_p2p.attempt : crcp_p2p.drains;
 	uint64_t mark = attempt << 8 | step;
 	int tag = CRCP_EXCHANGE_TAG | (int)((attempt & 0xfff) << 2) | (int)(step & 3);
 	int me = crcp.board.world_rank, size = crcp.board.world_size;

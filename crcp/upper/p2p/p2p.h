@@ -110,7 +110,7 @@ struct crcp_p2p {
 
 	uint64_t drains;          /* begun */
 	int exchange_left;        /* the present drain left a send behind when it was taken back */
-	uint64_t attempt;         /* number of the present drain, equal on all ranks */
+	uint32_t attempt;         /* board.attempt that is being served, equal on all ranks */
 
 	uint64_t idle_since_ns;   /* first of a row of unsuccessful polls in CONVERGE; 0: none */
 	int reaping;              /* a thread is in crcp_request_reap */
@@ -321,6 +321,11 @@ void crcp_clock_detach(struct crcp_comm *c);
 void crcp_board_state(uint32_t state); /* set and tell the agent, when it changes */
 /* ---- stop.c ---- */
 void crcp_stop_serve(void);
+/* The checkpoint that is being served was taken back, perhaps so long ago that the next one is under way. */
+static inline bool crcp_stop_over(uint32_t order)
+{
+	return crcp.board.order != order || crcp.board.attempt != crcp_p2p.attempt;
+}
 
 /* ---- send.c, recv.c: start @r below; state ACTIVE. 0 or the lower library's error ---- */
 int crcp_send_post(struct crcp_request *r);
