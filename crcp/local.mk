@@ -4,7 +4,7 @@
 
 EXTRA_DIST += crcp/abi_gen.awk crcp/mpi_calls.def
 noinst_HEADERS += crcp/upper/crcp.h crcp/upper/mem.h crcp/upper/lower_table.h crcp/upper/abi/objects.h crcp/upper/abi/ompi_layout.h \
-	crcp/upper/abi/plain.h
+	crcp/upper/abi/plain.h crcp/upper/abi/attr.h
 
 crcp_cflags = $(AM_CFLAGS) -fPIC -fvisibility=hidden -fno-stack-protector -ftls-model=initial-exec -mfsgsbase
 crcp_cppflags = $(AM_CPPFLAGS) $(OMPI_CFLAGS) -DOMPI_OMIT_MPI1_COMPAT_DECLS=0 -DCRCP_REAL_LIBMPI='"libmpi.so.40"'
@@ -15,6 +15,7 @@ crcp_libmpi_parts_la_SOURCES = \
 	crcp/upper/mem.c \
 	crcp/upper/abi/alltoallw.c \
 	crcp/upper/abi/attr.c \
+	crcp/upper/abi/attr_calls.c \
 	crcp/upper/abi/attr_fn.c \
 	crcp/upper/abi/comm.c \
 	crcp/upper/abi/comm_inter.c \

@@ -1,6 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # mpi_calls.def names every function that mpi.h and mpi-ext.h declare, and no wrapper is missing among our own objects.
+top_srcdir=${top_srcdir:-.} top_builddir=${top_builddir:-.}
+# shellcheck source=tests/abi/tap.sh
 . "$top_srcdir/tests/abi/tap.sh"
 
 def=$top_srcdir/crcp/mpi_calls.def
@@ -11,6 +13,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
 sed -n 's/^CRCP_CALL([A-Z0-9]*, [A-Za-z_]*, \([A-Za-z_0-9]*\), .*/\1/p' "$def" | LC_ALL=C sort > "$work/def"
+# shellcheck disable=SC2086 # flags are several words
 printf '#include <mpi.h>\n#include <mpi-ext.h>\n' |
 	${CC:-gcc} -E -P -DOMPI_OMIT_MPI1_COMPAT_DECLS=0 $cflags -xc - | tr '\n' ' ' | tr ';' '\n' | grep -v typedef |
 	grep -o -E '\bPMPIX?_[A-Za-z_0-9]+ *\(' | tr -d ' (' | sed 's/^P//' | LC_ALL=C sort -u > "$work/header"

@@ -1,6 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The program's libmpi exports what the installed one exports: the same names, functions as functions, data as data of the same size.
+top_srcdir=${top_srcdir:-.} top_builddir=${top_builddir:-.}
+# shellcheck source=tests/abi/tap.sh
 . "$top_srcdir/tests/abi/tap.sh"
 
 ours=$top_builddir/crcp/.libs/libmpi.so.40

@@ -1,13 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Programs that use every kind of MPI object, in C, Fortran and C++, do under cr_run what they do without it.
+top_srcdir=${top_srcdir:-.} top_builddir=${top_builddir:-.}
+# shellcheck source=tests/abi/tap.sh
 . "$top_srcdir/tests/abi/tap.sh"
 
 progs=$top_srcdir/tests/abi/progs
 var() { sed -n "s/^$1 = //p" "$top_builddir/Makefile"; }
 mpirun=$(var MPIRUN)
 [ -x "$mpirun" ] || skip_all "no mpirun"
-[ -x "$top_builddir/cr_run" ] && [ -r "$top_builddir/crcp/.libs/libmpi.so.40" ] || skip_all "not built"
+if ! [ -x "$top_builddir/cr_run" ] || ! [ -r "$top_builddir/crcp/.libs/libmpi.so.40" ]; then skip_all "not built"; fi
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/upper"
