@@ -4,5 +4,5 @@
 . "$(dirname "$0")/lib.sh"
 [ -x "$PROGS/raise_cut" ] || skip_all "raise_cut is not built"
 GAP=250
-chain "the cut is raised, 3 ranks" 3 "$PROGS/raise_cut"
+chain "the cut is raised, 3 ranks" 3 "$PROGS/raise_cut" --turns 600
 done_testing

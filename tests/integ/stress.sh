@@ -5,9 +5,9 @@
 . "$(dirname "$0")/lib.sh"
 [ -x "$PROGS/mpi_stress" ] || skip_all "mpi_stress is not built"
 if [ "${STRESS:-}" = long ]; then
-	CKPTS=300 LIMIT=3000 ROUNDS=${ROUNDS:-60000}
+	CKPTS=300 LIMIT=3000 ROUNDS=${ROUNDS:-400000}
 else
-	CKPTS=${STRESS_CKPTS:-40} LIMIT=400 ROUNDS=${ROUNDS:-4000}
+	CKPTS=${STRESS_CKPTS:-40} LIMIT=400 ROUNDS=${ROUNDS:-40000}
 fi
 GAP=200
 filter() { grep -E '^ok|checksum'; }
