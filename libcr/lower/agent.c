@@ -185,25 +185,27 @@ static void send_clocks(bool first)
 static void board_look(void)
 {
 	struct cr_board *b = board_active();
+	/* A rank that was not scheduled since the last checkpoint still shows the state it had then. */
+	bool mine = b && b->served == agent.checkpoint;
 
 	switch (agent.phase) {
 	case CONVERGE:
 		send_clocks(false);
 		break;
 	case STOP:
-		if (!b || b->state == CR_RANK_ARRIVED) {
+		if (!b || (mine && b->state == CR_RANK_ARRIVED)) {
 			cr_lower.stop_mode = CR_STOP_NONE;
 			agent.phase = ARRIVED;
 			tell(CR_MSG_ARRIVED, NULL, 0);
 		}
 		break;
 	case DRAIN:
-		if (b && b->state == CR_RANK_FAILED) {
+		if (b && mine && b->state == CR_RANK_FAILED) {
 			char text[sizeof(b->error_text) + 32];
 
 			snprintf(text, sizeof(text), "message drain: %.255s", b->error_text);
 			failed(CR_MSG_DRAIN, EIO, text);
-		} else if (!b || b->state == CR_RANK_DRAINED) {
+		} else if (!b || (mine && b->state == CR_RANK_DRAINED)) {
 			struct cr_msg_drained d = { b ? b->drained_messages : 0, b ? b->drained_bytes : 0 };
 
 			agent.phase = DRAINED;

@@ -293,8 +293,10 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 	CR_PRIVATE->program_ppid = l->program_ppid;
 	cr_lower.kernel_pid = getpid();
 	cr_lower.kernel_ppid = getppid();
-	if (CR_GATE->board)
+	if (CR_GATE->board) {
 		CR_GATE->board->order = CR_ORDER_RUN;
+		CR_GATE->board->served = 0; /* the new job counts its checkpoints anew */
+	}
 	rc = cr_files_restore(img, cr_lower.fd_floor, err);
 	if (rc)
 		return rc;
