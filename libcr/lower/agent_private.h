@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The agent's state, shared by its two files: agent.c (connections, the loop) and agent_checkpoint.c (the phases of one checkpoint). */
+#ifndef CR_AGENT_PRIVATE_H
+#define CR_AGENT_PRIVATE_H
+
+#include "cr_proto.h"
+#include "libcr/lower/lower.h"
+
+#define CR_AGENT_CONN_MAX 8
+
+enum cr_agent_phase { IDLE, CONVERGE, STOP, ARRIVED, DRAIN, DRAINED, FROZEN, SNAPPED };
+
+struct cr_agent {
+	int listen_fd;
+	int conn[CR_AGENT_CONN_MAX];      /* [0] is snapcd's; -1 none */
+	int owner;               /* index of the connection whose checkpoint is under way, or -1 */
+	uint32_t checkpoint;
+	enum cr_agent_phase phase;
+	bool frozen;
+	struct cr_dump dump;
+	bool dumping;
+	uint64_t stop_begin_ns, freeze_begin_ns, stopped_ns;
+	int stop_pause_ms;
+	uint64_t silence_end_ns; /* of the owner, while a checkpoint is under way */
+	uint32_t mpi_ready;      /* last state told to snapcd */
+	char *buf;               /* CR_MSG_MAX_BYTES */
+	volatile uint32_t running;
+};
+
+extern struct cr_agent cr_agent;
+
+/* The MPI layer's board while the rank is between MPI_Init and MPI_Finalize, else NULL. */
+struct cr_board *cr_agent_board(void);
+void cr_agent_dump_kill(void);
+void cr_agent_resume(void);
+void cr_agent_failed(uint32_t phase, int error, const char *text);
+void cr_agent_board_look(void);
+void cr_agent_begin(int index, const struct cr_msg_begin *m);
+void cr_agent_stop(void);
+void cr_agent_freeze(void);
+void cr_agent_dump(struct cr_msg_dump *m);
+void cr_agent_dump_result(void);
+void cr_agent_exit(const struct cr_msg_exit *m);
+void cr_agent_check(int index);
+void cr_agent_order(uint32_t order);
+void cr_agent_tell(uint32_t type, const void *payload, size_t bytes);
+void cr_agent_permit(const struct cr_msg_permit *m);
+
+#endif
