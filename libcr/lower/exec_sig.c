@@ -120,12 +120,14 @@ long cr_emul_execve(const char *path, char *const *argv, char *const *envp)
 		if (++argc > ARGS_MAX)
 			return -E2BIG;
 	{
-		const char *args[argc + 10];
+		const char *args[argc + 12];
 		uint64_t k = 0;
 
 		args[k++] = "cr_run";
 		args[k++] = "--exec";
 		args[k++] = exe;
+		args[k++] = "--stdio";
+		args[k++] = cr_lower.stdio_text;
 		args[k++] = "--";
 		if (extra[0]) {
 			args[k++] = extra[0];

@@ -42,7 +42,8 @@ struct cr_lower {
 	char *cr_run_path;
 	char *upper_dir;           /* where libcr.so and libmpi.so.40 of the upper half are */
 	int fd_floor;
-	struct cr_stdio stdio;     /* what 0, 1, 2 were */
+	struct cr_stdio stdio;     /* what 0, 1, 2 were when the first cr_run of this job's process, or cr_restart, began */
+	char stdio_text[400];      /* the same, for descendants: a program may have redirected them since */
 	uint64_t real_ehdr;        /* AT_SYSINFO_EHDR of this process */
 
 	/* stop and freeze */

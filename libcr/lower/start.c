@@ -80,7 +80,37 @@ static int paths_find(struct cr_err *err)
 	return 0;
 }
 
-int cr_start(int floor, struct cr_err *err)
+static void stdio_format(void)
+{
+	size_t used = 0;
+
+	for (int i = 0; i < 3; i++)
+		used += (size_t)snprintf(cr_lower.stdio_text + used, sizeof(cr_lower.stdio_text) - used, "%x,%lx,%lx,%lx,%x,%x;", cr_lower.stdio.fd[i].present,
+					 cr_lower.stdio.fd[i].dev, cr_lower.stdio.fd[i].ino, cr_lower.stdio.fd[i].rdev, cr_lower.stdio.fd[i].mode,
+					 (unsigned int)cr_lower.stdio.fd[i].flags);
+}
+
+static int stdio_parse(const char *text)
+{
+	for (int i = 0; i < 3; i++) {
+		unsigned int present, mode, flags;
+		unsigned long dev, ino, rdev;
+		int n = 0;
+
+		if (sscanf(text, "%x,%lx,%lx,%lx,%x,%x;%n", &present, &dev, &ino, &rdev, &mode, &flags, &n) != 6 || !n)
+			return -EINVAL;
+		cr_lower.stdio.fd[i].present = (int)present;
+		cr_lower.stdio.fd[i].dev = dev;
+		cr_lower.stdio.fd[i].ino = ino;
+		cr_lower.stdio.fd[i].rdev = rdev;
+		cr_lower.stdio.fd[i].mode = mode;
+		cr_lower.stdio.fd[i].flags = (int)flags;
+		text += n;
+	}
+	return 0;
+}
+
+int cr_start(int floor, const char *stdio, struct cr_err *err)
 {
 	uint32_t eax, ebx, ecx, edx;
 	int rc;
@@ -93,7 +123,9 @@ int cr_start(int floor, struct cr_err *err)
 	cr_lower.slots = mmap(NULL, sizeof(*cr_lower.slots) * CR_SLOT_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (cr_lower.slots == MAP_FAILED)
 		return cr_err_set(err, ENOMEM, "out of memory");
-	cr_stdio_record(&cr_lower.stdio);
+	if (!stdio || stdio_parse(stdio))
+		cr_stdio_record(&cr_lower.stdio);
+	stdio_format();
 	rc = paths_find(err);
 	if (rc)
 		return rc;

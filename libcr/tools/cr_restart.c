@@ -86,7 +86,7 @@ int main(int argc, char **argv)
 	if (!rc)
 		rc = cr_restore_floor(path, &err);
 	if (rc > 0)
-		rc = cr_start(rc, &err);
+		rc = cr_start(rc, NULL, &err);
 	if (!rc)
 		words = dup(2); /* above the floor: descriptor 2 becomes the program's */
 	if (!rc)

@@ -128,10 +128,12 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { "exec", required_argument, NULL, 'x' },
+		{ "stdio", required_argument, NULL, 's' },
 		{ "run", no_argument, NULL, 'r' }, { NULL, 0, NULL, 0 },
 	};
 	struct cr_err err = { "" };
 	struct cr_exec x;
+	const char *stdio = NULL;
 	char *path = NULL, **env, **av, *real;
 	uint64_t sp, mask;
 	int c, rc, floor, descendant = 0;
@@ -148,6 +150,9 @@ int main(int argc, char **argv)
 		case 'x': /* from exec of a protected program: the file; the arguments follow as they are */
 			path = optarg;
 			descendant = 1;
+			break;
+		case 's': /* likewise: the standard streams before the program changed them */
+			stdio = optarg;
 			break;
 		case 'r':
 			break;
@@ -171,7 +176,7 @@ int main(int argc, char **argv)
 	}
 	if (script(av, path, &av, &path) < 0)
 		die(126, path, "not a program that can be started: neither a dynamically linked x86-64 ELF file nor a script");
-	rc = cr_start(0, &err);
+	rc = cr_start(0, stdio, &err);
 	if (!rc)
 		rc = cr_filter_install(cr_lower.fd_floor, false, &floor, &cr_lower.filter_inherited, &err);
 	if (!rc) {
