@@ -193,7 +193,7 @@ static void *agent_main(void *arg)
 			continue;
 		if (n == 0 && cr_agent.phase == STOP && cr_agent_board())
 			cr_stop_client_signal();
-		if (cr_agent.phase != IDLE && cr_agent.owner >= 0 && cr_now_ns() > cr_agent.silence_end_ns)
+		if (cr_agent.phase != IDLE && cr_agent.owner >= 0 && !cr_agent.dumping && cr_now_ns() > cr_agent.silence_end_ns)
 			conn_drop(cr_agent.owner);
 		if (p[0].revents) {
 			uint64_t count;
@@ -202,7 +202,7 @@ static void *agent_main(void *arg)
 			cr_thread_serve();
 			cr_agent_board_look();
 		}
-		if (p[2].revents)
+		if (p[2].revents && cr_agent.dumping)
 			cr_agent_dump_result();
 		for (int i = 0; i < CR_AGENT_CONN_MAX; i++)
 			if (p[3 + i].revents && cr_agent.conn[i] >= 0)
@@ -229,6 +229,13 @@ static void forget(void)
 	}
 	free(cr_agent.buf);
 	memset(&cr_agent, 0, sizeof(cr_agent));
+}
+
+bool cr_agent_coordinated(void)
+{
+	const char *snapc = getenv(CR_ENV_SNAPC_SOCKET);
+
+	return !snapc || !*snapc || cr_agent.conn[0] >= 0;
 }
 
 /* See lower.h. A process without a socket of its own or without coordinator still runs; @err says what is missing. */

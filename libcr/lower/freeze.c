@@ -52,7 +52,8 @@ static struct cr_slot *slot_of(int tid)
 /* Calls fn for every thread of the program; forgets the slots of threads that have ended. Returns their number or -errno. */
 static int for_each_thread(int (*fn)(struct cr_slot *s, void *arg), void *arg)
 {
-	DIR *dir = opendir("/proc/self/task");
+	int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* above the floor: opendir's own would be the program's next */
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *de;
 	bool *seen = calloc(CR_SLOT_MAX, sizeof(*seen));
 	int n = 0, rc = 0;
@@ -82,6 +83,8 @@ static int for_each_thread(int (*fn)(struct cr_slot *s, void *arg), void *arg)
 out:
 	if (dir)
 		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
 	free(seen);
 	return rc < 0 ? rc : n;
 }

@@ -188,6 +188,8 @@ int cr_dump_check(int own_child, cr_nocr_fn report, void *arg);
 /* 0: the agent runs; words in @err then say why it can be reached in fewer ways than it should (no coordinator, no socket). -errno: no agent. */
 int cr_agent_start(bool connect_snapc, struct cr_err *err);
 void cr_agent_wait_ready(void);
+/* Is there a connection to the coordinator, when the environment names one? */
+bool cr_agent_coordinated(void);
 void cr_board_notify(void);
 
 /* descriptors.c */

@@ -318,7 +318,7 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 	pending_restore(img);
 	err->text[0] = '\0';
 	rc = cr_agent_start(true, err);
-	if (rc || err->text[0])
+	if (rc || !cr_agent_coordinated())
 		return rc ? rc : -ECONNREFUSED;
 	for (unsigned int i = 0; i < n; i++)
 		if (boots[i].t.first)

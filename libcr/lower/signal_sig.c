@@ -91,6 +91,12 @@ static struct cr_slot *slot_find(int tid)
 	return NULL;
 }
 
+/* The kernel tells where the alternate stack is, not whether the interrupted code ran on it. */
+static bool on_altstack(const ucontext_t *uc)
+{
+	return (uint64_t)uc->uc_mcontext.gregs[REG_RSP] - (uint64_t)uc->uc_stack.ss_sp < uc->uc_stack.ss_size;
+}
+
 /* Was the thread interrupted where the program's own code runs and nothing of the lower half lies on its stack? */
 static bool freezable(int tid, const ucontext_t *uc, uint64_t fs)
 {
@@ -102,7 +108,7 @@ static bool freezable(int tid, const ucontext_t *uc, uint64_t fs)
 		return false;
 	r = cr_record_find(tid);
 	if (r && r->t.depth > 0) {
-		if (sp <= r->t.enter_sp || uc->uc_stack.ss_flags == 1 /* SS_ONSTACK */)
+		if (sp <= r->t.enter_sp || on_altstack(uc))
 			return false;
 		r->t.depth = 0; /* a handler left the lower half by longjmp */
 	}
@@ -110,7 +116,7 @@ static bool freezable(int tid, const ucontext_t *uc, uint64_t fs)
 		uint64_t *gate_sp = (uint64_t *)(fs + (uint64_t)off);
 
 		if (*gate_sp) {
-			if (sp <= *gate_sp || uc->uc_stack.ss_flags == 1)
+			if (sp <= *gate_sp || on_altstack(uc))
 				return false;
 			*gate_sp = 0;
 		}
@@ -227,7 +233,8 @@ void *cr_stop_entry(int sig, siginfo_t *si, void *ucp)
 	int tid = (int)cr_sys0(SYS_gettid);
 	ucontext_t *uc = ucp;
 	struct cr_slot *s = slot_find(tid);
-	uint32_t mode = cr_lower.stop_mode, release;
+	/* In this order: a thaw that comes between ends the wait at once. */
+	uint32_t release = __atomic_load_n(&cr_lower.release, __ATOMIC_SEQ_CST), mode = __atomic_load_n(&cr_lower.stop_mode, __ATOMIC_SEQ_CST);
 	void *next = NULL;
 
 	(void)sig;
@@ -248,13 +255,12 @@ void *cr_stop_entry(int sig, siginfo_t *si, void *ucp)
 	}
 	eintr_undo(uc);
 	if (mode == CR_STOP_CLIENT) {
-		if (uc->uc_stack.ss_flags != 1 /* SS_ONSTACK */)
+		if (!on_altstack(uc))
 			next = (void *)CR_GATE->stop_client;
 		s->acked = s->sent;
 		slot_event();
 		return next;
 	}
-	release = cr_lower.release;
 	slot_fill(s, uc, fs);
 	__atomic_store_n(&s->parked, 1, __ATOMIC_SEQ_CST);
 	s->acked = s->sent;

@@ -13,6 +13,7 @@
 #include "libcr/arch/x86_64/raw.h"
 
 #define AT_FDCWD_ (-100)
+#define FORK_FLAGS 0x01300000UL /* CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID, CLONE_PARENT_SETTID */
 
 static uint64_t pid_arg(uint64_t v)
 {
@@ -153,52 +154,45 @@ long cr_site_syscall(uint64_t *regs)
 static void masked_wait(ucontext_t *uc, long nr)
 {
 	greg_t *g = uc->uc_mcontext.gregs;
-	uint64_t *frame = (uint64_t *)(g[REG_RSP] - 176);
+	uint64_t frame = (uint64_t)g[REG_RSP] - 176; /* made by the blob, see there */
 	static uint64_t blob_syscall;
 	const uint64_t *mask = NULL;
 
 	if (!blob_syscall)
 		blob_syscall = cr_blob_symbol("cr_blob_syscall");
-	frame[0] = (uint64_t)g[REG_RIP];
-	frame[4] = (uint64_t)nr;
 	switch (nr) {
-	case SYS_rt_sigsuspend:
+	case SYS_rt_sigsuspend: case SYS_rt_sigtimedwait: /* of the latter: the set that is waited for */
 		mask = (void *)g[REG_RDI];
-		g[REG_RDI] = (greg_t)&frame[1];
+		g[REG_RDI] = (greg_t)(frame + 8);
 		break;
 	case SYS_ppoll:
 		mask = (void *)g[REG_R10];
-		g[REG_R10] = (greg_t)&frame[1];
+		g[REG_R10] = (greg_t)(frame + 8);
 		break;
 	case SYS_epoll_pwait: case SYS_epoll_pwait2:
 		mask = (void *)g[REG_R8];
-		g[REG_R8] = (greg_t)&frame[1];
+		g[REG_R8] = (greg_t)(frame + 8);
 		break;
 	case SYS_pselect6: {
 		const uint64_t *arg = (void *)g[REG_R9];
 
-		mask = (void *)arg[0];
-		frame[2] = mask ? (uint64_t)&frame[1] : 0;
-		frame[3] = arg[1];
-		g[REG_R9] = (greg_t)&frame[2];
+		if (arg[0] && arg[1] == 8) {
+			mask = (void *)arg[0];
+			g[REG_R9] = (greg_t)(frame + 16);
+		}
 		break;
 	}
 	case SYS_nanosleep:
-		g[REG_RSI] = (greg_t)&frame[1];
+		g[REG_RSI] = (greg_t)(frame + 8);
 		break;
 	case SYS_clock_nanosleep:
-		g[REG_R10] = (greg_t)&frame[1];
-		break;
-	case SYS_rt_sigtimedwait: /* here the set is what is waited for */
-		mask = (void *)g[REG_RDI];
-		g[REG_RDI] = (greg_t)&frame[1];
+		g[REG_R10] = (greg_t)(frame + 8);
 		break;
 	default:
 		break;
 	}
-	if (mask)
-		frame[1] = *mask & ~CR_RESERVED_MASK;
-	g[REG_RSP] = (greg_t)frame;
+	g[REG_RCX] = g[REG_RIP];
+	g[REG_R11] = mask ? (greg_t)(*mask & ~CR_RESERVED_MASK) : 0;
 	g[REG_RAX] = nr;
 	g[REG_RIP] = (greg_t)blob_syscall;
 }
@@ -251,18 +245,30 @@ void cr_sigsys(int sig, siginfo_t *si, void *ucp)
 		return;
 	}
 	case SYS_clone: case SYS_fork:
+		if (nr == SYS_clone && ((uint64_t)g[REG_RDI] & ~FORK_FLAGS) != SIGCHLD) {
+			g[REG_RAX] = -EINVAL; /* new namespaces, shared tables: not what fork() can do */
+			return;
+		}
 		g[REG_RAX] = cr_lower_fork(nr == SYS_clone ? (uint64_t)g[REG_R10] : 0, nr == SYS_clone ? (uint64_t)g[REG_RDI] : SIGCHLD,
 					   nr == SYS_clone ? (uint64_t)g[REG_RDX] : 0);
+		if (nr == SYS_clone && g[REG_RAX] == 0 && g[REG_RSI])
+			g[REG_RSP] = g[REG_RSI]; /* clone(fn, stack, ...): the child goes on there */
 		return;
 	case SYS_execve: case SYS_execveat: {
 		/* The new image starts with the mask of this thread: put the program's own one in force for the call. */
-		uint64_t all = ~0UL;
+		uint64_t all = ~0UL, unused = 0, was;
+		int64_t off = CR_PRIVATE->gate_tp_offset;
+		uint64_t *mark = off ? (uint64_t *)(cr_rdfsbase() + (uint64_t)off) : &unused;
 		long r;
 
+		/* A handler may run meanwhile, above frames of the lower half: as behind a patched site. */
+		was = *mark;
+		*mark = (uint64_t)&all;
 		cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &uc->uc_sigmask, 0, 8);
 		r = dispatch(nr, (uint64_t)g[REG_RDI], (uint64_t)g[REG_RSI], (uint64_t)g[REG_RDX], (uint64_t)g[REG_R10], (uint64_t)g[REG_R8],
 			     (uint64_t)g[REG_R9]);
 		cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, 0, 8);
+		*mark = was;
 		g[REG_RAX] = r;
 		return;
 	}

@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +108,15 @@ static int ask(int fd, uint32_t type, const void *data, size_t bytes, struct cr_
 	return rc ? cr_err_set(err, rc, "the process ended or closed the connection") : 0;
 }
 
+/* Anybody may bind an abstract name: the process that listens must be the one that is meant. */
+static bool peer_is(int fd, int pid)
+{
+	struct ucred c;
+	socklen_t len = sizeof(c);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) == 0 && c.pid == pid;
+}
+
 static int absolute(const char *name, char *path, size_t bytes, struct cr_err *err)
 {
 	char cwd[CR_PATH_BYTES];
@@ -182,8 +192,8 @@ static int checkpoint(int fd, const struct request *rq, struct result *ret, stru
 			close(dir);
 		}
 	}
-	if (rq->signo && kill(ret->hello.pid, rq->signo))
-		return cr_err_set(err, errno, "saved, but signal %d cannot be sent to %d: %s", rq->signo, ret->hello.pid, strerror(errno));
+	if (rq->signo && kill(rq->pid, rq->signo))
+		return cr_err_set(err, errno, "saved, but signal %d cannot be sent to %d: %s", rq->signo, rq->pid, strerror(errno));
 	if (stay) {
 		rc = ask(fd, CR_MSG_RESUME, NULL, 0, err);
 		if (rq->signo == SIGSTOP && !rc)
@@ -294,6 +304,10 @@ int main(int argc, char **argv)
 			fprintf(stderr, "cr_checkpoint: process %d was not started by cr_run (or mpirun -am ft-enable-cr)\n", rq.pid);
 		else
 			fprintf(stderr, "cr_checkpoint: process %d: %s\n", rq.pid, err.text);
+		return 1;
+	}
+	if (!peer_is(fd, rq.pid)) {
+		fprintf(stderr, "cr_checkpoint: another process answers in the name of process %d\n", rq.pid);
 		return 1;
 	}
 	rc = expect(fd, CR_MSG_HELLO, rq.seconds * 1000, &err);

@@ -114,13 +114,21 @@ cr_blob_signal:
 	jmp	*(%rax)
 	.size	cr_blob_signal, . - cr_blob_signal
 
-/* A system call of the program that must be executed by window code because it may block. Entered by rewriting a trapped context:
- * 0(%rsp) where to go on, 8(%rsp) a signal mask, 16(%rsp) struct of pselect6 (2 words), 32(%rsp) system call number;
- * the program's stack pointer was 176 bytes higher. */
+/* A system call of the program that must be executed by window code because it may block. Entered by rewriting a trapped context: %rax number,
+ * %rcx where to go on, %r11 a signal mask, arguments in place; they may point to the frame that is made here, below the red zone:
+ * 0 where to go on, 8 the mask, 16 struct of pselect6 (its pointer and size), 32 the number. The handler itself writes nothing below the
+ * program's stack pointer: its own signal frame is there. */
 	.globl	cr_blob_syscall
 	.type	cr_blob_syscall, @function
 	.p2align 4
 cr_blob_syscall:
+	leaq	-176(%rsp), %rsp
+	movq	%rcx, (%rsp)
+	movq	%r11, 8(%rsp)
+	leaq	8(%rsp), %rcx
+	movq	%rcx, 16(%rsp)
+	movq	$8, 24(%rsp)
+	movq	%rax, 32(%rsp)
 	syscall
 	.globl	cr_blob_syscall_done
 cr_blob_syscall_done:
@@ -150,15 +158,23 @@ cr_blob_site:
 	/* mark: this thread has lower-half frames on its stack from here */
 	movabs	$(CR_PRIVATE_ADDR + CR_P_GATE_TP_OFFSET), %rbx
 	movq	(%rbx), %rbx
+	testq	%rbx, %rbx
+	jz	1f				/* before libcr.so is there: no mark */
 	pushq	%fs:(%rbx)
 	movq	%rsp, %fs:(%rbx)
-	andq	$-64, %rsp
+	jmp	2f
+1:	pushq	$0
+2:	andq	$-64, %rsp
 	movq	%rbp, %rdi
 	movabs	$(CR_PRIVATE_ADDR + CR_P_SYSCALL_ENTRY), %rax
 	call	*(%rax)
 	leaq	-8(%rbp), %rsp
+	testq	%rbx, %rbx
+	jz	3f
 	popq	%fs:(%rbx)
-	popq	%rbp
+	jmp	4f
+3:	addq	$8, %rsp
+4:	popq	%rbp
 	popq	%rbx
 	popq	%r9
 	popq	%r8
