@@ -15,6 +15,8 @@ int snapc_topology_xml(char **ret_xml, struct cr_err *err)
 
 	if (hwloc_topology_init(&topology) < 0)
 		return cr_err_set(err, ENOMEM, "hwloc: cannot make a topology");
+	/* Not by the x86 backend: it binds itself to every processor in turn, and waits there for the ranks that compute. */
+	hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
 	if (hwloc_topology_set_flags(topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED) < 0 || hwloc_topology_load(topology) < 0)
 		rc = cr_err_set(err, EIO, "hwloc: cannot read the topology of this node");
 	else if (hwloc_topology_export_xmlbuffer(topology, &xml, &bytes, 0) < 0)

@@ -19,7 +19,7 @@ SRC=$TOP/tests/integ/progs
 SEED=${SEED:-$(( (RANDOM << 15 | RANDOM) % 1000000 ))}
 CKPTS=${CKPTS:-20}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/ompi-cr-test.XXXXXX")
-RUN=$WORK SEG=0 JOB='' REF='' MODE=mpi N_TEST=0 N_FAILED=0 STARTED=()
+AGAIN=0 RUN=$WORK SEG=0 JOB='' REF='' MODE=mpi N_TEST=0 N_FAILED=0 STARTED=()
 RND=$SEED
 
 export PATH=$PREFIX/bin:$PATH
@@ -281,7 +281,7 @@ chain()
 	fi
 	gap=$((REF_MS * 6 / 10 / CKPTS)) # all of them fit in, on a quick machine too
 	if [ $gap -gt "${GAP:-300}" ]; then gap=${GAP:-300}; fi
-	if [ $gap -lt 20 ]; then gap=20; fi
+	if [ $gap -lt 3 ]; then gap=3; fi
 	begin=$SECONDS
 	start_job "$np" "$@"
 	random 3
@@ -295,7 +295,7 @@ chain()
 			return
 		fi
 		random $gap
-		nap $((R + 10))
+		nap $((R + 2))
 		if [ $N_CKPT -ge "$CKPTS" ]; then continue; fi
 		alive "$JOB" || break
 		checkpoint
@@ -343,6 +343,13 @@ chain()
 		fi
 	done
 	if [ $N_CKPT -lt "$CKPTS" ] || [ $N_RESTART -lt $((CKPTS < 15 ? 1 : 2)) ]; then
+		# The machine was too busy for the pauses between the checkpoints: the whole again, with shorter ones.
+		if [ $AGAIN -lt 2 ]; then
+			AGAIN=$((AGAIN + 1))
+			GAP=$((gap / 3 + 1)) chain "$name" "$np" "$@"
+			AGAIN=0
+			return
+		fi
 		not_ok "$name: the run was too short: $N_CKPT checkpoints of $CKPTS, $N_RESTART restarts"
 		return
 	fi

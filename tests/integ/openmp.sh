@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # OpenMP teams inside of MPI ranks.
 . "$(dirname "$0")/lib.sh"
-export OMP_NUM_THREADS=2
+export OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive # more threads than cores: waiting ones must not spin
 GAP=300
-chain "OpenMP + MPI, 2 ranks of 2 threads" 2 "$PROGS/omp_mpi" $(n 150000)
+chain "OpenMP + MPI, 2 ranks of 2 threads" 2 "$PROGS/omp_mpi" $(n 300000)
 done_testing
