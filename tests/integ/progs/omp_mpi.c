@@ -5,7 +5,7 @@
 
 #include "step.h"
 
-#define N 20000
+#define N (20000 * 32)
 
 static double now[N + 2], next[N + 2];
 
