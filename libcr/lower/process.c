@@ -136,6 +136,10 @@ static uint64_t to_us(const struct timeval *tv)
 	return (uint64_t)tv->tv_sec * 1000000 + (uint64_t)tv->tv_usec;
 }
 
+/*
+ * A periodic ITIMER_REAL that has fired is armed again by the kernel when its signal is delivered; while that is pending the time left reads
+ * as zero, which would switch it off at the restart: then the next period is what is left.
+ */
 static int save_itimers(struct cr_process_payload *p, struct cr_err *err)
 {
 	struct itimerval now;
@@ -146,6 +150,8 @@ static int save_itimers(struct cr_process_payload *p, struct cr_err *err)
 			return cr_err_set(err, errno, "interval timer %d cannot be read: %s", i, strerror(errno));
 		p->itimers[i].value_us = to_us(&now.it_value);
 		p->itimers[i].interval_us = to_us(&now.it_interval);
+		if (p->itimers[i].value_us == 0)
+			p->itimers[i].value_us = p->itimers[i].interval_us;
 	}
 	return 0;
 }

@@ -36,7 +36,7 @@ if want "terminal"; then
 	"$PROGS/on_tty" 1 </dev/null >/dev/null 2>&1 # needs one: may fail here
 	script -qec "$PROGS/on_tty 250" /dev/null </dev/null | tr -d '\r' >"$RUN/ref"
 	: >"$RUN/pid"
-	script -qec "sh -c 'echo \$\$ >$RUN/pid; exec cr_run -- $PROGS/on_tty 250'" /dev/null </dev/null >"$RUN/one" &
+	script -qec "exec sh -c 'echo \$\$ >$RUN/pid; exec cr_run -- $PROGS/on_tty 250'" /dev/null </dev/null >"$RUN/one" &
 	STARTED+=($!)
 	outer=$!
 	nap 900

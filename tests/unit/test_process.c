@@ -124,6 +124,38 @@ static void test_settings(void **state)
 	test_in_child(settings_restore);
 }
 
+/* A periodic timer whose signal is pending goes on. */
+static void fired_save(void)
+{
+	struct itimerval timer = { .it_value = { 0, 1 }, .it_interval = { 500, 0 } };
+	sigset_t set;
+
+	close_low();
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+	CHECK(setitimer(ITIMER_REAL, &timer, NULL) == 0);
+	while (sigpending(&set) == 0 && sigismember(&set, SIGALRM) == 0)
+		;
+	test_save_files(NULL);
+}
+
+static void fired_restore(void)
+{
+	struct itimerval timer;
+
+	close_low();
+	restore_all(NULL);
+	CHECK(getitimer(ITIMER_REAL, &timer) == 0 && timer.it_value.tv_sec >= 490 && timer.it_interval.tv_sec == 500);
+}
+
+static void test_fired_timer(void **state)
+{
+	(void)state;
+	test_in_child(fired_save);
+	test_in_child(fired_restore);
+}
+
 static void undumpable_save(void)
 {
 	close_low();
@@ -429,7 +461,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_settings),	     cmocka_unit_test(test_dumpable), cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_limits_and_identity),  cmocka_unit_test(test_children), cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_timers),		     cmocka_unit_test(test_timer_clocks),
+		cmocka_unit_test(test_timers),		     cmocka_unit_test(test_timer_clocks), cmocka_unit_test(test_fired_timer),
 	};
 
 	return cmocka_run_group_tests_name("process", tests, test_group_setup, test_group_teardown);
