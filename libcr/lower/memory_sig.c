@@ -114,8 +114,8 @@ long cr_emul_mmap(uint64_t addr, uint64_t len, uint64_t prot, uint64_t flags, ui
 
 		align = shift ? 1UL << shift : HUGE_BYTES;
 		bytes = (bytes + align - 1) & ~(align - 1);
-	} else if (bytes >= HUGE_BYTES) {
-		align = HUGE_BYTES;
+	} else if (bytes % HUGE_BYTES == 0) {
+		align = HUGE_BYTES; /* as the kernel: other sizes all aligned alike would compete for the same sets of the TLB */
 	}
 	for (int i = 0; i < TRIES; i++) {
 		uint64_t at = range_take(bytes, align);
@@ -145,7 +145,7 @@ long cr_emul_mremap(uint64_t old, uint64_t old_len, uint64_t new_len, uint64_t f
 			return r;
 	}
 	for (int i = 0; i < TRIES; i++) {
-		uint64_t at = range_take(bytes, bytes >= HUGE_BYTES ? HUGE_BYTES : CR_PAGE_BYTES);
+		uint64_t at = range_take(bytes, bytes % HUGE_BYTES == 0 ? HUGE_BYTES : CR_PAGE_BYTES);
 
 		if (!at)
 			return -ENOMEM;
