@@ -26,7 +26,7 @@ libcr_libcr_sig_la_SOURCES = libcr/lower/memory_sig.c libcr/lower/signal_sig.c l
 libcr_libcr_sig_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -ftls-model=initial-exec -mgeneral-regs-only -mfsgsbase -fno-tree-loop-distribute-patterns
 
 libcr_libcr_lower_la_SOURCES = libcr/lower/window.c libcr/lower/exec_image.c libcr/lower/descriptors.c libcr/lower/seccomp.c \
-	libcr/lower/threads.c libcr/lower/thunk.c libcr/lower/nocr.c libcr/lower/freeze.c libcr/lower/dump.c libcr/lower/restore.c \
+	libcr/lower/threads.c libcr/lower/thunk.c libcr/lower/nocr.c libcr/lower/freeze.c libcr/lower/dump.c libcr/lower/pending.c libcr/lower/restore.c \
 	libcr/lower/agent.c libcr/lower/agent_checkpoint.c libcr/lower/agent_private.h libcr/lower/message.c libcr/lower/start.c libcr/arch/x86_64/cpu.c libcr/arch/x86_64/lower.S $(libcr_lower_files_sources)
 libcr_libcr_lower_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -mfsgsbase
 libcr_libcr_lower_la_CPPFLAGS = $(AM_CPPFLAGS) -DCR_UPPERDIR='"$(upperdir)"'

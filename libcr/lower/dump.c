@@ -163,74 +163,6 @@ static int put_sigactions(struct cr_image_writer *w, struct cr_err *err)
 	return cr_image_put(w, CR_REC_SIGACTION, &p, sizeof(p), err);
 }
 
-/*
- * Signals pending for the process: taken out of the queue, written, and put back by the first thread when it leaves its park (the kernel
- * lets a thread queue an origin such as a timer's for itself alone). Every thread is in a handler with all signals blocked, and so is this one. Signals pending for one thread are found by their bit in its status and put back after a restart without their
- * origin, which only the thread itself could read.
- */
-static int put_pending(struct cr_image_writer *w, struct cr_err *err)
-{
-	struct cr_sigpending_payload *p = NULL, *more;
-	int n = 0, room = 0, rc = 0;
-
-	for (;;) {
-		uint64_t set = ~CR_RESERVED_MASK;
-		siginfo_t si;
-		struct timespec zero = { 0, 0 };
-		long sig;
-
-		if (n == room) {
-			more = realloc(p, (size_t)(room + 64) * sizeof(*p));
-			if (!more) {
-				rc = cr_err_set(err, ENOMEM, "no memory for %d pending signals", n);
-				break;
-			}
-			p = more;
-			room += 64;
-		}
-		sig = cr_sys4(SYS_rt_sigtimedwait, &set, &si, &zero, 8);
-		if (sig < 0)
-			break;
-		memset(&p[n], 0, sizeof(p[n]));
-		p[n].signo = (int)sig;
-		memcpy(p[n].info, &si, sizeof(si) < 128 ? sizeof(si) : 128);
-		n++;
-	}
-	for (int i = 0; i < n && !rc; i++)
-		rc = cr_image_put(w, CR_REC_SIGPENDING, &p[i], sizeof(p[i]), err);
-	/* Given to cr_thaw(). Also after a failure: nothing that was taken may be lost. */
-	free(cr_lower.requeue);
-	cr_lower.requeue = p;
-	cr_lower.n_requeue = (uint32_t)n;
-	for (uint32_t i = 0; i < cr_lower.n_slots && !rc; i++) {
-		char path[64], line[256];
-		uint64_t bits = 0;
-		FILE *f;
-
-		if (!cr_lower.slots[i].tid || !cr_lower.slots[i].parked)
-			continue;
-		snprintf(path, sizeof(path), "/proc/self/task/%d/status", cr_lower.slots[i].tid);
-		f = fopen(path, "re");
-		while (f && fgets(line, sizeof(line), f))
-			if (sscanf(line, "SigPnd: %lx", &bits) == 1)
-				break;
-		if (f)
-			fclose(f);
-		for (int sig = 1; sig < CR_NSIG && !rc; sig++) {
-			struct cr_sigpending_payload q = { .tid = cr_id_to_program(cr_lower.slots[i].tid), .signo = sig };
-			siginfo_t si = { .si_signo = sig, .si_code = SI_TKILL };
-
-			if (!(bits >> (sig - 1) & 1) || ((1UL << (sig - 1)) & CR_RESERVED_MASK))
-				continue;
-			si.si_pid = CR_PRIVATE->program_pid;
-			si.si_uid = getuid();
-			memcpy(q.info, &si, sizeof(si) < 128 ? sizeof(si) : 128);
-			rc = cr_image_put(w, CR_REC_SIGPENDING, &q, sizeof(q), err);
-		}
-	}
-	return rc;
-}
-
 static int put_board(struct cr_image_writer *w, struct cr_err *err)
 {
 	const struct cr_board *b = CR_GATE->board;
@@ -270,7 +202,7 @@ static int put_files(struct cr_image_writer *w, struct cr_err *err)
 
 /* In this order in the file. */
 static int (*const parts[])(struct cr_image_writer *w, struct cr_err *err) = {
-	put_host, put_cpu, put_layout, put_process, put_sigactions, put_pending, put_threads, put_board, put_files,
+	put_host, put_cpu, put_layout, put_process, put_sigactions, cr_pending_save, put_threads, put_board, put_files,
 };
 
 static void write_memory(struct cr_image_writer *w, const struct cr_mem_areas *areas, const struct cr_dump *d, bool in_child,

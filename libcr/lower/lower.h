@@ -31,6 +31,11 @@ struct cr_slot {
 	uint64_t robust_head, robust_bytes;
 	uint64_t clear_child_tid;
 	char name[16];
+	/* Set by the agent, cleared by the parked thread: take these signals, pending for it alone, out of its queue (pending.c). */
+	volatile uint64_t take;
+	struct cr_sigpending_payload *taken;
+	uint32_t taken_room;
+	volatile uint32_t n_taken;
 };
 
 struct cr_sigpending_payload; /* libcr/image/thread_payload.h */
@@ -53,9 +58,11 @@ struct cr_lower {
 	volatile uint32_t n_slots;
 	struct cr_slot *slots;     /* [CR_SLOT_MAX] */
 
-	/* pending signals that a dump has taken out of the queue; the first thread puts them back when it is let go */
+	/* pending signals that a dump has taken out of the queues, or that a context file holds; the thread that they are for, the first one when
+	 * they are for the process, puts them back when it is let go, and clears the number */
 	struct cr_sigpending_payload *requeue;
 	volatile uint32_t n_requeue;
+	uint32_t requeue_room;
 
 	/* threads of the program that have entered the lower half */
 	struct cr_thread_record *volatile records; /* newest first; entries are reused, never freed */
@@ -119,6 +126,7 @@ int cr_signals_install(void);                   /* SIGSYS and CR_SIGNUM of this 
 void *cr_stop_entry(int sig, siginfo_t *si, void *uc);
 void cr_forward_signal(int sig, siginfo_t *si);
 void cr_signal_at_syscall(void *uc);
+void cr_pending_put_back(int kernel_tid);       /* the calling thread's part of cr_lower.requeue */
 #define CR_RESERVED_MASK ((1UL << (SIGSYS - 1)) | (1UL << (CR_SIGNUM - 1)))
 
 /* syscall_sig.c */
@@ -162,6 +170,13 @@ int cr_stop_client_signal(void);                /* one round: make computing thr
 int cr_freeze(uint64_t deadline_ns, struct cr_err *err);
 void cr_thaw(void);
 uint64_t cr_now_ns(void);
+
+/* pending.c */
+struct cr_image;
+struct cr_image_writer;
+/* Everything is frozen. What was taken goes back when the threads are let go, also after a failure. */
+int cr_pending_save(struct cr_image_writer *w, struct cr_err *err);
+int cr_pending_load(const struct cr_image *img, struct cr_err *err); /* restart: for cr_pending_put_back() */
 
 /* dump.c */
 struct cr_dump {

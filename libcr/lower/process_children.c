@@ -110,6 +110,12 @@ void cr_process_check_children(int own_child, struct cr_process_refusals *refusa
 		check_all_processes(own_child, floor, refusals);
 }
 
+/* A thread that is ending has given up its tables one after the other, its memory first; what has an address space of its own is no thread. */
+static bool differs(long self, long tid, int table)
+{
+	return syscall(SYS_kcmp, self, tid, table, 0, 0) > 0 && syscall(SYS_kcmp, self, tid, KCMP_VM, 0, 0) == 0;
+}
+
 /* unshare(CLONE_FILES) or unshare(CLONE_FS) in one thread. Where kcmp is not allowed, unshare(2) of a thread is not either, mostly. */
 void cr_process_check_threads(struct cr_process_refusals *refusals)
 {
@@ -124,9 +130,9 @@ void cr_process_check_threads(struct cr_process_refusals *refusals)
 		tid = atol(entry->d_name);
 		if (tid <= 0 || tid == self)
 			continue;
-		if (syscall(SYS_kcmp, self, tid, KCMP_FILES, 0, 0) > 0)
+		if (differs(self, tid, KCMP_FILES))
 			cr_process_refuse(refusals, "thread %ld has a descriptor table of its own (unshare), which a checkpoint cannot save", tid);
-		if (syscall(SYS_kcmp, self, tid, KCMP_FS, 0, 0) > 0)
+		if (differs(self, tid, KCMP_FS))
 			cr_process_refuse(refusals, "thread %ld has a working directory of its own (unshare), which a checkpoint cannot save", tid);
 	}
 	closedir(tasks);

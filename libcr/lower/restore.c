@@ -142,6 +142,7 @@ static int thread_boot(void *arg)
 	cr_sys3(SYS_futex, &b->ready, FUTEX_WAKE_PRIVATE, 1);
 	while (!go)
 		cr_sys4(SYS_futex, &go, FUTEX_WAIT_PRIVATE, 0, 0);
+	cr_pending_put_back(b->kernel_tid);
 	cr_sigreturn((void *)b->t.uc);
 }
 
@@ -243,23 +244,6 @@ static int sigactions_restore(const struct cr_image *img, struct cr_err *err)
 	return 0;
 }
 
-static void pending_restore(const struct cr_image *img)
-{
-	struct cr_image_record rec = { .cursor = 0 };
-
-	while (cr_image_next(img, &rec) == 1) {
-		struct cr_sigpending_payload p;
-
-		if (rec.type != CR_REC_SIGPENDING || rec.bytes < sizeof(p))
-			continue;
-		memcpy(&p, rec.data, sizeof(p));
-		if (p.tid)
-			cr_sys3(SYS_tgkill, getpid(), cr_id_to_kernel(p.tid), p.signo);
-		else
-			cr_sys3(SYS_rt_sigqueueinfo, getpid(), p.signo, p.info);
-	}
-}
-
 int cr_restore_run(struct cr_image *img, struct cr_err *err)
 {
 	struct cr_tid_map tids = { .to_program = cr_id_to_program, .to_real = cr_id_to_kernel };
@@ -315,7 +299,9 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 	rc = cr_process_restore_timers(img, &tids, err);
 	if (rc)
 		return rc;
-	pending_restore(img);
+	rc = cr_pending_load(img, err);
+	if (rc)
+		return rc;
 	err->text[0] = '\0';
 	rc = cr_agent_start(true, err);
 	if (rc || !cr_agent_coordinated())

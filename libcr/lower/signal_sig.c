@@ -226,6 +226,47 @@ static void slot_fill(struct cr_slot *s, ucontext_t *uc, uint64_t fs)
 	cr_sys2(SYS_prctl, PR_GET_NAME, s->name);
 }
 
+/* Into s->taken, what s->take names and this thread's queue holds. */
+static void pending_take(struct cr_slot *s)
+{
+	uint64_t set = s->take;
+	uint64_t zero[2] = { 0, 0 };
+	uint32_t n = 0;
+	int tid = cr_id_to_program(s->tid);
+
+	while (n < s->taken_room) {
+		struct cr_sigpending_payload *p = &s->taken[n];
+		long sig = cr_sys4(SYS_rt_sigtimedwait, &set, p->info, zero, 8);
+
+		if (sig < 0)
+			break;
+		p->tid = tid;
+		p->signo = (int)sig;
+		n++;
+	}
+	s->n_taken = n;
+	__atomic_store_n(&s->take, 0, __ATOMIC_SEQ_CST);
+	slot_event();
+}
+
+/* In the order in which they were taken. Of a thread to itself the kernel takes any origin. */
+void cr_pending_put_back(int kernel_tid)
+{
+	int tid = cr_id_to_program(kernel_tid), pid = cr_lower.kernel_pid;
+
+	for (uint32_t i = 0; i < cr_lower.n_requeue; i++) {
+		struct cr_sigpending_payload *p = &cr_lower.requeue[i];
+
+		if (p->signo && !p->tid && kernel_tid == pid)
+			cr_sys3(SYS_rt_sigqueueinfo, pid, p->signo, p->info);
+		else if (p->signo && p->tid == tid)
+			cr_sys4(SYS_rt_tgsigqueueinfo, pid, kernel_tid, p->signo, p->info);
+		else
+			continue;
+		p->signo = 0;
+	}
+}
+
 /* CR_SIGNUM, on whatever the thread was doing. Returns the function that the blob is to call next, in the program's half, or NULL. */
 void *cr_stop_entry(int sig, siginfo_t *si, void *ucp)
 {
@@ -265,13 +306,12 @@ void *cr_stop_entry(int sig, siginfo_t *si, void *ucp)
 	__atomic_store_n(&s->parked, 1, __ATOMIC_SEQ_CST);
 	s->acked = s->sent;
 	slot_event();
-	while (cr_lower.release == release)
+	while (cr_lower.release == release) {
+		if (__atomic_load_n(&s->take, __ATOMIC_SEQ_CST))
+			pending_take(s);
 		cr_sys4(SYS_futex, &cr_lower.release, FUTEX_WAIT_PRIVATE, release, 0);
-	if (tid == cr_lower.kernel_pid) {
-		for (uint32_t i = 0; i < cr_lower.n_requeue; i++)
-			cr_sys3(SYS_rt_sigqueueinfo, tid, cr_lower.requeue[i].signo, cr_lower.requeue[i].info);
-		cr_lower.n_requeue = 0;
 	}
+	cr_pending_put_back(tid);
 	__atomic_store_n(&s->parked, 0, __ATOMIC_SEQ_CST);
 	slot_event();
 	return NULL;
