@@ -104,6 +104,10 @@ function wrapper(class, ret, fn, args,    i, list, comm, win, file, request, kin
 	printf "\t%s r;\n\n\tcrcp_call_begin();\n", ret
 	if (class ~ /COLL$/)
 		printf "\tcrcp_enter_collective(%s);\n", comm
+	if (class ~ /^I?CFILE$/)
+		printf "\tcrcp_file_collective(%s);\n", file
+	if (file != "" && fn ~ /_(shared|ordered)$/)
+		printf "\tcrcp_file_uses_shared(%s);\n", file
 	for (i = 1; i <= nargs; i++)
 		if (is_handle(type[i]))
 			printf "\tr_%s = %s;\n", name[i], real_of(i)
@@ -172,7 +176,7 @@ BEGIN {
 	}
 }
 
-what == "calls" && /^CRCP_CALL\((LOCAL|COLL|ICOLL|PCOLL|FILE|IFILE|ICFILE|WIN|IWIN|TOOL),/ {
+what == "calls" && /^CRCP_CALL\((LOCAL|COLL|ICOLL|PCOLL|FILE|CFILE|IFILE|ICFILE|WIN|IWIN|TOOL),/ {
 	line = $0
 	sub(/^CRCP_CALL\(/, "", line)
 	sub(/\)$/, "", line)

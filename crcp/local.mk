@@ -4,7 +4,7 @@
 
 EXTRA_DIST += crcp/abi_gen.awk crcp/mpi_calls.def
 noinst_HEADERS += crcp/upper/crcp.h crcp/upper/mem.h crcp/upper/lower_table.h crcp/upper/abi/objects.h crcp/upper/abi/ompi_layout.h \
-	crcp/upper/abi/plain.h crcp/upper/abi/attr.h
+	crcp/upper/abi/plain.h crcp/upper/abi/attr.h crcp/upper/abi/file.h
 
 crcp_cflags = $(AM_CFLAGS) -fPIC -fvisibility=hidden -fno-stack-protector -ftls-model=initial-exec -mfsgsbase
 crcp_cppflags = $(AM_CPPFLAGS) $(OMPI_CFLAGS) -DOMPI_OMIT_MPI1_COMPAT_DECLS=0 -DCRCP_REAL_LIBMPI='"libmpi.so.40"'
@@ -24,7 +24,10 @@ crcp_libmpi_parts_la_SOURCES = \
 	crcp/upper/abi/datatype.c \
 	crcp/upper/abi/entry.c \
 	crcp/upper/abi/errhandler.c \
+	crcp/upper/abi/datarep.c \
 	crcp/upper/abi/file.c \
+	crcp/upper/abi/file_recipe.c \
+	crcp/upper/abi/file_split.c \
 	crcp/upper/abi/fortran.c \
 	crcp/upper/abi/grequest.c \
 	crcp/upper/abi/group.c \

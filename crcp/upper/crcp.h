@@ -112,6 +112,7 @@ struct crcp_handle *crcp_fint_handle(uint32_t kind, int fint); /* NULL: no such 
 void crcp_pcoll_drop(MPI_Request request); /* a request of kind 'C' is recycled: forget how it was made. Inside a call, not under a lock */
 void crcp_wtime_note(void); /* remember how late it is by MPI_Wtime, so that it goes on from here after a restart */
 int crcp_rebuild_objects(void); /* after a restart: real handles of every object but requests. Collective over the job. */
+int crcp_files_drain(void); /* every rank is stopped, no request is left: end split collectives, note pointers. Sets board.error_text */
 void crcp_comm_world_ranks(struct crcp_comm *c); /* fills world_ranks, rank, size, clock id */
 
 /* ---- provided by p2p/, used by abi/ ---- */
@@ -121,6 +122,9 @@ void crcp_collective_enter(struct crcp_comm *c);
 static inline void crcp_collective_leave(struct crcp_comm *c) { (void)c; }
 /* As above for a collective over a group that has no communicator (MPI_Comm_create_group, MPI_Intercomm_create): own clock. */
 void crcp_group_collective_enter(uint64_t clock_id, const int *world_ranks, int n);
+/* A slot for the collectives of @c, by its clock id; none when it has one member. For what has a clock of its own: size and clock_id will do. */
+void crcp_clock_attach(struct crcp_comm *c);
+void crcp_clock_detach(struct crcp_comm *c);
 /* Entry and exit of every wrapper that touches the lower library: a STOP that arrived meanwhile is served at exit. */
 static inline void crcp_call_begin(void);
 static inline void crcp_call_end(void);

@@ -48,8 +48,7 @@ static void sort(struct crcp_comm **v, int n)
 	}
 }
 
-/* An intra-communicator of @ranks. */
-static int make_plain(const int *ranks, int n, MPI_Comm *ret_real)
+int crcp_comm_make_plain(const int *ranks, int n, MPI_Comm *ret_real)
 {
 	MPI_Comm world = (MPI_Comm)crcp_real(MPI_COMM_WORLD), real = NULL;
 	MPI_Group all = NULL, group = NULL;
@@ -69,7 +68,7 @@ static int make_plain(const int *ranks, int n, MPI_Comm *ret_real)
 static int rebuild_intra(struct crcp_comm *c, MPI_Comm *ret_real)
 {
 	MPI_Comm plain, real;
-	int r = make_plain(c->recipe->local_ranks, c->size, &plain);
+	int r = crcp_comm_make_plain(c->recipe->local_ranks, c->size, &plain);
 
 	if (r < 0 || c->recipe->topology == CRCP_TOPO_NONE) {
 		*ret_real = plain;
@@ -86,7 +85,7 @@ static int rebuild_inter(struct crcp_comm *c, MPI_Comm *ret_real)
 	const struct crcp_comm_recipe *recipe = c->recipe;
 	MPI_Comm bridge = (MPI_Comm)crcp.real_private_comm, local, real = NULL;
 	int leader = recipe->remote_ranks[0];
-	int r = make_plain(recipe->local_ranks, c->size, &local);
+	int r = crcp_comm_make_plain(recipe->local_ranks, c->size, &local);
 
 	if (r < 0)
 		return r;
@@ -155,5 +154,8 @@ int crcp_rebuild_objects(void)
 		r = crcp_ops_rebuild();
 	if (r == 0)
 		r = crcp_comm_rebuild_all();
+	crcp_datareps_rebuild();
+	if (r == 0)
+		r = crcp_files_rebuild();
 	return r;
 }

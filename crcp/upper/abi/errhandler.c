@@ -363,6 +363,11 @@ static void keep_added(int kind, int number, const char *text)
 	crcp_abi_unlock();
 }
 
+void crcp_file_keep_handler(struct crcp_file *f)
+{
+	keep_below(f, f->errhandler);
+}
+
 /* New files begin with the handler of MPI_FILE_NULL. */
 static void file_handler_rebuild(void)
 {

@@ -1,70 +1,101 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Files run natively; while one is open the process cannot be checkpointed, and says so.
+ * Files run natively; what is needed to open them again is remembered beside (file_recipe.c).
+ *
+ * A file that is shared with processes of another job keeps the process from being checkpointed while it is open.
  */
-#include "crcp/upper/abi/objects.h"
+#include "crcp/upper/abi/file.h"
 
-static const char nocr_text[] = "a file is open with MPI_File_open (MPI input and output is not saved yet)";
+#include <string.h>
 
-static inline struct crcp_file *file_of(MPI_File f) { return (struct crcp_file *)(void *)f; }
+static const char nocr_text[] = "a file is open with MPI_File_open on a communicator with processes of another job";
+
+static inline struct crcp_file *file_of(MPI_File f) { return crcp_file_of(f); }
 
 static int fail(MPI_File file, int r, const char *function)
 {
 	return r == MPI_SUCCESS ? r : crcp_file_error(file_of(file), r, function);
 }
 
+static struct crcp_file *file_create(void)
+{
+	struct crcp_file *none = file_of(MPI_FILE_NULL), *f = crcp_alloc(sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->h = (struct crcp_handle){ .kind = CRCP_FILE, .fint = -1, .refs = 1 };
+	f->errhandler = none->errhandler ? none->errhandler : MPI_ERRORS_RETURN;
+	crcp_handle_get((void *)f->errhandler);
+	f->etype = f->filetype = crcp_datatype(MPI_BYTE);
+	return f;
+}
+
+static void file_destroy(struct crcp_file *f)
+{
+	MPI_Errhandler handler = f->errhandler;
+
+	crcp_file_recipe_destroy(f);
+	crcp_datatype_put((MPI_Datatype)(void *)f->etype);
+	crcp_datatype_put((MPI_Datatype)(void *)f->filetype);
+	if (crcp_is_live((void *)handler))
+		PMPI_Errhandler_free(&handler);
+	crcp_fint_release(&f->h);
+	crcp_free(f);
+}
+
 CRCP_API(int, MPI_File_open, (MPI_Comm comm, const char *filename, int amode, MPI_Info info, MPI_File *ret_file))
 {
-	struct crcp_file *none = (struct crcp_file *)(void *)MPI_FILE_NULL, *f = NULL;
+	bool group = crcp_is_live(comm) && !crcp_comm(comm)->recipe->inter, foreign = group && crcp_comm(comm)->recipe->foreign;
+	struct crcp_file *f = NULL;
 	MPI_File real = NULL;
 	MPI_Comm real_comm;
 	MPI_Info real_info;
-	int r;
+	int r = MPI_SUCCESS;
 
 	crcp_call_begin();
-	crcp_nocr_add(CRCP_NOCR_FILE, nocr_text);
 	crcp_enter_collective(comm);
-	real_comm = CRCP_REAL(MPI_Comm, comm);
-	real_info = crcp_info_real(info);
-	r = CR_LOWER(crcp_lower.MPI_File_open(real_comm, filename, amode, real_info, &real));
-	if (r == MPI_SUCCESS) {
-		f = crcp_alloc(sizeof(*f));
-		if (!f)
+	if (group && filename && ret_file) {
+		f = file_create();
+		if (f && foreign)
+			crcp_nocr_add(CRCP_NOCR_FILE, nocr_text);
+		else if (f)
+			f->recipe = crcp_file_recipe_create(crcp_comm(comm), filename, amode, info);
+		if (!f || (!foreign && !f->recipe))
 			r = MPI_ERR_NO_MEM;
 	}
-	if (f) {
-		f->h = (struct crcp_handle){ .real = real, .kind = CRCP_FILE, .fint = -1, .refs = 1 };
-		f->errhandler = none->errhandler ? none->errhandler : MPI_ERRORS_RETURN;
-		crcp_handle_get((void *)f->errhandler);
-		f->etype = f->filetype = crcp_datatype(MPI_BYTE);
-	} else {
-		crcp_nocr_drop(CRCP_NOCR_FILE);
+	real_comm = CRCP_REAL(MPI_Comm, comm);
+	real_info = crcp_info_real(info);
+	if (r == MPI_SUCCESS)
+		r = CR_LOWER(crcp_lower.MPI_File_open(real_comm, filename, amode, real_info, ret_file ? &real : NULL));
+	if (r == MPI_SUCCESS && f) {
+		f->h.real = real;
+		if (f->recipe)
+			crcp_file_publish(f);
+		*ret_file = (MPI_File)(void *)f;
+	} else if (f) {
+		if (foreign)
+			crcp_nocr_drop(CRCP_NOCR_FILE);
+		file_destroy(f);
 	}
 	crcp_call_end();
-	if (r != MPI_SUCCESS)
-		return crcp_file_error(none, r, "MPI_File_open");
-	*ret_file = (MPI_File)(void *)f;
-	return MPI_SUCCESS;
+	return r == MPI_SUCCESS ? r : crcp_file_error(NULL, r, "MPI_File_open");
 }
 
 CRCP_API(int, MPI_File_close, (MPI_File * file))
 {
 	struct crcp_file *f = file && crcp_is_live(*file) ? file_of(*file) : NULL;
-	MPI_Errhandler handler;
 	MPI_File real;
 	int r;
 
 	crcp_call_begin();
+	if (f)
+		crcp_file_collective(*file);
 	real = file ? CRCP_REAL(MPI_File, *file) : NULL;
-	r = CR_LOWER(crcp_lower.MPI_File_close(&real));
+	r = CR_LOWER(crcp_lower.MPI_File_close(file ? &real : NULL));
 	if (r == MPI_SUCCESS && f) {
-		crcp_nocr_drop(CRCP_NOCR_FILE);
-		crcp_datatype_put((MPI_Datatype)(void *)f->etype);
-		crcp_datatype_put((MPI_Datatype)(void *)f->filetype);
-		handler = f->errhandler;
-		PMPI_Errhandler_free(&handler);
-		crcp_fint_release(&f->h);
-		crcp_free(f);
+		if (!f->recipe)
+			crcp_nocr_drop(CRCP_NOCR_FILE);
+		file_destroy(f);
 	}
 	crcp_call_end();
 	if (r != MPI_SUCCESS)
@@ -73,31 +104,81 @@ CRCP_API(int, MPI_File_close, (MPI_File * file))
 	return MPI_SUCCESS;
 }
 
+/* The view that the library has set: @disp may have been MPI_DISPLACEMENT_CURRENT. */
+static void keep_view(struct crcp_file *f, MPI_Datatype etype, MPI_Datatype filetype, MPI_Info info)
+{
+	MPI_Datatype real_etype = NULL, real_filetype = NULL, byte = (MPI_Datatype)crcp_real(MPI_BYTE);
+	MPI_File real = (MPI_File)f->h.real;
+	char datarep[MPI_MAX_DATAREP_STRING];
+	MPI_Offset disp = 0;
+
+	crcp_datatype_get(etype);
+	crcp_datatype_get(filetype);
+	crcp_datatype_put((MPI_Datatype)(void *)f->etype);
+	crcp_datatype_put((MPI_Datatype)(void *)f->filetype);
+	f->etype = crcp_datatype(etype);
+	f->filetype = crcp_datatype(filetype);
+	if (!f->recipe || CR_LOWER(crcp_lower.MPI_File_get_view(real, &disp, &real_etype, &real_filetype, datarep)) != MPI_SUCCESS)
+		return;
+	if (real_etype != byte && crcp_datatype_find(real_etype) == MPI_DATATYPE_NULL)
+		CR_LOWER(crcp_lower.MPI_Type_free(&real_etype));
+	if (real_filetype != byte && crcp_datatype_find(real_filetype) == MPI_DATATYPE_NULL)
+		CR_LOWER(crcp_lower.MPI_Type_free(&real_filetype));
+	f->recipe->disp = disp;
+	memcpy(f->recipe->datarep, datarep, sizeof(datarep));
+	crcp_file_keep_info(f, info);
+}
+
 CRCP_API(int, MPI_File_set_view,
 	 (MPI_File file, MPI_Offset disp, MPI_Datatype etype, MPI_Datatype filetype, const char *datarep, MPI_Info info))
 {
-	struct crcp_file *f = file_of(file);
 	MPI_Datatype real_etype, real_filetype;
 	MPI_Info real_info;
 	MPI_File real;
 	int r;
 
 	crcp_call_begin();
+	crcp_file_collective(file);
 	real = CRCP_REAL(MPI_File, file);
 	real_etype = CRCP_REAL(MPI_Datatype, etype);
 	real_filetype = CRCP_REAL(MPI_Datatype, filetype);
 	real_info = crcp_info_real(info);
 	r = CR_LOWER(crcp_lower.MPI_File_set_view(real, disp, real_etype, real_filetype, datarep, real_info));
-	if (r == MPI_SUCCESS && crcp_is_live(file)) {
-		crcp_datatype_get(etype);
-		crcp_datatype_get(filetype);
-		crcp_datatype_put((MPI_Datatype)(void *)f->etype);
-		crcp_datatype_put((MPI_Datatype)(void *)f->filetype);
-		f->etype = crcp_datatype(etype);
-		f->filetype = crcp_datatype(filetype);
-	}
+	if (r == MPI_SUCCESS && crcp_is_live(file))
+		keep_view(file_of(file), etype, filetype, info);
 	crcp_call_end();
 	return fail(file, r, "MPI_File_set_view");
+}
+
+CRCP_API(int, MPI_File_set_info, (MPI_File file, MPI_Info info))
+{
+	MPI_Info real_info;
+	MPI_File real;
+	int r;
+
+	crcp_call_begin();
+	crcp_file_collective(file);
+	real = CRCP_REAL(MPI_File, file);
+	real_info = crcp_info_real(info);
+	r = CR_LOWER(crcp_lower.MPI_File_set_info(real, real_info));
+	if (r == MPI_SUCCESS && crcp_file_recipe(file))
+		crcp_file_keep_info(file_of(file), info);
+	crcp_call_end();
+	return fail(file, r, "MPI_File_set_info");
+}
+
+CRCP_API(int, MPI_File_get_amode, (MPI_File file, int *amode))
+{
+	MPI_File real;
+	int r;
+
+	crcp_call_begin();
+	real = CRCP_REAL(MPI_File, file);
+	r = CR_LOWER(crcp_lower.MPI_File_get_amode(real, amode));
+	if (r == MPI_SUCCESS && crcp_file_recipe(file)) /* after a restart it was opened with less */
+		*amode = file_of(file)->recipe->amode;
+	crcp_call_end();
+	return fail(file, r, "MPI_File_get_amode");
 }
 
 CRCP_API(int, MPI_File_get_view, (MPI_File file, MPI_Offset *disp, MPI_Datatype *etype, MPI_Datatype *filetype, char *datarep))
@@ -156,57 +237,4 @@ CRCP_API(int, MPI_File_get_info, (MPI_File file, MPI_Info *info))
 	if (r == MPI_SUCCESS)
 		*info = made;
 	return fail(file, r, "MPI_File_get_info");
-}
-
-/* ---- data representations of the program: its functions are called from below ---- */
-struct datarep {
-	MPI_Datarep_conversion_function *read, *write;
-	MPI_Datarep_extent_function *extent;
-	void *extra;
-};
-
-static uint64_t convert_upcall(MPI_Datarep_conversion_function *fn, const struct datarep *d, uint64_t *a)
-{
-	return (uint64_t)(int64_t)fn((void *)a[0], crcp_datatype_find((MPI_Datatype)a[1]), (int)a[2], (void *)a[3], (MPI_Offset)a[4], d->extra);
-}
-
-static uint64_t read_upcall(void *arg, uint64_t *a)
-{
-	return convert_upcall(((struct datarep *)arg)->read, arg, a);
-}
-
-static uint64_t write_upcall(void *arg, uint64_t *a)
-{
-	return convert_upcall(((struct datarep *)arg)->write, arg, a);
-}
-
-static uint64_t extent_upcall(void *arg, uint64_t *a)
-{
-	const struct datarep *d = arg;
-
-	return (uint64_t)(int64_t)d->extent(crcp_datatype_find((MPI_Datatype)a[0]), (MPI_Aint *)a[1], d->extra);
-}
-
-CRCP_API(int, MPI_Register_datarep,
-	 (const char *name, MPI_Datarep_conversion_function *read_fn, MPI_Datarep_conversion_function *write_fn, MPI_Datarep_extent_function *extent_fn,
-	  void *extra))
-{
-	MPI_Datarep_conversion_function *lower_read, *lower_write;
-	MPI_Datarep_extent_function *lower_extent;
-	struct datarep *d;
-	int r = MPI_ERR_NO_MEM;
-
-	crcp_call_begin();
-	d = crcp_alloc(sizeof(*d));
-	if (d) {
-		*d = (struct datarep){ read_fn, write_fn, extent_fn, extra };
-		lower_read = read_fn ? (MPI_Datarep_conversion_function *)CR_GATE->thunk_create(read_upcall, d) : NULL;
-		lower_write = write_fn ? (MPI_Datarep_conversion_function *)CR_GATE->thunk_create(write_upcall, d) : NULL;
-		lower_extent = extent_fn ? (MPI_Datarep_extent_function *)CR_GATE->thunk_create(extent_upcall, d) : NULL;
-		r = CR_LOWER(crcp_lower.MPI_Register_datarep(name, lower_read, lower_write, lower_extent, NULL));
-		if (r == MPI_SUCCESS)
-			crcp_nocr_add(CRCP_NOCR_DATAREP, "a data representation was registered with MPI_Register_datarep (not saved yet)");
-	}
-	crcp_call_end();
-	return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Register_datarep");
 }

@@ -114,6 +114,13 @@ struct crcp_info *crcp_info_copy(const struct crcp_info *from)
 	return i;
 }
 
+void crcp_info_merge(struct crcp_info *into, const struct crcp_info *from)
+{
+	info_drop_real(into);
+	for (const struct crcp_info_pair *p = from->pairs; p; p = p->next)
+		pair_set(into, p->key, p->value);
+}
+
 MPI_Info crcp_info_adopt(MPI_Info real)
 {
 	struct crcp_info *i = info_create();

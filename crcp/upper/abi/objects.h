@@ -133,7 +133,7 @@ struct crcp_file {
 	struct crcp_handle h;
 	MPI_Errhandler errhandler;
 	struct crcp_datatype *etype, *filetype; /* of the view, referenced */
-	MPI_Group group;
+	struct crcp_file_recipe *recipe;        /* file.h; NULL: MPI_FILE_NULL, or a file that is not saved */
 };
 
 /* ---- predefined objects (predefined.c) ---- */
@@ -197,6 +197,7 @@ void crcp_comm_keep_topology(struct crcp_comm *c); /* topology.c */
 int crcp_comm_put_topology(struct crcp_comm *c, MPI_Comm plain, MPI_Comm *ret_real); /* topology.c, at rebuild */
 void crcp_comm_inherit_topology(struct crcp_comm *c, const struct crcp_comm *from); /* topology.c */
 int crcp_comm_rebuild_all(void); /* comm_rebuild.c */
+int crcp_comm_make_plain(const int *world_ranks, int n, MPI_Comm *ret_real); /* comm_rebuild.c: collective over the ranks */
 struct crcp_comm *crcp_comm_create_record(struct crcp_comm *parent); /* the real one may still be on its way (MPI_Comm_idup) */
 void crcp_comm_parent_init(void); /* comm_inter.c */
 void crcp_comm_parent_forget(const struct crcp_comm *c);
@@ -213,6 +214,7 @@ void crcp_groups_init_predefined(void);
 MPI_Info crcp_info_adopt(MPI_Info real); /* copies the pairs and frees the real one */
 struct crcp_info *crcp_info_copy(const struct crcp_info *from);
 void crcp_info_destroy(struct crcp_info *i);
+void crcp_info_merge(struct crcp_info *into, const struct crcp_info *from); /* pairs of @from win */
 void crcp_infos_drop_real(void); /* after a restart */
 /* datatype.c */
 MPI_Datatype crcp_datatype_find(MPI_Datatype real); /* record of a real type; MPI_DATATYPE_NULL when unknown */
@@ -236,9 +238,16 @@ void crcp_handle_get(void *handle);
 int crcp_errors_rebuild(void);
 /* nocr.c: counted marks "cannot be checkpointed" */
 enum crcp_nocr { CRCP_NOCR_WIN, CRCP_NOCR_FILE, CRCP_NOCR_FOREIGN, CRCP_NOCR_TOOL, CRCP_NOCR_GREQUEST, CRCP_NOCR_PORT,
-	CRCP_NOCR_DATAREP, CRCP_NOCR_TRANSIT, CRCP_NOCR_KINDS };
+	CRCP_NOCR_TRANSIT, CRCP_NOCR_KINDS };
 void crcp_nocr_add(enum crcp_nocr kind, const char *text);
 void crcp_nocr_drop(enum crcp_nocr kind);
+/* file_recipe.c */
+void crcp_file_collective(MPI_File file); /* before a collective call on @file, as crcp_collective_enter; any handle */
+void crcp_file_uses_shared(MPI_File file);
+int crcp_files_rebuild(void);
+void crcp_file_keep_handler(struct crcp_file *f); /* errhandler.c: as crcp_comm_keep_handler */
+/* datarep.c */
+void crcp_datareps_rebuild(void);
 /* alltoallw.c */
 const MPI_Datatype *crcp_types_kept(struct crcp_comm *c, const MPI_Datatype *types, int n);
 void crcp_types_forget(struct crcp_comm *c);

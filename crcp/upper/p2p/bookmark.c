@@ -250,6 +250,8 @@ int crcp_bookmark_drain(void)
 	expected = words[1 + crcp.board.world_rank];
 	if (rc == 0)
 		rc = crcp_drain_until(expected);
+	if (rc == 0)
+		rc = crcp_files_drain();
 	if (rc == 0) {
 		words[1] = 0;
 		rc = crcp_exchange_sum(1, words, 1, scratch);

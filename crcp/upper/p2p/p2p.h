@@ -310,10 +310,6 @@ void crcp_lower_progress(void);
 /* May a stop be served here? Not inside a callback from the lower library. */
 bool crcp_stop_allowed(void);
 
-/* ---- clock.c ---- */
-void crcp_clock_attach(struct crcp_comm *c); /* a slot for its collectives; none when it has one member */
-void crcp_clock_detach(struct crcp_comm *c);
-
 /* ---- board.c ---- */
 /* Reasons against a checkpoint, as ids of the gate's nocr_set. */
 #define CRCP_NOCR_CLOCKS 0x70327001u
