@@ -50,3 +50,10 @@ orte-tools/env/ompi-cr-env: $(srcdir)/orte-tools/env/ompi-cr-env.in Makefile
 	$(env_edit) $(srcdir)/orte-tools/env/ompi-cr-env.in >$@.tmp && chmod +x $@.tmp && mv -f $@.tmp $@
 orte-tools/env/ompi-cr: $(srcdir)/orte-tools/env/modulefile.in Makefile
 	$(env_edit) $(srcdir)/orte-tools/env/modulefile.in >$@.tmp && mv -f $@.tmp $@
+
+# ---- batch schedulers
+bin_PROGRAMS += orte-tools/sched/ompi-cr-batch
+orte_tools_sched_ompi_cr_batch_SOURCES = orte-tools/sched/batch.h orte-tools/sched/ompi-cr-batch.c orte-tools/sched/batch_run.c \
+	orte-tools/sched/batch_place.c orte-tools/sched/batch_scheduler.c orte-tools/sched/batch_shell.c
+orte_tools_sched_ompi_cr_batch_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
+orte_tools_sched_ompi_cr_batch_LDADD = orte-tools/libtools.la

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ompi-cr-batch: the command line. */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "orte-tools/sched/batch.h"
+#include "orte-tools/tool_ref.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+
+enum { OPT_VERSION = 256, OPT_GRACE, OPT_DIR, OPT_JOB, OPT_KEEP };
+
+static const char usage[] =
+	"Usage: ompi-cr-batch [OPTION]... mpirun [ARGUMENT]...\n"
+	"Run an MPI job in a batch script so that it survives preemption and time limits: as the script's last line, with the scheduler asked for a warning.\n"
+	"\n"
+	"    #SBATCH --requeue --signal=B:USR1@60\n"
+	"    ompi-cr-batch mpirun ./program\n"
+	"\n"
+	"The first run starts the job under protection. At SIGUSR1 it is checkpointed, ended and requeued; the next run restarts it from the newest snapshot\n"
+	"that is whole. When the program ends by itself, its exit status is the job's.\n"
+	"\n"
+	"      --dir DIR    where the jobs' snapshots are kept, on all nodes the same (default: OMPI_CR_SNAPSHOT_DIR, else HOME)\n"
+	"      --grace SEC  from the warning to the requeue at the latest (default: 50)\n"
+	"      --keep N     keep the snapshots of the newest N starts (default: 2)\n"
+	"      --job NAME   name of the job (default: the scheduler's id)\n"
+	"  -h, --help       print this help\n"
+	"      --version    print the version\n"
+	"\n"
+	"Exit status: the program's; 75 (Grid Engine: 99) asks for a requeue; 1 failed, 2 wrong usage.\n";
+
+static int usage_error(const char *words, const char *what)
+{
+	fprintf(stderr, "ompi-cr-batch: %s%s\nTry `ompi-cr-batch --help`.\n", words, what);
+	return BATCH_USAGE;
+}
+
+static int number_parse(const char *text, long max, int *ret)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(text, &end, 10);
+	if (errno || end == text || *end || n < 1 || n > max)
+		return -EINVAL;
+	*ret = (int)n;
+	return 0;
+}
+
+struct options {
+	const char *dir, *job;
+	int grace_s, keep;
+};
+
+/* Return: -1 to go on, else the exit status. */
+static int options_parse(int argc, char **argv, struct options *o)
+{
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, OPT_VERSION },
+		{ "grace", required_argument, NULL, OPT_GRACE },
+		{ "dir", required_argument, NULL, OPT_DIR },
+		{ "job", required_argument, NULL, OPT_JOB },
+		{ "keep", required_argument, NULL, OPT_KEEP },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+		switch (c) {
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		case OPT_VERSION:
+			puts("ompi-cr-batch (ompi-cr) " PACKAGE_VERSION);
+			return 0;
+		case OPT_GRACE:
+			if (number_parse(optarg, 86400, &o->grace_s) < 0)
+				return usage_error("--grace: not a number of seconds: ", optarg);
+			break;
+		case OPT_KEEP:
+			if (number_parse(optarg, 1000000, &o->keep) < 0)
+				return usage_error("--keep: not a number: ", optarg);
+			break;
+		case OPT_DIR:
+			o->dir = optarg;
+			break;
+		case OPT_JOB:
+			o->job = optarg;
+			break;
+		default:
+			fputs("Try `ompi-cr-batch --help`.\n", stderr);
+			return BATCH_USAGE;
+		}
+	}
+	return optind < argc ? -1 : usage_error("the command is missing", "");
+}
+
+static bool is_mpirun(const char *word)
+{
+	static const char *const names[] = { "mpirun", "mpiexec", "orterun" };
+	const char *base = strrchr(word, '/') ? strrchr(word, '/') + 1 : word;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		size_t n = strlen(names[i]);
+
+		if (!strncmp(base, names[i], n) && (!base[n] || base[n] == '.'))
+			return true;
+	}
+	return false;
+}
+
+/* mpirun's command with "-am ft-enable-cr"; NULL with a message. */
+static char **command_make(int argc, char **argv)
+{
+	char **command = calloc((size_t)argc + 3, sizeof(*command));
+	bool protected = false;
+	int n = 0;
+
+	if (!command)
+		return NULL;
+	if (!is_mpirun(argv[0])) {
+		usage_error("the command has to be mpirun, mpiexec or orterun of Open MPI, not ", argv[0]);
+		free(command);
+		return NULL;
+	}
+	for (int i = 1; i + 1 < argc; i++)
+		if (!strcmp(argv[i], "-am") || !strcmp(argv[i], "--am")) {
+			if (!strstr(argv[i + 1], "ft-enable-cr")) {
+				usage_error("the parameter set ft-enable-cr is missing in -am ", argv[i + 1]);
+				free(command);
+				return NULL;
+			}
+			protected = true;
+		}
+	command[n++] = argv[0];
+	if (!protected) {
+		command[n++] = (char *)"-am";
+		command[n++] = (char *)"ft-enable-cr";
+	}
+	for (int i = 1; i < argc; i++)
+		command[n++] = argv[i];
+	return command;
+}
+
+/* "<scheduler>-<id>[_<task>]", only characters that are safe in a file name. */
+static void name_make(const struct batch *b, const char *job, char *ret, size_t room)
+{
+	const char *task = b->sched->task_variable ? getenv(b->sched->task_variable) : NULL;
+
+	if (job)
+		snprintf(ret, room, "%s", job);
+	else
+		snprintf(ret, room, "%s-%s%s%s", b->sched->name, b->id, task && isdigit((unsigned char)task[0]) ? "_" : "",
+			 task && isdigit((unsigned char)task[0]) ? task : "");
+	for (char *c = ret; *c; c++)
+		if (*c == '/' || (c == ret && *c == '.'))
+			*c = '_';
+}
+
+static pid_t shell_find(const struct batch *b)
+{
+	const char *text = b->sched->shell_variable ? getenv(b->sched->shell_variable) : NULL;
+
+	/* Only when it is our parent: then it waits for us. */
+	return text && atol(text) == (long)getppid() ? getppid() : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .dir = tool_snapshot_dir(), .grace_s = 50, .keep = 2 };
+	static struct batch b;
+	struct cr_err err = { "" };
+	char name[256];
+	int status = options_parse(argc, argv, &o);
+
+	if (status >= 0)
+		return status;
+	b.command = command_make(argc - optind, argv + optind);
+	if (!b.command)
+		return BATCH_USAGE;
+	b.sched = batch_scheduler_find();
+	b.grace_s = o.grace_s;
+	b.keep = (unsigned int)o.keep;
+	b.shell = shell_find(&b);
+	if (!getenv(b.sched->id_variable) && !o.job)
+		return usage_error("this is not a batch job of a scheduler that is known: --job gives it a name", "");
+	snprintf(b.id, sizeof(b.id), "%s", getenv(b.sched->id_variable) ? getenv(b.sched->id_variable) : o.job);
+	name_make(&b, o.job, name, sizeof(name));
+	if (batch_place_open(o.dir, name, b.sched->again() || o.job, &b.place, &err) < 0) {
+		fprintf(stderr, "ompi-cr-batch: %s\n", err.text);
+		return BATCH_FAILED;
+	}
+	status = batch_run(&b);
+	free(b.command);
+	return status;
+}
