@@ -49,6 +49,8 @@ enum cr_msg_type {
 	CR_MSG_RESUMED,     /* A->S  struct cr_msg_resumed */
 	CR_MSG_FAILED,      /* A->S  struct cr_msg_failed */
 	CR_MSG_EXIT,        /* S->A  struct cr_msg_exit: after a committed checkpoint with --term: leave now */
+	CR_MSG_NOCR,        /* S->A  struct cr_msg_nocr: a mark on behalf of the process; no checkpoint needs to be running */
+	CR_MSG_NOCR_REPLY,  /* A->S  struct cr_msg_nocr_reply */
 };
 
 struct cr_msg_head {
@@ -81,6 +83,10 @@ struct cr_msg_mpi_state {
 struct cr_msg_begin {
 	uint32_t checkpoint; /* > 0 */
 	uint32_t flags;      /* 0 */
+	uint32_t limit_ms;   /* callbacks of the program must be ready within; 0: the agent's own limit */
+	/* for callbacks that ask what the checkpoint is for */
+	int32_t signal, scope, target;
+	char dest[CR_PATH_BYTES]; /* empty: not known yet */
 };
 
 struct cr_msg_clock {
@@ -139,6 +145,18 @@ struct cr_msg_failed {
 	uint32_t phase; /* message type that was being served */
 	int32_t error;  /* errno, positive */
 	char text[CR_TEXT_BYTES];
+};
+
+struct cr_msg_nocr {
+	uint64_t id;
+	uint32_t set; /* 1 set, 0 clear */
+	uint32_t reserved;
+	char text[200];
+};
+
+struct cr_msg_nocr_reply {
+	int32_t error; /* 0 or a negative errno */
+	int32_t reserved;
 };
 
 struct cr_msg_exit {

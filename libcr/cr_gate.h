@@ -10,10 +10,11 @@
 #include <stdint.h>
 
 #include "libcr/cr_board.h"
+#include "libcr/cr_callbacks.h"
 #include "libcr/cr_layout.h"
 
 #define CR_GATE_MAGIC 0x657461475243ULL
-#define CR_GATE_VERSION 1
+#define CR_GATE_VERSION 2
 
 /* A thread of the program as the lower half knows it. Lower-half memory; gone after a restart. */
 struct cr_thread {
@@ -52,6 +53,17 @@ struct cr_gate {
 	int (*nocr_clear)(uint64_t id);
 	/* Environment variable of the lower half's process (of the launcher, fresh after a restart). Any %fs. Borrowed. */
 	const char *(*lower_getenv)(const char *name);
+	/* Starts a program that is not the program's child: outside of the window, without its descriptors and signals; its descriptor 3 is the
+	 * writing end of a pipe. Returns the reading end (the lower half's: above the floor) or -errno. On the lower %fs. */
+	int (*helper_start)(const char *const *argv);
+	/* Closes the pipe. @epoch: in which it was made. 0 or -ESTALE. On the lower %fs. */
+	int (*helper_end)(int fd, uint64_t epoch);
+	/* One question to the agent of a process (the kernel's id; 0: this one): ask_send returns a descriptor of the lower half that becomes readable,
+	 * ask_receive the length of the answer and closes it. Both -errno; -ESTALE: a restart since @epoch was read. On the lower %fs. */
+	int (*ask_send)(int pid, uint64_t epoch, uint32_t type, const void *payload, uint64_t bytes);
+	int (*ask_receive)(int fd, uint64_t epoch, uint32_t type, char *buf, uint64_t bytes);
+	int32_t kernel_pid; /* of this process */
+	int32_t pad;
 
 	/* --- filled in by the upper half --- */
 
@@ -61,6 +73,11 @@ struct cr_gate {
 	 * board's order is CR_ORDER_STOP (or later) and the thread was found in the program's code. Async-signal-safe: no malloc, no stdio.
 	 * Runs the MPI layer's stop and drain when this is the thread to do it, else returns at once. */
 	void (*volatile stop_client)(void);
+
+	/* libcr's callbacks; NULL until the program calls cr_init(). */
+	struct cr_callbacks *volatile callbacks;
+	/* Called like stop_client when the callbacks' order is CR_CALLBACK_SIGNALS, on the threads that have callbacks in signal context. */
+	void (*volatile callback_client)(void);
 };
 
 #define CR_GATE ((struct cr_gate *)CR_GATE_ADDR)

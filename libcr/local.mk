@@ -2,7 +2,7 @@
 # The process layer: lower half (cr_run, cr_restart), blob, libcr.so of the upper half, cr_checkpoint.
 
 include_HEADERS += include/libcr.h
-noinst_HEADERS += include/cr_proto.h libcr/cr_err.h libcr/cr_layout.h libcr/cr_gate.h libcr/cr_crossing.h libcr/cr_board.h \
+noinst_HEADERS += include/cr_proto.h libcr/cr_err.h libcr/cr_layout.h libcr/cr_gate.h libcr/cr_crossing.h libcr/cr_board.h libcr/cr_callbacks.h \
 	libcr/lower/lower.h libcr/lower/private.h libcr/lower/start.h libcr/lower/restore.h libcr/lower/message.h libcr/lower/fd_limit.h \
 	libcr/lower/cr_mem.h libcr/lower/cr_files.h libcr/arch/x86_64/raw.h libcr/arch/x86_64/cpu.h libcr/image/thread_payload.h
 EXTRA_DIST += libcr/arch/x86_64/blob.S libcr/arch/x86_64/blob.map libcr/arch/x86_64/blob.lds libcr/arch/x86_64/blob_bin.S libcr/upper/libcr.map
@@ -27,6 +27,7 @@ libcr_libcr_sig_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -ftls-model=initia
 
 libcr_libcr_lower_la_SOURCES = libcr/lower/window.c libcr/lower/exec_image.c libcr/lower/descriptors.c libcr/lower/seccomp.c \
 	libcr/lower/threads.c libcr/lower/thunk.c libcr/lower/nocr.c libcr/lower/freeze.c libcr/lower/dump.c libcr/lower/pending.c libcr/lower/restore.c \
+	libcr/lower/ask.c libcr/lower/helper.c libcr/lower/agent_callbacks.c \
 	libcr/lower/agent.c libcr/lower/agent_checkpoint.c libcr/lower/agent_private.h libcr/lower/message.c libcr/lower/start.c libcr/arch/x86_64/cpu.c libcr/arch/x86_64/lower.S $(libcr_lower_files_sources)
 libcr_libcr_lower_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -mfsgsbase
 libcr_libcr_lower_la_CPPFLAGS = $(AM_CPPFLAGS) -DCR_UPPERDIR='"$(upperdir)"'
@@ -51,9 +52,19 @@ cr_checkpoint_SOURCES = libcr/tools/cr_checkpoint.c libcr/lower/message.c
 
 # ---- upper half
 upper_LTLIBRARIES += libcr/upper/libcr.la
-libcr_upper_libcr_la_SOURCES = libcr/upper/libcr.c
+libcr_upper_libcr_la_SOURCES = libcr/upper/libcr.c libcr/upper/callbacks.c libcr/upper/sections.c libcr/upper/request.c libcr/upper/nocr.c libcr/upper/strerror.c \
+	libcr/lower/ask.c libcr/lower/message.c libcr/upper/upper.h
 libcr_upper_libcr_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -ftls-model=initial-exec -mfsgsbase
 libcr_upper_libcr_la_LDFLAGS = -module -avoid-version -shared -Wl,--version-script=$(srcdir)/libcr/upper/libcr.map
+
+# For -lcr: the same file, found where linkers look. A program under cr_run gets the launcher's copy, by its soname.
+pkgconfigdir = $(libdir)/pkgconfig
+pkgconfig_DATA = libcr/libcr.pc
+install-exec-hook:
+	$(MKDIR_P) $(DESTDIR)$(libdir)
+	cd $(DESTDIR)$(libdir) && ln -sf ompi-cr/upper/libcr.so libcr.so
+uninstall-local:
+	rm -f $(DESTDIR)$(libdir)/libcr.so
 
 # ---- tests
 TESTS += tests/abi/sig_symbols.sh

@@ -66,6 +66,13 @@ static void on_message(int index)
 		cr_agent_check(index);
 	} else if (h.type == CR_MSG_BEGIN && PAYLOAD(struct cr_msg_begin)) {
 		cr_agent_begin(index, PAYLOAD(struct cr_msg_begin));
+	} else if (h.type == CR_MSG_NOCR && PAYLOAD(struct cr_msg_nocr)) {
+		struct cr_msg_nocr *m = PAYLOAD(struct cr_msg_nocr);
+		struct cr_msg_nocr_reply r = { 0, 0 };
+
+		m->text[sizeof(m->text) - 1] = '\0';
+		r.error = m->set ? cr_nocr_set_reason(m->id, m->text) : cr_nocr_clear_reason(m->id);
+		cr_message_send(cr_agent.conn[index], CR_MSG_NOCR_REPLY, 0, &r, sizeof(r));
 	} else if (h.type == CR_MSG_EXIT && PAYLOAD(struct cr_msg_exit)) {
 		cr_agent_exit(PAYLOAD(struct cr_msg_exit));
 	} else if (!mine) {
@@ -164,7 +171,7 @@ static int poll_timeout(void)
 {
 	if (cr_agent.phase == IDLE)
 		return -1;
-	if (cr_agent.phase != STOP)
+	if (cr_agent.phase != STOP && cr_agent.phase != SIGNALS)
 		return 1000;
 	if (cr_agent.stop_pause_ms < STOP_RETRY_MAX_MS)
 		cr_agent.stop_pause_ms++;
@@ -179,6 +186,7 @@ static void *agent_main(void *arg)
 	if (cr_agent.conn[0] >= 0)
 		say_hello(0);
 	cr_thread_serve();
+	cr_agent_callbacks_look(); /* after a restart: critical sections that the checkpoint still holds */
 	for (;;) {
 		struct pollfd p[CR_AGENT_CONN_MAX + 3];
 		int n;
@@ -202,6 +210,8 @@ static void *agent_main(void *arg)
 			cr_thread_serve();
 			cr_agent_board_look();
 		}
+		if (p[0].revents || n == 0)
+			cr_agent_callbacks_look();
 		if (p[2].revents && cr_agent.dumping)
 			cr_agent_dump_result();
 		for (int i = 0; i < CR_AGENT_CONN_MAX; i++)

@@ -64,6 +64,8 @@ void cr_agent_dump_kill(void)
 /* Back to running, from whatever phase. */
 void cr_agent_resume(void)
 {
+	int outcome = cr_agent.phase == SNAPPED ? 0 : cr_agent.callbacks_outcome;
+
 	cr_agent_order(CR_ORDER_RUN);
 	if (cr_agent.frozen) {
 		cr_thaw();
@@ -72,7 +74,10 @@ void cr_agent_resume(void)
 	} else {
 		cr_lower.stop_mode = CR_STOP_NONE;
 	}
+	if (cr_agent.phase != IDLE)
+		cr_agent_callbacks_resume(outcome);
 	cr_agent.phase = IDLE;
+	cr_agent_callbacks_look();
 }
 
 void cr_agent_failed(uint32_t phase, int error, const char *text)
@@ -193,9 +198,6 @@ void cr_agent_board_look(void)
 
 void cr_agent_begin(int index, const struct cr_msg_begin *m)
 {
-	char reasons[CR_TEXT_BYTES];
-	struct text t = { reasons, 0, sizeof(reasons) };
-
 	if (cr_agent.owner >= 0 && (cr_agent.phase != IDLE || (cr_agent.dumping && cr_agent.owner != index))) {
 		struct cr_msg_failed f = { .phase = CR_MSG_BEGIN, .error = EBUSY, .text = "another checkpoint of this process is under way" };
 
@@ -206,8 +208,19 @@ void cr_agent_begin(int index, const struct cr_msg_begin *m)
 	cr_agent.owner = index;
 	cr_agent.checkpoint = m->checkpoint;
 	cr_agent.stopped_ns = 0;
+	cr_agent.begin = *m;
+	if (!cr_agent_callbacks_begin())
+		cr_agent_ready();
+}
+
+/* The callbacks in thread context have arrived, if there are any: what stands against a checkpoint is as they have left it. */
+void cr_agent_ready(void)
+{
+	char reasons[CR_TEXT_BYTES];
+	struct text t = { reasons, 0, sizeof(reasons) };
+
 	reasons[0] = '\0';
-	if (cr_dump_check(cr_agent.dumping ? cr_agent.dump.pid : 0, text_add, &t)) {
+	if (!cr_agent_callbacks_in_signals() && cr_dump_check(cr_agent.dumping ? cr_agent.dump.pid : 0, text_add, &t)) {
 		cr_agent_failed(CR_MSG_BEGIN, refusal_code(reasons), reasons);
 		return;
 	}
@@ -234,7 +247,14 @@ void cr_agent_stop(void)
 	cr_agent_board_look();
 }
 
+/* What callbacks in signal context take away counts too: those processes are asked again when they are frozen. */
 void cr_agent_freeze(void)
+{
+	if (!cr_agent_callbacks_signal())
+		cr_agent_freeze_now();
+}
+
+void cr_agent_freeze_now(void)
 {
 	const char *limit = getenv("OMPI_CR_TIMEOUT_FREEZE");
 	struct cr_msg_frozen f = { .stop_begin_ns = cr_agent.stop_begin_ns };
@@ -254,7 +274,7 @@ void cr_agent_freeze(void)
 	cr_agent.phase = FROZEN;
 	/* What the program began after it was asked: now nothing moves any more. */
 	reasons[0] = '\0';
-	if (cr_nocr_list(text_add, &t)) {
+	if (cr_agent_callbacks_in_signals() ? cr_dump_check(0, text_add, &t) : cr_nocr_list(text_add, &t)) {
 		cr_agent_failed(CR_MSG_FREEZE, refusal_code(reasons), reasons);
 		return;
 	}
@@ -313,7 +333,11 @@ void cr_agent_check(int index)
 	struct text t = { cr_agent.buf, 0, CR_MSG_MAX_BYTES };
 
 	cr_agent.buf[0] = '\0';
-	cr_dump_check(cr_agent.dumping ? cr_agent.dump.pid : 0, text_add, &t);
+	/* A coordinator that asks before it begins: what callbacks may take away does not count yet. */
+	if (index == 0 && cr_agent_callbacks_registered())
+		cr_nocr_list(text_add, &t);
+	else
+		cr_dump_check(cr_agent.dumping ? cr_agent.dump.pid : 0, text_add, &t);
 	cr_message_send(cr_agent.conn[index], CR_MSG_CHECK_REPLY, 0, cr_agent.buf, t.used);
 }
 

@@ -8,7 +8,7 @@
 
 #define CR_AGENT_CONN_MAX 8
 
-enum cr_agent_phase { IDLE, CONVERGE, STOP, ARRIVED, DRAIN, DRAINED, FROZEN, SNAPPED };
+enum cr_agent_phase { IDLE, SECTIONS, CALLBACKS, CONVERGE, STOP, ARRIVED, DRAIN, DRAINED, SIGNALS, FROZEN, SNAPPED };
 
 struct cr_agent {
 	int listen_fd;
@@ -21,6 +21,10 @@ struct cr_agent {
 	bool dumping;
 	uint64_t stop_begin_ns, freeze_begin_ns, stopped_ns;
 	int stop_pause_ms;
+	uint64_t callbacks_end_ns; /* deadline of the callbacks' phases */
+	uint64_t callbacks_limit_ns;
+	int callbacks_outcome;   /* what cr_checkpoint() is to answer when this checkpoint is given up */
+	struct cr_msg_begin begin;
 	uint64_t silence_end_ns; /* of the owner, while a checkpoint is under way */
 	uint32_t mpi_ready;      /* last state told to snapcd */
 	char *buf;               /* CR_MSG_MAX_BYTES */
@@ -45,5 +49,21 @@ void cr_agent_check(int index);
 void cr_agent_order(uint32_t order);
 void cr_agent_tell(uint32_t type, const void *payload, size_t bytes);
 void cr_agent_permit(const struct cr_msg_permit *m);
+
+
+/* agent_callbacks.c */
+/* Does the program have callbacks that may change what stands against a checkpoint? */
+bool cr_agent_callbacks_registered(void);
+bool cr_agent_callbacks_in_signals(void); /* in signal context */
+/* BEGIN was received (in cr_agent.begin): true when there is something to wait for; cr_agent_ready() follows, or cr_agent_failed(). */
+bool cr_agent_callbacks_begin(void);
+/* FREEZE was received: likewise, with cr_agent_freeze_now(). */
+bool cr_agent_callbacks_signal(void);
+/* Look at the places, the critical sections and the deadline, and do what is due. */
+void cr_agent_callbacks_look(void);
+/* The checkpoint is over: the callbacks go on, with this outcome. */
+void cr_agent_callbacks_resume(int outcome);
+void cr_agent_ready(void);
+void cr_agent_freeze_now(void);
 
 #endif

@@ -121,6 +121,20 @@ int cr_stop_client_signal(void)
 	return rc < 0 ? rc : 0;
 }
 
+void cr_stop_callbacks_signal(const struct cr_callbacks *c)
+{
+	uint32_t unparked = 0;
+
+	__atomic_store_n(&cr_lower.stop_mode, CR_STOP_CALLBACKS, __ATOMIC_SEQ_CST);
+	for (int i = 1; i < CR_CALLBACK_PLACES; i++) {
+		const struct cr_callback_place *p = &c->places[i];
+		struct cr_slot *s = p->tid && p->served != c->attempt ? slot_of(cr_id_to_kernel(p->tid)) : NULL;
+
+		if (s)
+			signal_one(s, &unparked);
+	}
+}
+
 /* Signals of CR_STOP_CLIENT that are still under way must not be taken for freezing ones: wait until all have answered. */
 static int answers_wait(uint64_t deadline_ns)
 {

@@ -40,7 +40,7 @@ struct cr_slot {
 
 struct cr_sigpending_payload; /* libcr/image/thread_payload.h */
 
-enum cr_stop_mode { CR_STOP_NONE = 0, CR_STOP_CLIENT = 1, CR_STOP_FREEZE = 2 };
+enum cr_stop_mode { CR_STOP_NONE = 0, CR_STOP_CLIENT = 1, CR_STOP_FREEZE = 2, CR_STOP_CALLBACKS = 3 };
 
 struct cr_lower {
 	char *self_path;           /* cr_run or cr_restart: to be executed again by exec of descendants */
@@ -167,6 +167,7 @@ int cr_nocr_list(cr_nocr_fn report, void *arg);
 
 /* freeze.c: agent only. Deadlines: absolute CLOCK_MONOTONIC ns. */
 int cr_stop_client_signal(void);                /* one round: make computing threads look at the board */
+void cr_stop_callbacks_signal(const struct cr_callbacks *c); /* one round: threads with callbacks in signal context that have not begun */
 int cr_freeze(uint64_t deadline_ns, struct cr_err *err);
 void cr_thaw(void);
 uint64_t cr_now_ns(void);
@@ -206,6 +207,9 @@ void cr_agent_wait_ready(void);
 /* Is there a connection to the coordinator, when the environment names one? */
 bool cr_agent_coordinated(void);
 void cr_board_notify(void);
+
+/* helper.c: on the lower %fs */
+int cr_helper_start(const char *const *argv);
 
 /* descriptors.c */
 int cr_fd_raise(int fd);                        /* move a descriptor of the lower half to or above the floor, close-on-exec */

@@ -23,4 +23,13 @@ int cr_message_listen(const char *abstract_name, struct cr_err *err);
 /* 0 when the peer may command a process of this user: same user or root. */
 int cr_message_peer_check(int fd);
 
+
+/*
+ * One question without a checkpoint (CHECK, NOCR) to the agent of process @pid, as the kernel knows it. cr_ask_send returns a descriptor that
+ * becomes readable with the answer, or -errno; -CR_ENOSUPPORT: not started by cr_run; -EPERM: of another user. cr_ask_receive waits 10 s at
+ * most, closes the descriptor and returns the answer's length, -errno. Several answers may come on the way to the one of @type.
+ */
+int cr_ask_send(int pid, uint32_t type, const void *payload, uint64_t bytes);
+int cr_ask_receive(int fd, uint32_t type, char *buf, uint64_t bytes);
+
 #endif

@@ -281,6 +281,11 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 		CR_GATE->board->order = CR_ORDER_RUN;
 		CR_GATE->board->served = 0; /* the new job counts its checkpoints anew */
 	}
+	if (CR_GATE->callbacks) {
+		CR_GATE->callbacks->outcome = 0;
+		CR_GATE->callbacks->order = CR_CALLBACK_RUN;
+		snprintf(CR_GATE->callbacks->source, sizeof(CR_GATE->callbacks->source), "%s", cr_image_name(img));
+	}
 	rc = cr_files_restore(img, cr_lower.fd_floor, err);
 	if (rc)
 		return rc;

@@ -295,9 +295,9 @@ void *cr_stop_entry(int sig, siginfo_t *si, void *ucp)
 		return NULL;
 	}
 	eintr_undo(uc);
-	if (mode == CR_STOP_CLIENT) {
+	if (mode == CR_STOP_CLIENT || mode == CR_STOP_CALLBACKS) {
 		if (!on_altstack(uc))
-			next = (void *)CR_GATE->stop_client;
+			next = mode == CR_STOP_CLIENT ? (void *)CR_GATE->stop_client : (void *)CR_GATE->callback_client;
 		s->acked = s->sent;
 		slot_event();
 		return next;

@@ -238,6 +238,8 @@ static void child_after_fork(void)
 	cr_lower.kernel_pid = tid;
 	if (CR_GATE->board)
 		CR_GATE->board = NULL; /* MPI stays with the parent */
+	CR_GATE->callbacks = NULL; /* and so do callbacks */
+	CR_GATE->kernel_pid = tid;
 	cr_agent_start(false, NULL);
 }
 

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "libcr/arch/x86_64/raw.h"
+#include "libcr/lower/message.h"
 
 extern const char cr_blob_image[], cr_blob_image_end[];
 
@@ -117,6 +118,24 @@ static const char *lower_getenv(const char *name)
 	return getenv(name);
 }
 
+/* Inside the lower half a thread cannot be frozen: what is compared here stays true until it returns. */
+static int helper_end(int fd, uint64_t epoch)
+{
+	return epoch == CR_GATE->epoch ? close(fd) : -ESTALE;
+}
+
+static int ask_send(int pid, uint64_t epoch, uint32_t type, const void *payload, uint64_t bytes)
+{
+	int fd = epoch == CR_GATE->epoch ? cr_ask_send(pid ? pid : getpid(), type, payload, bytes) : -ESTALE;
+
+	return fd < 0 ? fd : cr_fd_raise(fd);
+}
+
+static int ask_receive(int fd, uint64_t epoch, uint32_t type, char *buf, uint64_t bytes)
+{
+	return epoch == CR_GATE->epoch ? cr_ask_receive(fd, type, buf, bytes) : -ESTALE;
+}
+
 static uint64_t vdso_slot(const char *name)
 {
 	const char *image = (const char *)cr_lower.real_ehdr;
@@ -186,6 +205,11 @@ int cr_window_fill(struct cr_err *err)
 	g->nocr_set = cr_nocr_set_reason;
 	g->nocr_clear = cr_nocr_clear_reason;
 	g->lower_getenv = lower_getenv;
+	g->helper_start = cr_helper_start;
+	g->helper_end = helper_end;
+	g->ask_send = ask_send;
+	g->ask_receive = ask_receive;
+	g->kernel_pid = getpid();
 	return 0;
 }
 

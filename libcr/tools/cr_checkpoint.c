@@ -13,13 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libcr.h"
 #include "libcr/lower/message.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
 
-enum { EXIT_TRY_AGAIN = 75 };
+enum { EXIT_TRY_AGAIN = 75, ERRNO_MAX = 133 };
 
 static const char usage[] =
 	"Usage: cr_checkpoint [OPTION]... PID\n"
@@ -38,7 +39,8 @@ static const char usage[] =
 	"  -h, --help         print this help\n"
 	"      --version      print the version\n"
 	"\n"
-	"Exit status: 0 saved (or --check: it can be), 1 failed, 2 usage, 75 busy: try again.\n";
+	"Exit status: 0 saved (or --check: it can be), 1 failed, 2 usage, 75 busy: try again, 3 the process left itself out, 50 or 51 a callback\n"
+	"of the program refused for now or for good; a callback's own code: its low eight bits.\n";
 
 struct request {
 	int pid;
@@ -46,6 +48,7 @@ struct request {
 	bool noclobber, check, nosync, stopped, json, quiet, verbose;
 	int signo;
 	int seconds;
+	int report_fd; /* for libcr: the result as "<error number> <words>"; -1 none */
 };
 
 struct result {
@@ -141,7 +144,8 @@ static const struct step {
 
 static int checkpoint(int fd, const struct request *rq, struct result *ret, struct cr_err *err)
 {
-	struct cr_msg_begin begin = { .checkpoint = 1 };
+	/* Callbacks of the program have most of our patience: their own words arrive when they are late. */
+	struct cr_msg_begin begin = { .checkpoint = 1, .limit_ms = (uint32_t)rq->seconds * 900, .signal = rq->signo, .target = rq->pid };
 	struct cr_msg_dump dump = { .flags = (rq->stopped ? CR_DUMP_STOPPED : 0) | (rq->nosync ? CR_DUMP_NOSYNC : 0) };
 	char path[CR_PATH_BYTES];
 	bool stay = rq->signo == SIGKILL || rq->signo == SIGTERM || rq->signo == SIGSTOP;
@@ -151,6 +155,7 @@ static int checkpoint(int fd, const struct request *rq, struct result *ret, stru
 		return rc;
 	if (rq->noclobber && !access(path, F_OK))
 		return cr_err_set(err, EEXIST, "%s exists", path);
+	memcpy(begin.dest, path, sizeof(begin.dest));
 	snprintf(dump.path, sizeof(dump.path), "%.1000s.tmp.%d", path, (int)getpid());
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		const struct step *s = &steps[i];
@@ -235,7 +240,8 @@ static int options(int argc, char **argv, struct request *rq)
 		{ "kill", no_argument, NULL, 'K' },	 { "stop", no_argument, NULL, 'P' },	{ "cont", no_argument, NULL, 'C' },
 		{ "signal", required_argument, NULL, 'S' }, { "time", required_argument, NULL, 't' }, { "nosync", no_argument, NULL, 'y' },
 		{ "stopped", no_argument, NULL, 'D' },	 { "json", no_argument, NULL, 'j' },	{ "quiet", no_argument, NULL, 'q' },
-		{ "verbose", no_argument, NULL, 'v' },	 { NULL, 0, NULL, 0 },
+		{ "verbose", no_argument, NULL, 'v' },	 { "report-fd", required_argument, NULL, 'R' }, { "pid", no_argument, NULL, 'p' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -269,6 +275,8 @@ static int options(int argc, char **argv, struct request *rq)
 		case 'j': rq->json = true; break;
 		case 'q': rq->quiet = true; break;
 		case 'v': rq->verbose = true; break;
+		case 'p': break;
+		case 'R': rq->report_fd = atoi(optarg); break;
 		default: return -1;
 		}
 	}
@@ -278,9 +286,19 @@ static int options(int argc, char **argv, struct request *rq)
 	return rq->pid > 0 ? 0 : -1;
 }
 
+/* Codes of callbacks begin above the system's errors. */
+static int exit_status(int rc)
+{
+	if (rc == -EBUSY || rc == -EAGAIN)
+		return EXIT_TRY_AGAIN;
+	if (rc == -CR_EOMITTED)
+		return ESRCH;
+	return -rc > ERRNO_MAX && (-rc & 0xff) ? -rc & 0xff : 1;
+}
+
 int main(int argc, char **argv)
 {
-	struct request rq = { .seconds = 60 };
+	struct request rq = { .seconds = 60, .report_fd = -1 };
 	struct result res = { .stopped_ns = 0 };
 	struct cr_err err = { "" };
 	char name[64], file[64];
@@ -300,6 +318,8 @@ int main(int argc, char **argv)
 	snprintf(name, sizeof(name), CR_AGENT_SOCKET_FMT, rq.pid);
 	fd = cr_message_connect(name, &err);
 	if (fd < 0) {
+		if (rq.report_fd >= 0)
+			dprintf(rq.report_fd, "%d %s\n", fd == -ECONNREFUSED ? CR_ENOSUPPORT : -fd, err.text);
 		if (fd == -ECONNREFUSED)
 			fprintf(stderr, "cr_checkpoint: process %d was not started by cr_run (or mpirun -am ft-enable-cr)\n", rq.pid);
 		else
@@ -317,9 +337,11 @@ int main(int argc, char **argv)
 		if (rq.check && rc >= 0)
 			return rc;
 	}
+	if (rq.report_fd >= 0)
+		dprintf(rq.report_fd, "%d %s\n", rc < 0 ? -rc : 0, rc < 0 ? err.text : "");
 	if (rc < 0) {
 		fprintf(stderr, "cr_checkpoint: process %d was not saved: %s\n", rq.pid, err.text);
-		return rc == -EBUSY || rc == -EAGAIN ? EXIT_TRY_AGAIN : 1;
+		return exit_status(rc);
 	}
 	if (rq.json)
 		printf("{\"pid\": %d, \"file\": \"%s\", \"bytes\": %lu, \"pages\": %lu, \"checksum\": \"%016lx\", \"stopped_ns\": %lu, \"dump_ns\": %lu}\n",
