@@ -6,6 +6,7 @@
  * A message is struct cr_msg_head followed by head.bytes of payload.  Larger than CR_MSG_MAX_BYTES is refused.
  * Dialogue of one checkpoint (coordinator -> agent above, agent -> coordinator below):
  *   BEGIN            DRAIN-less programs answer STOP with ARRIVED and DRAIN with DRAINED at once, CLOCKS has n = 0
+ *     (the program's callbacks in thread context)
  *     CLOCKS*        repeated whenever state, ask or a count changed, until STOP
  *   PERMIT*
  *   STOP ... ARRIVED, DRAIN ... DRAINED, FREEZE ... FROZEN, DUMP ... SNAPPED ... DUMPED, RESUME ... RESUMED
