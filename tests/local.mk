@@ -41,10 +41,15 @@ $(integ)/ring_mpimod: $(top_srcdir)/$(integ)/ring_mpimod.f90
 $(integ)/ring_mpifh: $(top_srcdir)/$(integ)/ring_mpifh.f
 	$(AM_V_GEN)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -w -fallow-argument-mismatch -o $(@F) $(abs_top_srcdir)/$(integ)/ring_mpifh.f
 
+# One program per resource: all that is in tests/resources
+resources = $(patsubst $(top_srcdir)/%.c,%,$(wildcard $(top_srcdir)/tests/resources/*.c))
+$(resources): %: $(top_srcdir)/%.c $(top_srcdir)/tests/resources/resource.h
+	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -pthread -o $@ $< -lrt
+
 .PHONY: check-progs
-check-progs: $(integ_progs)
+check-progs: $(integ_progs) $(resources)
 
 mostlyclean-local:
-	rm -f $(integ_progs) $(integ)/libplugin.so $(integ)/*.mod
+	rm -f $(integ_progs) $(resources) $(integ)/libplugin.so $(integ)/*.mod
 
-EXTRA_DIST += quickstart run-tests .ci/run tests/integ tests/lib tests/bench tests/fault
+EXTRA_DIST += quickstart run-tests .ci/run tests/integ tests/lib tests/bench tests/fault tests/resources

@@ -18,13 +18,26 @@ enum cr_file_kind {
 	CR_FILE_TTY = 7,       /* a terminal that is no standard stream; opened again by its path */
 	CR_FILE_DEVICE = 8,    /* /dev/null, zero, full, random, urandom */
 	CR_FILE_PATH = 9,      /* opened with O_PATH: stands for a name only */
+	CR_FILE_EVENTFD = 10,
+	CR_FILE_TIMERFD = 11,
+	CR_FILE_SIGNALFD = 12,
+	CR_FILE_EPOLL = 13,
+	CR_FILE_INOTIFY = 14,
+	CR_FILE_PIDFD = 15,    /* of the process itself */
+	CR_FILE_SOCKET = 16,
+	CR_FILE_KINDS          /* one more than the last */
 };
 
 /* Attributes of a FILE record. */
 #define CR_FILE_PSEUDO 0x1U /* on proc or sysfs: the size means nothing */
 
 /* Attributes of a FILE_DATA record. */
-#define CR_FILE_DATA_PACKET 0x1U /* one packet of a pipe: a read returns at its end */
+#define CR_FILE_DATA_PACKET 0x1U /* one packet of a pipe or socket: a read returns at its end */
+#define CR_FILE_DATA_STATE 0x2U  /* the state of the object: the structure of its kind, below */
+#define CR_FILE_DATA_LOCK 0x4U   /* array of struct cr_file_lock: locks and leases on this description */
+#define CR_FILE_DATA_OWNER 0x8U  /* struct cr_file_owner */
+#define CR_FILE_DATA_ITEM 0x10U  /* EPOLL, INOTIFY: one watch. SOCKET: one option */
+#define CR_FILE_DATA_ALL 0x1fU
 
 /* Descriptors of a FILE record beyond this are refused by a reader. */
 #define CR_FILE_MAX_FDS 1048576U
@@ -63,8 +76,86 @@ struct cr_file_data_payload {
 	uint64_t bytes;
 };
 
+/* --- content of FILE_DATA records with STATE, LOCK, OWNER, ITEM --- */
+
+struct cr_file_eventfd {
+	uint64_t count;
+	uint32_t semaphore;
+	uint32_t reserved; /* 0 */
+};
+
+struct cr_file_timerfd {
+	int32_t clock;
+	uint32_t cancel_on_set; /* CLOCK_REALTIME: set to an absolute time with TFD_TIMER_CANCEL_ON_SET */
+	uint64_t ticks;         /* expirations that were not read */
+	uint64_t value_ns;      /* until the next one; 0: not armed */
+	uint64_t interval_ns;
+};
+
+struct cr_file_signalfd {
+	uint64_t mask;
+};
+
+struct cr_file_epoll_item {
+	int32_t fd;     /* the number under which it was added */
+	int32_t source; /* a descriptor of the program for what was added: the same number, unless that was closed and used again */
+	uint32_t events;
+	uint32_t reserved; /* 0 */
+	uint64_t data;
+};
+
+/* Followed by the absolute path with its NUL. */
+struct cr_file_inotify_item {
+	int32_t wd;
+	uint32_t mask;
+};
+
+enum cr_file_lock_type { CR_FILE_LOCK_FLOCK = 1, CR_FILE_LOCK_POSIX = 2, CR_FILE_LOCK_OFD = 3, CR_FILE_LOCK_LEASE = 4 };
+
+struct cr_file_lock {
+	uint32_t type;  /* enum cr_file_lock_type */
+	uint32_t write; /* 0: shared, or a read lease */
+	uint64_t start;
+	uint64_t bytes; /* 0: to the end, whatever that is */
+};
+
+/* Who gets signals about input and output: the process itself. */
+struct cr_file_owner {
+	int32_t type;  /* F_OWNER_PID, or -1: nobody */
+	int32_t signo; /* F_GETSIG */
+};
+
+enum cr_file_socket_state {
+	CR_FILE_SOCKET_OPEN = 1,      /* neither connected nor listening; may be bound */
+	CR_FILE_SOCKET_LISTENING = 2,
+	CR_FILE_SOCKET_PAIR = 3,      /* one end of a connected pair in this process; the other is object peer */
+	CR_FILE_SOCKET_CLOSED = 4,    /* one end of a pair whose other end is closed */
+};
+
+#define CR_FILE_SOCKET_ADDRESS_BYTES 128
+
+struct cr_file_socket {
+	uint32_t state; /* enum cr_file_socket_state */
+	int32_t family, type, protocol;
+	uint32_t peer;     /* PAIR: object of the other end */
+	uint32_t backlog;  /* LISTENING */
+	uint32_t shut;     /* bit 0: nothing more is received, bit 1: sent */
+	uint32_t address_bytes; /* 0: not bound */
+	uint8_t address[CR_FILE_SOCKET_ADDRESS_BYTES]; /* struct sockaddr */
+};
+
+struct cr_file_socket_option {
+	int32_t level, name;
+	uint32_t bytes;
+	uint8_t value[20];
+};
+
 _Static_assert(sizeof(struct cr_file_payload) == 80, "FILE payload is part of the format");
 _Static_assert(sizeof(struct cr_file_fd) == 16, "FILE payload is part of the format");
 _Static_assert(sizeof(struct cr_file_data_payload) == 24, "FILE_DATA payload is part of the format");
+_Static_assert(sizeof(struct cr_file_eventfd) == 16 && sizeof(struct cr_file_timerfd) == 32 && sizeof(struct cr_file_epoll_item) == 24 &&
+		       sizeof(struct cr_file_inotify_item) == 8 && sizeof(struct cr_file_lock) == 24 && sizeof(struct cr_file_socket) == 160 &&
+		       sizeof(struct cr_file_socket_option) == 32,
+	       "FILE_DATA content is part of the format");
 
 #endif

@@ -4,7 +4,7 @@
  *
  * Invariant: a description either gets a kind or is reported; nothing is left out without a word.
  */
-#include "libcr/lower/files_set.h"
+#include "libcr/lower/files_ops.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -193,6 +193,25 @@ static void take_unlinked(struct classify *c, struct cr_open_file *file)
 	file->kind = CR_FILE_UNLINKED;
 }
 
+/* Objects of the kernel, by what proc calls them. */
+static void take_object(struct classify *c, struct cr_open_file *file)
+{
+	uint32_t kind;
+
+	for (kind = CR_FILE_REGULAR; kind < CR_FILE_KINDS; kind++) {
+		const char *link = cr_file_ops_of(kind)->link;
+
+		if (link && strncmp(file->link, link, strlen(link)) == 0) {
+			file->kind = kind;
+			return;
+		}
+	}
+	if (strncmp(file->link, "anon_inode:[pidfd]", 18) == 0 || strncmp(file->link, "pidfd:", 6) == 0)
+		file->kind = CR_FILE_PIDFD;
+	else
+		refuse_object(c, file);
+}
+
 static void take_regular(struct classify *c, struct cr_open_file *file)
 {
 	struct statfs fs = { 0 };
@@ -201,7 +220,7 @@ static void take_regular(struct classify *c, struct cr_open_file *file)
 	if (file->link[0] != '/' || fs.f_type == MQUEUE_MAGIC || fs.f_type == PIDFS_MAGIC || fs.f_type == NSFS_MAGIC ||
 	    fs.f_type == SECRETMEM_MAGIC || fs.f_type == DMA_BUF_MAGIC || fs.f_type == ANON_INODE_FS_MAGIC ||
 	    (file->st.st_nlink == 0 && strncmp(file->link, "/memfd:", 7) == 0)) {
-		refuse_object(c, file);
+		take_object(c, file);
 		return;
 	}
 	if (file->st.st_nlink == 0 || is_nfs_leftover(file, &fs))
@@ -249,30 +268,29 @@ static void take_character_device(struct classify *c, struct cr_open_file *file)
 	refuse_object(c, file);
 }
 
-static bool refuse_ownership(struct classify *c, const struct cr_open_file *file)
+/* Nothing is known of who else uses a standard stream. */
+static bool refuse_stream(struct classify *c, const struct cr_open_file *file)
 {
 	struct f_owner_ex owner = { 0 };
 	int fd = file->fds[0].fd;
 
-	if (file->locked) {
-		cr_file_refuse(c->refusals, file, "(%s) holds a file lock or a lease, which a checkpoint cannot save; release it before the checkpoint",
+	if (file->kind != CR_FILE_STREAM)
+		return false;
+	if (file->n_locks) {
+		cr_file_refuse(c->refusals, file, "(%s) holds a file lock or a lease on a standard stream, which a checkpoint cannot save; release it before the checkpoint",
 			       file->link);
 		return true;
 	}
-	if (file->flags & O_PATH)
-		return false;
 	if (file->flags & O_ASYNC || (fcntl(fd, F_GETOWN_EX, &owner) == 0 && owner.pid != 0) || fcntl(fd, F_GETSIG) > 0) {
-		cr_file_refuse(c->refusals, file, "(%s) sends signals about input and output (O_ASYNC, F_SETOWN, F_SETSIG), which a checkpoint cannot save; switch that off before the checkpoint",
+		cr_file_refuse(c->refusals, file, "(%s) sends signals about input and output of a standard stream (O_ASYNC, F_SETOWN, F_SETSIG), which a checkpoint cannot save; switch that off before the checkpoint",
 			       file->link);
 		return true;
 	}
 	return false;
 }
 
-static void classify(struct classify *c, struct cr_open_file *file)
+static void take(struct classify *c, struct cr_open_file *file)
 {
-	if (refuse_ownership(c, file))
-		return;
 	if (file->flags & O_PATH) {
 		if (file->link[0] == '/' && (S_ISREG(file->st.st_mode) || S_ISDIR(file->st.st_mode) || S_ISLNK(file->st.st_mode)))
 			take_named(c, file, CR_FILE_PATH);
@@ -295,11 +313,24 @@ static void classify(struct classify *c, struct cr_open_file *file)
 		break;
 	case S_IFSOCK:
 		if (!make_stream(c, file))
-			refuse_object(c, file);
+			file->kind = CR_FILE_SOCKET;
 		break;
 	default:
-		refuse_object(c, file);
+		take_object(c, file);
 	}
+}
+
+static void classify(struct classify *c, struct cr_open_file *file)
+{
+	const struct cr_file_ops *ops;
+
+	take(c, file);
+	if (!file->kind)
+		return;
+	ops = cr_file_ops_of(file->kind);
+	if (refuse_stream(c, file) || (file->kind != CR_FILE_STREAM && !cr_file_lock_check(file, c->refusals)) ||
+	    (ops->check && !ops->check(c->set, file, c->refusals)))
+		file->kind = 0;
 }
 
 void cr_file_set_classify(struct cr_file_set *set, const struct cr_stdio *stdio, struct cr_file_refusals *refusals)
@@ -311,7 +342,7 @@ void cr_file_set_classify(struct cr_file_set *set, const struct cr_stdio *stdio,
 		struct cr_open_file *file = &set->files[i];
 
 		classify(&c, file);
-		if (file->kind && file->kind != CR_FILE_PIPE && file->kind != CR_FILE_STREAM && !file->path) {
+		if (file->kind && file->kind <= CR_FILE_PATH && file->kind != CR_FILE_PIPE && file->kind != CR_FILE_STREAM && !file->path) {
 			file->kind = 0;
 			cr_file_refuse(refusals, file, "(%s): out of memory", file->link);
 		}

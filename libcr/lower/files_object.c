@@ -12,8 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libcr/lower/files_place.h"
-#include "libcr/lower/files_set.h"
+#include "libcr/lower/files_ops.h"
 
 /* Flags of F_GETFL that mean nothing, or the wrong thing, when the object is opened through /proc. */
 #define NOT_REOPENED (O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_TMPFILE | O_DIRECT)
@@ -199,7 +198,7 @@ int cr_file_object_describe(struct cr_file_object *obj, const struct cr_file_vie
 	if (fd < 0)
 		return cr_err_set(err, fd, "descriptor %d: cannot be opened again: %s", view->fds[0].fd, strerror(-fd));
 	now = fcntl(fd, F_GETFL);
-	if ((now ^ flags) & SETTABLE && fcntl(fd, F_SETFL, flags) < 0) {
+	if ((now ^ flags) & SETTABLE && fcntl(fd, F_SETFL, flags & ~O_ASYNC) < 0) {
 		r = cr_err_set(err, errno, "descriptor %d: its flags %#o cannot be set: %s", view->fds[0].fd, (unsigned int)flags, strerror(errno));
 		goto close_fd;
 	}
@@ -212,6 +211,14 @@ int cr_file_object_describe(struct cr_file_object *obj, const struct cr_file_vie
 close_fd:
 	close(fd);
 	return r;
+}
+
+int cr_file_object_make(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
+{
+	int r = cr_file_object_open(&x->object, view, x->floor, err);
+
+	(void)rec;
+	return r < 0 ? r : cr_file_object_describe(&x->object, view, x->floor, err);
 }
 
 void cr_file_object_close(struct cr_file_object *obj)

@@ -4,9 +4,8 @@
  *
  * Invariant: the content is copied with tee(2), so the program's pipe is as full after a checkpoint as before.
  */
-#include "libcr/lower/files_set.h"
+#include "libcr/lower/files_ops.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -14,8 +13,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-
-#define MAX_ANCESTORS 64
 
 /* The far end may be closed everywhere (then the kernel reports a hang-up), but not open elsewhere. */
 static const char *far_end_outside(const struct cr_file_set *set, const struct cr_open_file *file)
@@ -39,68 +36,11 @@ static const char *far_end_outside(const struct cr_file_set *set, const struct c
 	return p.revents & POLLERR ? NULL : "its reading end is held by another process";
 }
 
-static pid_t parent_of(pid_t pid, int floor)
-{
-	char path[64], line[128];
-	pid_t parent = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	f = cr_file_fopen_high(path, floor);
-	if (!f)
-		return 0;
-	while (fgets(line, sizeof(line), f)) {
-		if (strncmp(line, "PPid:", 5) == 0) {
-			parent = (pid_t)strtol(line + 5, NULL, 10);
-			break;
-		}
-	}
-	fclose(f);
-	return parent;
-}
-
-static bool process_holds(pid_t pid, const char *link, int floor)
-{
-	char path[64], text[128];
-	struct dirent *entry;
-	bool found = false;
-	ssize_t n;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = cr_file_opendir_high(path, floor);
-	if (!dir)
-		return false;
-	while (!found && (entry = readdir(dir))) {
-		n = readlinkat(dirfd(dir), entry->d_name, text, sizeof(text) - 1);
-		if (n > 0) {
-			text[n] = '\0';
-			found = strcmp(text, link) == 0;
-		}
-	}
-	closedir(dir);
-	return found;
-}
-
-/* A pipe that came with both ends from a launcher (the job server of make) looks as if it were the program's own. */
-static bool ancestor_holds(const char *link, int floor)
-{
-	pid_t pid = getppid();
-	int depth;
-
-	for (depth = 0; pid > 0 && depth < MAX_ANCESTORS; depth++) {
-		if (process_holds(pid, link, floor))
-			return true;
-		pid = parent_of(pid, floor);
-	}
-	return false;
-}
-
 const char *cr_file_pipe_outside(const struct cr_file_set *set, const struct cr_open_file *file)
 {
 	const char *reason = far_end_outside(set, file);
 
-	if (!reason && file->link[0] != '/' && ancestor_holds(file->link, set->floor))
+	if (!reason && file->link[0] != '/' && cr_file_ancestor_holds(set, file))
 		reason = "the process that launched this one holds it too";
 	return reason;
 }

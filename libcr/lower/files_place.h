@@ -22,6 +22,24 @@ struct cr_file_object {
 	bool write_used;
 };
 
+/* An end of a pair of sockets whose own record has not come yet. */
+struct cr_file_kept {
+	uint32_t object;
+	int fd;
+};
+
+struct cr_file_restore {
+	const struct cr_image *img;
+	int floor;
+	int stream[3];  /* the new standard streams, moved up; -1: closed */
+	int low[3];     /* what goes to 0, 1, 2 at the end; -1: nothing */
+	int low_flags[3];
+	struct cr_file_object object;
+	struct cr_file_kept *kept;
+	unsigned int n_kept;
+	unsigned char *taken; /* [floor] */
+};
+
 /* Makes the pipe, the unlinked file, or holds the FIFO open; closes what was open for another object. */
 int cr_file_object_open(struct cr_file_object *obj, const struct cr_file_view *view, int floor, struct cr_err *err);
 /* Writes one FILE_DATA record into it. */

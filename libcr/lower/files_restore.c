@@ -13,28 +13,18 @@
 #include <unistd.h>
 
 #include "libcr/lower/cr_files.h"
-#include "libcr/lower/files_place.h"
-#include "libcr/lower/files_set.h"
+#include "libcr/lower/files_ops.h"
 
 /* F_GETFL shows these only by accident of the first open; they must not act a second time. */
 #define NOT_REOPENED (O_CREAT | O_EXCL | O_TRUNC)
 #define SETTABLE (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
 #define STREAM_FLAGS (O_APPEND | O_NONBLOCK)
 
-struct restore {
-	int floor;
-	int stream[3];  /* the new standard streams, moved up; -1: closed */
-	int low[3];     /* what goes to 0, 1, 2 at the end; -1: nothing */
-	int low_flags[3];
-	struct cr_file_object object;
-	unsigned char *taken; /* [floor] */
-};
-
-static int restore_init(struct restore *x, int floor, struct cr_err *err)
+static int restore_init(struct cr_file_restore *x, const struct cr_image *img, int floor, struct cr_err *err)
 {
 	int i;
 
-	*x = (struct restore){ .floor = floor, .low = { -1, -1, -1 }, .stream = { -1, -1, -1 } };
+	*x = (struct cr_file_restore){ .img = img, .floor = floor, .low = { -1, -1, -1 }, .stream = { -1, -1, -1 } };
 	x->taken = calloc((size_t)floor, 1);
 	if (!x->taken)
 		return cr_err_set(err, ENOMEM, "out of memory for a table of %d descriptors", floor);
@@ -52,7 +42,7 @@ static int restore_init(struct restore *x, int floor, struct cr_err *err)
 	return 0;
 }
 
-static void restore_fini(struct restore *x)
+static void close_all(struct cr_file_restore *x)
 {
 	int i;
 
@@ -62,11 +52,21 @@ static void restore_fini(struct restore *x)
 			close(x->stream[i]);
 		if (x->low[i] >= 0)
 			close(x->low[i]);
+		x->stream[i] = x->low[i] = -1;
 	}
+	/* Ends whose record never came: an image that was not written correctly. */
+	while (x->n_kept)
+		close(x->kept[--x->n_kept].fd);
+}
+
+static void restore_fini(struct cr_file_restore *x)
+{
+	close_all(x);
+	free(x->kept);
 	free(x->taken);
 }
 
-static int place_one(struct restore *x, int high, const struct cr_file_fd *to, struct cr_err *err)
+static int place_one(struct cr_file_restore *x, int high, const struct cr_file_fd *to, struct cr_err *err)
 {
 	int fd = to->fd;
 
@@ -88,7 +88,7 @@ static int place_one(struct restore *x, int high, const struct cr_file_fd *to, s
 }
 
 /* @high is given away. */
-static int place(struct restore *x, int high, const struct cr_file_view *view, struct cr_err *err)
+static int place(struct cr_file_restore *x, int high, const struct cr_file_view *view, struct cr_err *err)
 {
 	uint32_t i;
 	int r = 0;
@@ -99,7 +99,7 @@ static int place(struct restore *x, int high, const struct cr_file_view *view, s
 	return r;
 }
 
-static int place_streams(struct restore *x, const struct cr_file_view *view, struct cr_err *err)
+static int place_streams(struct cr_file_restore *x, const struct cr_file_view *view, struct cr_err *err)
 {
 	uint32_t i;
 	int r = 0;
@@ -141,10 +141,11 @@ static int cut_back(int fd, const struct cr_file_view *view, struct cr_err *err)
 	return 0;
 }
 
-static int open_named(struct restore *x, const struct cr_file_view *view, struct cr_err *err)
+int cr_file_named_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
 {
-	int flags = (int)view->head.open_flags, fd, now, r = 0;
+	int flags = (int)view->head.open_flags & ~O_ASYNC, fd, now, r = 0;
 
+	(void)rec;
 	/* A terminal whose line is down blocks an open without O_NONBLOCK. */
 	fd = cr_file_open_high(view->path, (flags & ~NOT_REOPENED) | O_NOCTTY | (view->head.kind == CR_FILE_TTY ? O_NONBLOCK : 0), 0, x->floor);
 	if (fd < 0)
@@ -168,27 +169,24 @@ static int open_named(struct restore *x, const struct cr_file_view *view, struct
 	return fd;
 }
 
-static int restore_file(struct restore *x, const struct cr_file_view *view, struct cr_err *err)
+static int restore_file(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
 {
+	const struct cr_file_ops *ops = cr_file_ops_of(view->head.kind);
 	int r;
 
-	switch (view->head.kind) {
-	case CR_FILE_STREAM:
+	if (view->head.kind == CR_FILE_STREAM)
 		return place_streams(x, view, err);
-	case CR_FILE_PIPE:
-	case CR_FILE_FIFO:
-	case CR_FILE_UNLINKED:
-		r = cr_file_object_open(&x->object, view, x->floor, err);
-		if (r >= 0)
-			r = cr_file_object_describe(&x->object, view, x->floor, err);
-		break;
-	default:
-		r = open_named(x, view, err);
-	}
+	r = ops->open(x, rec, view, err);
 	return r < 0 ? r : place(x, r, view, err);
 }
 
-static int restore_records(struct restore *x, const struct cr_image *img, struct cr_err *err)
+/* Sockets that were accepted are made by connecting to one that listens: after all others. */
+static bool is_late(const struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view)
+{
+	return view->head.kind == CR_FILE_SOCKET && cr_file_socket_late(x->img, rec, view);
+}
+
+static int restore_records(struct cr_file_restore *x, bool late, struct cr_err *err)
 {
 	struct cr_image_record rec = { 0 };
 	struct cr_file_data_payload data;
@@ -196,21 +194,48 @@ static int restore_records(struct restore *x, const struct cr_image *img, struct
 	const void *content;
 	int r = 0;
 
-	while (r >= 0 && cr_image_next(img, &rec) > 0) {
+	while (r >= 0 && cr_image_next(x->img, &rec) > 0) {
 		if (rec.type == CR_REC_FILE) {
 			r = cr_file_view_parse(&rec, &view, err);
-			if (r >= 0)
-				r = restore_file(x, &view, err);
-		} else if (rec.type == CR_REC_FILE_DATA) {
+			if (r >= 0 && is_late(x, &rec, &view) == late)
+				r = restore_file(x, &rec, &view, err);
+		} else if (rec.type == CR_REC_FILE_DATA && !late) {
 			r = cr_file_data_parse(&rec, &data, &content, err);
-			if (r >= 0)
+			if (r >= 0 && !(data.attrs & ~CR_FILE_DATA_PACKET) && view.head.kind != CR_FILE_SOCKET)
 				r = cr_file_object_fill(&x->object, &data, content, err);
 		}
 	}
 	return r < 0 ? r : 0;
 }
 
-static int place_low(struct restore *x, struct cr_err *err)
+/* Everything is in place. Watches of files come last: they see what the others do. */
+static int finish_records(struct cr_file_restore *x, struct cr_err *err)
+{
+	struct cr_image_record rec;
+	struct cr_file_view view;
+	int pass, r = 0;
+
+	for (pass = 0; pass < 2; pass++) {
+		rec = (struct cr_image_record){ 0 };
+		while (r >= 0 && cr_image_next(x->img, &rec) > 0) {
+			const struct cr_file_ops *ops;
+
+			if (rec.type != CR_REC_FILE)
+				continue;
+			r = cr_file_view_parse(&rec, &view, err);
+			if (r < 0 || (view.head.kind == CR_FILE_INOTIFY) != (pass == 1))
+				continue;
+			ops = cr_file_ops_of(view.head.kind);
+			if (ops->finish)
+				r = ops->finish(x, &rec, &view, err);
+			if (r >= 0)
+				r = cr_file_lock_restore(x->img, &rec, &view, err);
+		}
+	}
+	return r < 0 ? r : 0;
+}
+
+static int place_low(struct cr_file_restore *x, struct cr_err *err)
 {
 	int i;
 
@@ -225,16 +250,22 @@ static int place_low(struct restore *x, struct cr_err *err)
 
 int cr_files_restore(const struct cr_image *img, int floor, struct cr_err *err)
 {
-	struct restore x;
+	struct cr_file_restore x;
 	int r;
 
-	r = restore_init(&x, floor, err);
+	r = restore_init(&x, img, floor, err);
 	if (r >= 0)
-		r = restore_records(&x, img, err);
+		r = restore_records(&x, false, err);
 	/* The pipe or file of the last object is complete. */
 	cr_file_object_close(&x.object);
 	if (r >= 0)
+		r = restore_records(&x, true, err);
+	if (r >= 0)
 		r = place_low(&x, err);
+	/* All others are closed before: closing one of a file would give up its locks. */
+	close_all(&x);
+	if (r >= 0)
+		r = finish_records(&x, err);
 	restore_fini(&x);
 	return r;
 }

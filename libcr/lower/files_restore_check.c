@@ -13,8 +13,7 @@
 #include <unistd.h>
 
 #include "libcr/lower/cr_files.h"
-#include "libcr/lower/files_place.h"
-#include "libcr/lower/files_set.h"
+#include "libcr/lower/files_ops.h"
 
 static const char *type_name(uint32_t mode)
 {
@@ -54,11 +53,13 @@ static int check_access(const struct cr_file_view *view, struct cr_err *err)
 	return 0;
 }
 
-static int check_named(const struct cr_file_view *view, struct cr_err *err)
+int cr_file_named_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
 {
 	const struct cr_file_payload *head = &view->head;
 	struct stat st;
 
+	(void)img;
+	(void)rec;
 	if (lstat(view->path, &st) < 0)
 		return cr_err_set(err, errno, "descriptor %d: %s, open at the checkpoint: %s; put it back under this name", view->fds[0].fd, view->path,
 				  strerror(errno));
@@ -74,11 +75,11 @@ static int check_named(const struct cr_file_view *view, struct cr_err *err)
 	return check_access(view, err);
 }
 
-static int check_tty(const struct cr_file_view *view, struct cr_err *err)
+int cr_file_tty_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
 {
 	int fd, r;
 
-	r = check_named(view, err);
+	r = cr_file_named_check(img, rec, view, err);
 	if (r < 0)
 		return r;
 	fd = open(view->path, ((int)view->head.open_flags & O_ACCMODE) | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
@@ -90,11 +91,13 @@ static int check_tty(const struct cr_file_view *view, struct cr_err *err)
 	return r;
 }
 
-static int check_streams(const struct cr_file_view *view, struct cr_err *err)
+int cr_file_streams_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
 {
 	static const char *const names[] = { "standard input", "standard output", "standard error" };
 	uint32_t i;
 
+	(void)img;
+	(void)rec;
 	for (i = 0; i < view->head.n_fds; i++) {
 		if (fcntl((int)view->fds[i].stream, F_GETFD) < 0)
 			return cr_err_set(err, EBADF, "descriptor %d was connected to %s, which is closed now; restart with it open (</dev/null, >file)",
@@ -103,30 +106,24 @@ static int check_streams(const struct cr_file_view *view, struct cr_err *err)
 	return 0;
 }
 
-static int check_unlinked(const struct cr_file_view *view, struct cr_err *err)
+int cr_file_unlinked_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
 {
 	char dir[CR_FILE_MAX_PATH_BYTES];
 	int r = cr_file_unlinked_dir(view->path, dir, sizeof(dir));
 
+	(void)img;
+	(void)rec;
 	if (r < 0)
 		return cr_err_set(err, r, "descriptor %d: no place for the unlinked file %s: neither its directory, nor $TMPDIR, nor /tmp can be written; set TMPDIR",
 				  view->fds[0].fd, view->path);
 	return 0;
 }
 
-static int check_file(const struct cr_file_view *view, struct cr_err *err)
+static int check_file(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
 {
-	switch (view->head.kind) {
-	case CR_FILE_STREAM:
-		return check_streams(view, err);
-	case CR_FILE_UNLINKED:
-		return check_unlinked(view, err);
-	case CR_FILE_TTY:
-		return check_tty(view, err);
-	case CR_FILE_PIPE:
-		return 0;
-	}
-	return check_named(view, err);
+	const struct cr_file_ops *ops = cr_file_ops_of(view->head.kind);
+
+	return ops->restore_check ? ops->restore_check(img, rec, view, err) : 0;
 }
 
 int cr_files_restore_check(const struct cr_image *img, struct cr_err *err)
@@ -142,7 +139,7 @@ int cr_files_restore_check(const struct cr_image *img, struct cr_err *err)
 		if (rec.type == CR_REC_FILE) {
 			r = cr_file_view_parse(&rec, &view, err);
 			if (r >= 0)
-				r = check_file(&view, err);
+				r = check_file(img, &rec, &view, err);
 			seen = true;
 		} else if (rec.type == CR_REC_FILE_DATA) {
 			r = cr_file_data_parse(&rec, &data, &content, err);

@@ -2,7 +2,7 @@
 /*
  * Save the program's descriptors: one FILE record per open file description, content behind the first record of its object.
  */
-#include "libcr/lower/files_set.h"
+#include "libcr/lower/files_ops.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,16 +72,15 @@ static int put_file(const struct cr_open_file *file, struct cr_image_writer *w, 
 	return r;
 }
 
-static int put_content(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err)
+/* @first: the first description of its object */
+static int put_content(const struct cr_file_set *set, const struct cr_open_file *file, bool first, struct cr_image_writer *w, struct cr_err *err)
 {
-	switch (file->kind) {
-	case CR_FILE_PIPE:
-	case CR_FILE_FIFO:
-		return cr_file_pipe_save(set, file, w, err);
-	case CR_FILE_UNLINKED:
-		return cr_file_unlinked_save(set, file, w, err);
-	}
-	return 0;
+	const struct cr_file_ops *ops = cr_file_ops_of(file->kind);
+	int r = 0;
+
+	if (ops->save && (first || !ops->save_once))
+		r = ops->save(set, file, w, err);
+	return r < 0 ? r : cr_file_lock_save(file, w, err);
 }
 
 /* The number of an object is the index of its first description, so descriptions come in the order of their objects. */
@@ -99,9 +98,7 @@ static int put_all(const struct cr_file_set *set, struct cr_image_writer *w, str
 			r = put_file(&set->files[i], w, err);
 			if (r < 0)
 				return r;
-			if (i != object)
-				continue;
-			r = put_content(set, &set->files[i], w, err);
+			r = put_content(set, &set->files[i], i == object, w, err);
 			if (r < 0)
 				return r;
 		}

@@ -103,20 +103,21 @@ bool cr_file_same_description(int fd_a, int fd_b, bool stopped)
 static int read_fdinfo(int fd, int floor, struct cr_open_file *file)
 {
 	char path[64], line[512];
+	int r = 0;
 	FILE *f;
 
 	snprintf(path, sizeof(path), FDINFO_DIR "/%d", fd);
 	f = cr_file_fopen_high(path, floor);
 	if (!f)
 		return -errno;
-	while (fgets(line, sizeof(line), f)) {
+	while (r == 0 && fgets(line, sizeof(line), f)) {
 		if (strncmp(line, "pos:", 4) == 0)
 			file->pos = strtoll(line + 4, NULL, 10);
 		else if (strncmp(line, "lock:", 5) == 0)
-			file->locked = true;
+			r = cr_file_lock_parse(line + 5, file);
 	}
 	fclose(f);
-	return 0;
+	return r;
 }
 
 static int read_link(int fd, char **ret_link)
@@ -138,6 +139,8 @@ static void open_file_fini(struct cr_open_file *file)
 	free(file->fds);
 	free(file->link);
 	free(file->path);
+	free(file->locks);
+	free(file->socket);
 }
 
 static int add_fd(struct cr_open_file *file, int fd, int fd_flags)
@@ -177,38 +180,42 @@ static int take_fd(struct cr_file_set *set, int fd)
 	struct cr_open_file file = { .object = set->n };
 	int fd_flags = fcntl(fd, F_GETFD);
 	unsigned int i;
+	bool alone;
 	int r;
 
 	file.flags = fcntl(fd, F_GETFL);
 	if (fd_flags < 0 || file.flags < 0 || fstat(fd, &file.st) < 0)
 		return -errno;
-	r = read_fdinfo(fd, set->floor, &file);
+	r = read_link(fd, &file.link);
+	if (r == 0)
+		r = read_fdinfo(fd, set->floor, &file);
 	if (r < 0)
-		return r == -ENOENT ? -EBADF : r;
+		goto fini;
+	/* Objects of the kernel that have no inode of their own share one. */
+	alone = strncmp(file.link, "anon_inode:", 11) == 0;
 	for (i = 0; i < set->n; i++) {
 		struct cr_open_file *other = &set->files[i];
 
 		if (!same_object(other, &file))
 			continue;
-		file.object = other->object;
 		if (other->flags == file.flags && other->pos == file.pos && cr_file_same_description(other->fds[0].fd, fd, set->stopped)) {
-			other->locked |= file.locked;
-			return add_fd(other, fd, fd_flags);
+			r = add_fd(other, fd, fd_flags);
+			goto fini;
 		}
+		if (!alone)
+			file.object = other->object;
 	}
 	r = reserve_one(set);
+	if (r == 0)
+		r = add_fd(&file, fd, fd_flags);
 	if (r < 0)
-		return r;
-	r = read_link(fd, &file.link);
-	if (r < 0)
-		return r == -ENOENT ? -EBADF : r;
-	r = add_fd(&file, fd, fd_flags);
-	if (r < 0) {
-		open_file_fini(&file);
-		return r;
-	}
+		goto fini;
 	set->files[set->n++] = file;
 	return 0;
+
+fini:
+	open_file_fini(&file);
+	return r == -ENOENT ? -EBADF : r;
 }
 
 static int take_all(struct cr_file_set *set, DIR *dir, struct cr_err *err)

@@ -23,13 +23,16 @@ struct cr_open_file {
 	struct stat st;
 	int flags; /* F_GETFL */
 	int64_t pos;
-	bool locked;     /* fdinfo lists a lock or a lease */
+	struct cr_file_lock *locks;
+	unsigned int n_locks;
+	bool lock_waits; /* a lease that is being taken away, or a lock that this version does not know */
 	char *link;      /* what /proc says it is */
 	uint32_t object; /* same number: same pipe or same file */
 	/* set by cr_open_file_classify */
 	uint32_t kind; /* 0: refused */
 	uint32_t attrs;
 	char *path; /* NULL: none */
+	struct cr_file_socket *socket; /* SOCKET; set by its check */
 };
 
 struct cr_file_set {
@@ -61,6 +64,10 @@ __attribute__((format(printf, 3, 4))) void cr_file_refuse(struct cr_file_refusal
 
 /* Words for an object that is not saved: "an eventfd", "a TCP socket connected to 10.0.0.1:80". */
 void cr_file_describe(const struct cr_open_file *file, char *ret_text, size_t bytes);
+
+/* The text behind "lock:" in fdinfo; 0 or -ENOMEM. */
+int cr_file_lock_parse(const char *text, struct cr_open_file *file);
+bool cr_file_has_posix_lock(const struct cr_open_file *file);
 
 /* Is the pipe behind @file held by this process alone? NULL: yes; else the reason, static text. */
 const char *cr_file_pipe_outside(const struct cr_file_set *set, const struct cr_open_file *file);

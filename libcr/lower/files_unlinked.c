@@ -30,7 +30,8 @@ static int source_init(struct source *s, const struct cr_file_set *set, const st
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", file->fds[0].fd);
-	fd = cr_file_open_high(path, O_RDONLY | O_NOATIME, 0, set->floor);
+	/* Closing another descriptor of the file would give up the program's POSIX locks on it. */
+	fd = cr_file_has_posix_lock(file) ? -EBUSY : cr_file_open_high(path, O_RDONLY | O_NOATIME, 0, set->floor);
 	if (fd == -EPERM)
 		fd = cr_file_open_high(path, O_RDONLY, 0, set->floor);
 	*s = (struct source){ .fd = fd, .own = true, .object = file->object };

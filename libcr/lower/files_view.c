@@ -13,7 +13,7 @@
 
 static bool needs_path(uint32_t kind)
 {
-	return kind != CR_FILE_PIPE && kind != CR_FILE_STREAM;
+	return kind <= CR_FILE_PATH && kind != CR_FILE_PIPE && kind != CR_FILE_STREAM;
 }
 
 static int check_fds(const struct cr_file_view *view, uint64_t offset, struct cr_err *err)
@@ -37,7 +37,7 @@ int cr_file_view_parse(const struct cr_image_record *rec, struct cr_file_view *r
 	if (rec->bytes < sizeof(view.head))
 		return cr_err_set(err, EBADMSG, "FILE record at offset %llu: %llu bytes are too few", offset, (unsigned long long)rec->bytes);
 	memcpy(&view.head, rec->data, sizeof(view.head));
-	if (view.head.kind < CR_FILE_REGULAR || view.head.kind > CR_FILE_PATH)
+	if (view.head.kind < CR_FILE_REGULAR || view.head.kind >= CR_FILE_KINDS)
 		return cr_err_set(err, EBADMSG, "FILE record at offset %llu: kind %u is not known to this version", offset, view.head.kind);
 	if (view.head.n_fds == 0 || view.head.n_fds > CR_FILE_MAX_FDS || view.head.path_bytes > CR_FILE_MAX_PATH_BYTES || view.head.pos < 0 ||
 	    view.head.size > INT64_MAX || view.head.pipe_bytes > INT32_MAX)
@@ -69,4 +69,31 @@ int cr_file_data_parse(const struct cr_image_record *rec, struct cr_file_data_pa
 		}
 	}
 	return cr_err_set(err, EBADMSG, "FILE_DATA record at offset %llu: its lengths contradict each other", (unsigned long long)rec->file_offset);
+}
+
+int cr_file_data_next(const struct cr_image *img, struct cr_image_record *rec, const struct cr_file_view *view, uint32_t attrs,
+		      struct cr_file_data_payload *ret, const void **ret_content)
+{
+	while (cr_image_next(img, rec) > 0 && rec->type == CR_REC_FILE_DATA) {
+		if (cr_file_data_parse(rec, ret, ret_content, NULL) < 0 || ret->object != view->head.object)
+			return 0;
+		if ((ret->attrs & ~CR_FILE_DATA_PACKET) == attrs)
+			return 1;
+	}
+	return 0;
+}
+
+int cr_file_state_get(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, uint32_t attrs, void *ret,
+		      size_t bytes, struct cr_err *err)
+{
+	struct cr_image_record at = *rec;
+	struct cr_file_data_payload data;
+	const void *content;
+
+	if (cr_file_data_next(img, &at, view, attrs, &data, &content) && data.bytes == bytes) {
+		memcpy(ret, content, bytes);
+		return 0;
+	}
+	return cr_err_set(err, EBADMSG, "FILE record at offset %llu: the state of descriptor %d is missing or has the wrong length",
+			  (unsigned long long)rec->file_offset, view->fds[0].fd);
 }

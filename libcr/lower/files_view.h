@@ -29,4 +29,19 @@ int cr_file_view_parse(const struct cr_image_record *rec, struct cr_file_view *r
 /* The same for FILE_DATA; *ret_content is borrowed. */
 int cr_file_data_parse(const struct cr_image_record *rec, struct cr_file_data_payload *ret, const void **ret_content, struct cr_err *err);
 
+/**
+ * cr_file_data_next - the next FILE_DATA record with the attributes @attrs (PACKET aside) of the description whose FILE record @rec was
+ * @rec: where to go on from; moved
+ * @view: the description
+ * @ret, @ret_content: the record's parts, borrowed from the image
+ *
+ * Return: 1, or 0: there is none before the next FILE record.
+ */
+int cr_file_data_next(const struct cr_image *img, struct cr_image_record *rec, const struct cr_file_view *view, uint32_t attrs,
+		      struct cr_file_data_payload *ret, const void **ret_content);
+
+/* Copies the content of that record, which must be @bytes long: 0 or -EBADMSG. @rec stays where it is. */
+int cr_file_state_get(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, uint32_t attrs, void *ret,
+		      size_t bytes, struct cr_err *err);
+
 #endif

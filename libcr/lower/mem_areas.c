@@ -155,9 +155,9 @@ static void classify_shared(struct cr_mem_area *area, const struct smaps_entry *
 	} else if (begins_with(e->name, "/SYSV") && deleted) {
 		area->nocr = "a System V shared memory segment cannot be saved";
 	} else if (begins_with(e->name, "/[aio]")) {
-		area->nocr = "asynchronous I/O (io_setup) cannot be saved";
+		area->nocr = "asynchronous I/O of the kernel (io_setup) cannot be saved; end it with io_destroy before the checkpoint, or run the program without it";
 	} else if (e->name[0] != '/') {
-		area->nocr = strstr(e->name, "io_uring") ? "an io_uring cannot be saved" : "memory of a kernel object cannot be saved";
+		area->nocr = strstr(e->name, "io_uring") ? "an io_uring cannot be saved; close it before the checkpoint, or run the program without it" : "memory of a kernel object cannot be saved";
 	} else if (begins_with(e->name, "/dev/") && stat(e->name, &st) == 0 && !S_ISREG(st.st_mode)) {
 		area->nocr = "device memory cannot be saved";
 	} else if (deleted) {
@@ -366,6 +366,31 @@ static int areas_parse(FILE *smaps, const struct area_ranges *ranges, struct cr_
 	return rc;
 }
 
+/* The ring of io_setup(2) lies where the kernel likes: outside of the window. */
+static int areas_add_aio(struct cr_mem_areas *areas)
+{
+	FILE *maps = cr_mem_proc_open(CR_MEM_PROC "/maps");
+	struct smaps_entry e = { .name = NULL };
+	char *line = NULL, name[] = "/[aio]";
+	size_t line_max = 0;
+	int rc = 0;
+
+	if (!maps)
+		return -errno;
+	while (rc == 0 && getline(&line, &line_max, maps) > 0) {
+		unsigned long long start, end;
+
+		if (!strstr(line, " /[aio]") || sscanf(line, "%llx-%llx", &start, &end) != 2 || (start >= CR_WINDOW_BASE && start < CR_WINDOW_END))
+			continue;
+		e.perms[3] = 's';
+		e.name = name;
+		rc = areas_add(areas, &e, start, end, true);
+	}
+	free(line);
+	fclose(maps);
+	return rc;
+}
+
 FILE *cr_mem_proc_open(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), error;
@@ -401,6 +426,8 @@ int cr_mem_areas_create(const struct cr_mem_range *extra, unsigned int n_extra, 
 	rc = ranges_init(&ranges, extra, n_extra);
 	if (rc == 0)
 		rc = areas_parse(smaps, &ranges, areas);
+	if (rc == 0)
+		rc = areas_add_aio(areas);
 	free(ranges.range);
 	fclose(smaps);
 	if (rc < 0) {

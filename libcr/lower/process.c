@@ -163,6 +163,20 @@ static uint32_t read_membarrier(void)
 	return registered < 0 ? UINT32_MAX : (uint32_t)registered;
 }
 
+/* Each thread has one; the program's first thread counts, not the thread that asks. */
+static uint32_t read_personality(void)
+{
+	FILE *f = cr_file_fopen_high("/proc/self/personality", cr_process_floor());
+	unsigned int value;
+	int n;
+
+	if (!f)
+		return (uint32_t)personality(0xffffffff);
+	n = fscanf(f, "%x", &value);
+	fclose(f);
+	return n == 1 ? value : (uint32_t)personality(0xffffffff);
+}
+
 static int nice_of(pid_t pid)
 {
 	int value;
@@ -186,7 +200,7 @@ static int fill(struct cr_process_payload *p, struct cr_err *err)
 	p->no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
 	p->child_subreaper = subreaper != 0;
 	p->thp_disable = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1;
-	p->personality = (uint32_t)personality(0xffffffff);
+	p->personality = read_personality();
 	p->membarrier = read_membarrier();
 	p->euid = geteuid();
 	p->egid = getegid();

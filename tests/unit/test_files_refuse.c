@@ -44,39 +44,17 @@ static void to_five(int fd)
 		close(fd);
 }
 
-static void make_eventfd(void)
-{
-	to_five(eventfd(0, 0));
-	CHECK(dup2(5, 9) == 9);
-}
+/* The harness holds it too. */
+static int outer_event = -1;
 
-static void make_epoll(void)
+static void make_inherited_eventfd(void)
 {
-	to_five(epoll_create1(0));
-}
-
-static void make_timerfd(void)
-{
-	to_five(timerfd_create(CLOCK_MONOTONIC, 0));
-}
-
-static void make_signalfd(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	to_five(signalfd(-1, &set, 0));
-}
-
-static void make_inotify(void)
-{
-	to_five(inotify_init1(0));
+	CHECK(dup2(outer_event, 5) == 5 && dup2(5, 9) == 9);
 }
 
 static void make_pidfd(void)
 {
-	to_five((int)syscall(SYS_pidfd_open, getpid(), 0));
+	to_five((int)syscall(SYS_pidfd_open, getppid(), 0));
 }
 
 static void make_memfd(void)
@@ -99,6 +77,16 @@ static void make_mqueue(void)
 	CHECK(mq_unlink(name) == 0);
 }
 
+/* The description goes on where the program cannot reach it. */
+static void make_epoll_of_lost(void)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int fd = eventfd(0, 0);
+
+	to_five(epoll_create1(0));
+	CHECK(epoll_ctl(5, EPOLL_CTL_ADD, fd, &ev) == 0 && fcntl(fd, F_DUPFD, TEST_FLOOR) >= 0 && close(fd) == 0);
+}
+
 static void make_kernel_log(void)
 {
 	to_five(open("/dev/kmsg", O_RDONLY | O_NONBLOCK));
@@ -114,12 +102,12 @@ static void test_kernel_objects(void **state)
 	int fd;
 
 	(void)state;
-	test_refused(make_eventfd, TEXTS("descriptors 5, 9 ", "an eventfd"));
-	test_refused(make_epoll, TEXTS("descriptor 5 ", "an epoll instance"));
-	test_refused(make_timerfd, TEXTS("descriptor 5 ", "a timerfd"));
-	test_refused(make_signalfd, TEXTS("descriptor 5 ", "a signalfd"));
-	test_refused(make_inotify, TEXTS("descriptor 5 ", "an inotify instance"));
+	outer_event = fcntl(eventfd(0, EFD_CLOEXEC), F_DUPFD, TEST_FLOOR + 80);
+	assert_true(outer_event >= 0);
+	test_refused(make_inherited_eventfd, TEXTS("descriptors 5, 9 ", "an eventfd", "the process that launched this one holds it too"));
+	close(outer_event);
 	test_refused(make_pidfd, TEXTS("descriptor 5 ", "pidfd"));
+	test_refused(make_epoll_of_lost, TEXTS("descriptor 5 ", "an epoll instance", "no descriptor refers to any more"));
 	test_refused(make_memfd, TEXTS("descriptor 5 ", "a memfd", "buffer"));
 	test_refused(make_namespace, TEXTS("descriptor 5 ", "a network namespace"));
 	test_refused(make_mqueue, TEXTS("descriptor 5 ", "/cr-test-"));
@@ -133,38 +121,18 @@ static void test_kernel_objects(void **state)
 
 /* --- sockets --- */
 
-static void make_listener(void)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-
-	to_five(socket(AF_INET, SOCK_STREAM, 0));
-	CHECK(bind(5, (void *)&in, sizeof(in)) == 0 && listen(5, 1) == 0);
-}
-
 static void make_connection(void)
 {
-	struct sockaddr_in in;
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(in);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	make_listener();
+	to_five(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK(bind(5, (void *)&in, sizeof(in)) == 0 && listen(5, 1) == 0);
 	CHECK(getsockname(5, (void *)&in, &len) == 0);
 	CHECK(fcntl(5, F_DUPFD, TEST_FLOOR) >= 0);
 	CHECK(connect(fd, (void *)&in, sizeof(in)) == 0);
 	to_five(fd);
-}
-
-static void make_udp(void)
-{
-	to_five(socket(AF_INET, SOCK_DGRAM, 0));
-}
-
-static void make_unix(void)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "service" };
-
-	to_five(socket(AF_UNIX, SOCK_STREAM, 0));
-	CHECK(bind(5, (void *)&un, sizeof(un)) == 0 && listen(5, 1) == 0);
 }
 
 static void make_socketpair(void)
@@ -185,10 +153,7 @@ static void make_netlink(void)
 static void test_sockets(void **state)
 {
 	(void)state;
-	test_refused(make_listener, TEXTS("descriptor 5 ", "a TCP socket listening on 127.0.0.1:"));
 	test_refused(make_connection, TEXTS("descriptor 5 ", "a TCP socket connected to 127.0.0.1:"));
-	test_refused(make_udp, TEXTS("descriptor 5 ", "a UDP socket"));
-	test_refused(make_unix, TEXTS("descriptor 5 ", "a UNIX socket listening on service"));
 	test_refused(make_socketpair, TEXTS("descriptor 5 ", "a UNIX socket connected to an unnamed socket"));
 	test_refused(make_netlink, TEXTS("descriptor 5 ", "a netlink socket"));
 }
@@ -266,41 +231,10 @@ static void test_pipes_of_others(void **state)
 
 /* --- locks, signals, lost names --- */
 
-static void make_flock(void)
-{
-	to_five(open("locked", O_RDWR | O_CREAT, 0600));
-	CHECK(flock(5, LOCK_EX) == 0);
-}
-
-static void make_record_lock(void)
-{
-	struct flock l = { .l_type = F_WRLCK, .l_len = 1 };
-
-	to_five(open("record", O_RDWR | O_CREAT, 0600));
-	CHECK(fcntl(5, F_SETLK, &l) == 0);
-}
-
-static void make_lease(void)
-{
-	to_five(open("leased", O_RDWR | O_CREAT, 0600));
-	CHECK(fcntl(5, F_SETLEASE, F_WRLCK) == 0);
-}
-
 static void make_owner(void)
 {
 	to_five(open("/dev/null", O_RDWR));
-	CHECK(fcntl(5, F_SETOWN, getpid()) == 0);
-}
-
-static void make_async(void)
-{
-	int p[2];
-
-	CHECK(pipe(p) == 0);
-	CHECK(fcntl(p[0], F_DUPFD, 40) == 40);
-	to_five(p[1]);
-	close(p[0]);
-	CHECK(fcntl(40, F_SETFL, O_ASYNC) == 0);
+	CHECK(fcntl(5, F_SETOWN, getppid()) == 0);
 }
 
 static void make_replaced(void)
@@ -329,11 +263,7 @@ static void make_task_proc(void)
 static void test_locks_and_names(void **state)
 {
 	(void)state;
-	test_refused(make_flock, TEXTS("descriptor 5 ", "/locked", "a file lock or a lease"));
-	test_refused(make_record_lock, TEXTS("descriptor 5 ", "/record", "a file lock or a lease"));
-	test_refused(make_lease, TEXTS("descriptor 5 ", "/leased", "a file lock or a lease"));
-	test_refused(make_owner, TEXTS("descriptor 5 ", "/dev/null", "F_SETOWN"));
-	test_refused(make_async, TEXTS("descriptor 40 ", "O_ASYNC"));
+	test_refused(make_owner, TEXTS("descriptor 5 ", "/dev/null", "process ", "F_SETOWN"));
 	test_refused(make_replaced, TEXTS("descriptor 5 ", "can no longer be reached under its name", "/first"));
 	test_refused(make_deleted_dir, TEXTS("descriptor 5 ", "directory", "/doomed"));
 	test_refused(make_foreign_proc, TEXTS("descriptor 5 ", "/proc/1/comm"));
@@ -350,8 +280,8 @@ static void many_side(void)
 	int fd;
 
 	cr_stdio_record(&stdio);
-	make_eventfd();
-	CHECK(epoll_create1(0) == 3);
+	make_namespace();
+	CHECK(socket(AF_NETLINK, SOCK_RAW, 0) == 3);
 	CHECK(cr_files_check(TEST_FLOOR, &stdio, test_collect, &reasons) == 2 && reasons.n == 2);
 	fd = open("image", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	fd = fcntl(fd, F_DUPFD, TEST_FLOOR);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is done with an open file description of each kind: one table.  Private to libcr/lower/files_*.c.
+ *
+ * A kind that is added gets a number in file_payload.h, a row in files_ops.c, and a file of its own with the functions of the row.
+ */
+#ifndef CR_FILES_OPS_H
+#define CR_FILES_OPS_H
+
+#include "libcr/lower/files_place.h"
+#include "libcr/lower/files_set.h"
+
+struct cr_file_ops {
+	/* How /proc begins the name of such an object; NULL: files_kind.c tells it by its type. */
+	const char *link;
+	/* Last word before it is taken: refuses with a reason, or returns true. NULL: always taken. Changes nothing: the program may be running. */
+	bool (*check)(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals);
+	/* FILE_DATA records behind the FILE record. The program is stopped. */
+	int (*save)(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+	/* Before anything is changed: can it be made again? @rec is the FILE record. */
+	int (*restore_check)(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+	/* Makes it: a descriptor at or above the floor, given; or a negative errno. NULL: STREAM, which is not made. */
+	int (*open)(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+	/* When every descriptor is in place: what refers to others or starts to run. */
+	int (*finish)(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+	/* Only the first of several descriptions of one object has content. */
+	bool save_once;
+};
+
+/* Borrowed; NULL for a number that is no kind. */
+const struct cr_file_ops *cr_file_ops_of(uint32_t kind);
+
+/* files_anon.c */
+bool cr_file_anon_check(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals);
+int cr_file_eventfd_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+int cr_file_eventfd_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+int cr_file_timerfd_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+int cr_file_timerfd_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+int cr_file_timerfd_finish(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+int cr_file_signalfd_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+int cr_file_signalfd_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+bool cr_file_pidfd_check(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals);
+int cr_file_pidfd_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+
+/* files_epoll.c */
+bool cr_file_epoll_check(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals);
+int cr_file_epoll_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+int cr_file_epoll_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+int cr_file_epoll_finish(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+
+/* files_inotify.c */
+bool cr_file_inotify_check(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals);
+int cr_file_inotify_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+int cr_file_inotify_restore_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+int cr_file_inotify_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+int cr_file_inotify_finish(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+
+/* files_socket.c, files_socket_restore.c */
+bool cr_file_socket_check(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals);
+int cr_file_socket_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+int cr_file_socket_restore_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+int cr_file_socket_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+/* An end that is made by connecting to a listening socket. */
+bool cr_file_socket_late(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view);
+int cr_file_socket_finish(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+
+/* files_lock.c: locks, leases and the receiver of signals; of any kind. */
+bool cr_file_lock_check(struct cr_open_file *file, struct cr_file_refusals *refusals);
+int cr_file_lock_save(const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+int cr_file_lock_restore(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+
+/* files_restore_check.c */
+int cr_file_named_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+int cr_file_streams_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+int cr_file_tty_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+int cr_file_unlinked_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+
+/* files_restore.c, files_object.c */
+int cr_file_named_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+int cr_file_object_make(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+
+/* One FILE_DATA record of @bytes. */
+int cr_file_data_put(const struct cr_open_file *file, uint32_t attrs, const void *content, size_t bytes, struct cr_image_writer *w,
+		     struct cr_err *err);
+
+/* Calls @line for each line of fdinfo of @fd, without its line feed; 0 or a negative errno. */
+int cr_file_fdinfo(int fd, int floor, void (*line)(void *arg, const char *text), void *arg);
+
+/* Does a process that this one descends from have @file's description open too? */
+bool cr_file_ancestor_holds(const struct cr_file_set *set, const struct cr_open_file *file);
+
+#endif

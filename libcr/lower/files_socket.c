@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Sockets: which can be made again, and what they hold.
+ *
+ * Saved: UNIX sockets of which both ends are the program's, or whose other end is closed, with what waits in them; listening UNIX and TCP sockets;
+ * sockets that are not connected. A connection to somebody else is refused with the name of the other end.
+ * Invariant: looking at a queue takes nothing out of it.
+ */
+#include "libcr/lower/files_ops.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <linux/tcp.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "libcr/lower/files_socket.h"
+#include "libcr/lower/files_unix.h"
+
+#define TCP_STATE_CLOSE 7
+#define STATE_ESTABLISHED 1
+#define STATE_LISTEN 10
+#define QUEUE_MIN_BYTES (256U << 10)
+
+static int get_int(int fd, int level, int name)
+{
+	socklen_t len = sizeof(int);
+	int value = 0;
+
+	return getsockopt(fd, level, name, &value, &len) < 0 ? 0 : value;
+}
+
+/* "is a TCP socket connected to 10.0.0.1:80, which ..." */
+static bool refuse(struct cr_file_refusals *refusals, const struct cr_open_file *file, const char *why)
+{
+	char words[400];
+
+	cr_file_describe(file, words, sizeof(words));
+	cr_file_refuse(refusals, file, "is %s, %s", words, why);
+	return false;
+}
+
+static bool readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0 && p.revents & POLLIN;
+}
+
+/* The file of a bound socket must still be there under its name: a restart binds it again there. */
+static bool take_unix_path(struct cr_open_file *file, struct cr_file_socket *s, const struct cr_unix_diag *diag, struct cr_file_refusals *refusals)
+{
+	const struct sockaddr_un *un = (const void *)s->address;
+	char name[sizeof(un->sun_path) + 1] = "", cwd[PATH_MAX];
+	struct stat st;
+
+	if (s->address_bytes <= offsetof(struct sockaddr_un, sun_path) || !un->sun_path[0])
+		return true;
+	memcpy(name, un->sun_path, s->address_bytes - offsetof(struct sockaddr_un, sun_path));
+	if (stat(name, &st) < 0 || (diag->vfs_ino && diag->vfs_ino != (uint32_t)st.st_ino))
+		return refuse(refusals, file, "whose file can no longer be reached under that name; close it before the checkpoint");
+	file->st.st_mode = S_IFSOCK | (st.st_mode & 07777); /* the file's, not the socket's */
+	if (name[0] == '/') {
+		file->path = strdup(name);
+	} else if (getcwd(cwd, sizeof(cwd))) {
+		file->path = malloc(strlen(cwd) + strlen(name) + 2);
+		if (file->path)
+			sprintf(file->path, "%s/%s", cwd, name);
+	}
+	return file->path || refuse(refusals, file, "and there is no memory for its name; try again");
+}
+
+static const struct cr_open_file *file_of_ino(const struct cr_file_set *set, uint32_t ino)
+{
+	unsigned int i;
+
+	for (i = 0; i < set->n; i++)
+		if (S_ISSOCK(set->files[i].st.st_mode) && (uint32_t)set->files[i].st.st_ino == ino)
+			return &set->files[i];
+	return NULL;
+}
+
+/* A listening socket of the program with this very name. */
+static bool listens(const struct cr_file_set *set, const void *address, socklen_t bytes)
+{
+	struct sockaddr_storage ss;
+	unsigned int i;
+
+	for (i = 0; i < set->n; i++) {
+		socklen_t len = sizeof(ss);
+		int fd = set->files[i].fds[0].fd;
+
+		if (S_ISSOCK(set->files[i].st.st_mode) && get_int(fd, SOL_SOCKET, SO_ACCEPTCONN) && getsockname(fd, (void *)&ss, &len) == 0 &&
+		    len == bytes && memcmp(&ss, address, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool take_unix_pair(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_socket *s, const struct cr_unix_diag *diag,
+			   struct cr_file_refusals *refusals)
+{
+	const struct cr_open_file *other;
+	struct cr_unix_diag theirs;
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	bool named = s->address_bytes > sizeof(sa_family_t);
+
+	s->shut = diag->shut & 3;
+	if (!diag->peer_ino) {
+		if (named)
+			return refuse(refusals, file, "whose other end is closed, and a socket with a name cannot be made again in this state; close it before the checkpoint");
+		s->state = CR_FILE_SOCKET_CLOSED;
+		return true;
+	}
+	other = file_of_ino(set, diag->peer_ino);
+	if (!other)
+		return refuse(refusals, file, "whose other end is in another process; close it before the checkpoint");
+	if (cr_unix_diag_get(diag->peer_ino, &theirs) < 0 || theirs.peer_ino != (uint32_t)file->st.st_ino)
+		return refuse(refusals, file, "whose other end is not connected to it alone, which a checkpoint cannot save; close it before the checkpoint");
+	s->state = CR_FILE_SOCKET_PAIR;
+	s->peer = other->object;
+	if (getsockname(other->fds[0].fd, (void *)&ss, &len) < 0)
+		len = 0;
+	if (!named && len <= sizeof(sa_family_t))
+		return true;
+	/* One end came from accept(2) and has the listening socket's name: a restart connects to that again. */
+	if (s->type != SOCK_DGRAM && ((named && listens(set, s->address, s->address_bytes)) != (len > sizeof(sa_family_t) && listens(set, &ss, len))))
+		return true;
+	return refuse(refusals, file, "which was accepted by a socket that listens no more, or has a name of its own; close it before the checkpoint");
+}
+
+static bool check_unix(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_socket *s, struct cr_file_refusals *refusals)
+{
+	struct cr_unix_diag diag;
+	int r = cr_unix_diag_get((uint32_t)file->st.st_ino, &diag);
+
+	if (r < 0)
+		return refuse(refusals, file, "and the kernel does not tell its state (CONFIG_UNIX_DIAG, module unix_diag); load that, or close it before the checkpoint");
+	if (diag.state == STATE_LISTEN) {
+		s->state = CR_FILE_SOCKET_LISTENING;
+		s->backlog = diag.backlog;
+		if (diag.waiting)
+			return refuse(refusals, file, "and connections wait to be accepted; accept them before the checkpoint");
+		return take_unix_path(file, s, &diag, refusals);
+	}
+	if (diag.has_peer)
+		return take_unix_pair(set, file, s, &diag, refusals);
+	if (diag.state == STATE_ESTABLISHED && s->type != SOCK_DGRAM)
+		return refuse(refusals, file, "in a state that a checkpoint cannot save; close it before the checkpoint");
+	s->state = CR_FILE_SOCKET_OPEN;
+	if (s->type == SOCK_DGRAM && readable(file->fds[0].fd))
+		return refuse(refusals, file, "and datagrams wait to be read; read them before the checkpoint");
+	return take_unix_path(file, s, &diag, refusals);
+}
+
+static bool check_tcp(struct cr_open_file *file, struct cr_file_socket *s, struct cr_file_refusals *refusals)
+{
+	struct tcp_info info = { .tcpi_state = 0 };
+	socklen_t len = sizeof(info);
+	int fd = file->fds[0].fd;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return refuse(refusals, file, "and the kernel does not tell its state; close it before the checkpoint");
+	if (info.tcpi_state == STATE_LISTEN) {
+		s->state = CR_FILE_SOCKET_LISTENING;
+		s->backlog = info.tcpi_sacked;
+		/* In this state: connections in the queue. */
+		if (info.tcpi_unacked)
+			return refuse(refusals, file, "and connections wait to be accepted; accept them before the checkpoint");
+		return true;
+	}
+	if (info.tcpi_state != TCP_STATE_CLOSE)
+		return refuse(refusals, file, "which a checkpoint cannot save; close it before the checkpoint");
+	/* A refused attempt leaves one segment, a connection more. */
+	if (info.tcpi_segs_in > 1 || info.tcpi_bytes_acked)
+		return refuse(refusals, file, "whose connection has ended; close it before the checkpoint");
+	s->state = CR_FILE_SOCKET_OPEN;
+	return true;
+}
+
+/* Memberships cannot be listed; but a filter can only be asked for by a member. */
+static bool in_multicast_group(int fd, int floor)
+{
+	FILE *f = cr_file_fopen_high("/proc/thread-self/net/igmp", floor);
+	unsigned int index = 0, group;
+	bool found = false;
+	char line[256];
+
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f)) {
+		struct group_filter filter = { .gf_fmode = 0 };
+		struct sockaddr_in *in = (void *)&filter.gf_group;
+		socklen_t len = sizeof(filter);
+
+		if (line[0] != '\t' && line[0] != ' ') {
+			index = (unsigned int)strtoul(line, NULL, 10);
+			continue;
+		}
+		if (sscanf(line, "%x", &group) != 1)
+			continue;
+		in->sin_family = AF_INET;
+		in->sin_addr.s_addr = group;
+		filter.gf_interface = index;
+		found = getsockopt(fd, IPPROTO_IP, MCAST_MSFILTER, &filter, &len) == 0;
+	}
+	fclose(f);
+	return found;
+}
+
+static bool check_udp(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_socket *s, struct cr_file_refusals *refusals)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	int fd = file->fds[0].fd;
+
+	if (getpeername(fd, (void *)&ss, &len) == 0)
+		return refuse(refusals, file, "which a checkpoint cannot save; close it before the checkpoint");
+	if (readable(fd))
+		return refuse(refusals, file, "and datagrams wait to be read; read them before the checkpoint");
+	if (in_multicast_group(fd, set->floor))
+		return refuse(refusals, file, "which is in a multicast group, and a checkpoint cannot save that; leave the group before the checkpoint");
+	s->state = CR_FILE_SOCKET_OPEN;
+	return true;
+}
+
+static bool is_bound(const struct cr_file_socket *s)
+{
+	const struct sockaddr_in6 *in6 = (const void *)s->address;
+	const struct sockaddr_in *in = (const void *)s->address;
+	static const struct in6_addr any6;
+
+	switch (s->family) {
+	case AF_UNIX:
+		return s->address_bytes > sizeof(sa_family_t);
+	case AF_INET:
+		return in->sin_port || in->sin_addr.s_addr;
+	case AF_INET6:
+		return in6->sin6_port || memcmp(&in6->sin6_addr, &any6, sizeof(any6)) != 0;
+	}
+	return false;
+}
+
+static bool check_family(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals)
+{
+	struct cr_file_socket *s = file->socket;
+	bool inet = s->family == AF_INET || s->family == AF_INET6;
+
+	if (s->family == AF_UNIX)
+		return check_unix(set, file, s, refusals);
+	if (inet && s->type == SOCK_STREAM && s->protocol == IPPROTO_TCP)
+		return check_tcp(file, s, refusals);
+	if (inet && s->type == SOCK_DGRAM && s->protocol == IPPROTO_UDP)
+		return check_udp(set, file, s, refusals);
+	return refuse(refusals, file, "which a checkpoint cannot save; close it before the checkpoint");
+}
+
+bool cr_file_socket_check(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals)
+{
+	int fd = file->fds[0].fd;
+	struct cr_file_socket *s;
+	socklen_t len;
+
+	s = file->socket = calloc(1, sizeof(*s));
+	if (!s)
+		return refuse(refusals, file, "and there is no memory for its state; try again");
+	s->family = get_int(fd, SOL_SOCKET, SO_DOMAIN);
+	s->type = get_int(fd, SOL_SOCKET, SO_TYPE);
+	s->protocol = get_int(fd, SOL_SOCKET, SO_PROTOCOL);
+	len = sizeof(s->address);
+	if (getsockname(fd, (void *)s->address, &len) == 0 && len <= sizeof(s->address))
+		s->address_bytes = len;
+	if (!is_bound(s)) {
+		memset(s->address, 0, sizeof(s->address));
+		s->address_bytes = 0;
+	}
+	if (!check_family(set, file, refusals))
+		return false;
+	len = 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) == 0 && len > 0)
+		return refuse(refusals, file, "with a packet filter, which a checkpoint cannot save; remove that with SO_DETACH_FILTER before the checkpoint");
+	if (cr_file_ancestor_holds(set, file))
+		return refuse(refusals, file, "and the process that launched this one holds it too; close it before the checkpoint");
+	return true;
+}
+
+/* --- save --- */
+
+static int save_options(const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err)
+{
+	unsigned int i, n;
+	const struct cr_socket_option *table = cr_socket_options(&n);
+	int r = 0;
+
+	for (i = 0; i < n && r >= 0; i++) {
+		struct cr_file_socket_option o = { .level = table[i].level, .name = table[i].name };
+		socklen_t len = sizeof(o.value);
+
+		if (!cr_socket_option_fits(&table[i], file->socket) || getsockopt(file->fds[0].fd, o.level, o.name, o.value, &len) < 0)
+			continue;
+		o.bytes = len;
+		r = cr_file_data_put(file, CR_FILE_DATA_ITEM, &o, sizeof(o), w, err);
+	}
+	return r;
+}
+
+/* One message, or what fits of a stream, from the place that SO_PEEK_OFF has reached: its length, -EAGAIN at the end, or another errno. */
+static ssize_t peek(const struct cr_open_file *file, char *buffer, size_t bytes, struct cr_err *err)
+{
+	char control[CMSG_SPACE(3 * sizeof(int))];
+	struct iovec iov = { .iov_base = buffer, .iov_len = bytes };
+	int fd = file->fds[0].fd;
+	/* Room for the sender's identity, when that was asked for, and for nothing else: descriptors are not taken, but leave a mark. */
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = get_int(fd, SOL_SOCKET, SO_PASSCRED) ? sizeof(control) : 0 };
+	ssize_t n = recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n < 0)
+		return errno == EAGAIN ? -EAGAIN : cr_err_set(err, errno, "descriptor %d: what waits in the socket cannot be read: %s", fd, strerror(errno));
+	if (m.msg_flags & MSG_CTRUNC)
+		return cr_err_set(err, ENOTSUP, "descriptor %d is a UNIX socket in which descriptors are under way (SCM_RIGHTS), which a checkpoint cannot save; receive them before the checkpoint",
+				  fd);
+	if (m.msg_flags & MSG_TRUNC)
+		return cr_err_set(err, EMSGSIZE, "descriptor %d: a message in the socket is longer than %zu bytes; receive it before the checkpoint", fd, bytes);
+	return n;
+}
+
+static int save_queue(const struct cr_open_file *file, int sndbuf, struct cr_image_writer *w, struct cr_err *err)
+{
+	uint32_t packet = file->socket->type == SOCK_STREAM ? 0 : CR_FILE_DATA_PACKET;
+	int fd = file->fds[0].fd, from = 0, old = get_int(fd, SOL_SOCKET, SO_PEEK_OFF), r = 0;
+	size_t bytes = (unsigned int)sndbuf > QUEUE_MIN_BYTES ? (size_t)sndbuf : QUEUE_MIN_BYTES;
+	char *buffer = malloc(bytes);
+	ssize_t n;
+
+	if (!buffer)
+		return cr_err_set(err, ENOMEM, "descriptor %d: out of memory for what waits in the socket", fd);
+	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &from, sizeof(from)) < 0) {
+		r = cr_err_set(err, errno, "descriptor %d: SO_PEEK_OFF: %s", fd, strerror(errno));
+		goto free_buffer;
+	}
+	while (r >= 0) {
+		n = peek(file, buffer, bytes, err);
+		/* An empty packet is one, except at the end of what was shut down. */
+		if (n == -EAGAIN || (n == 0 && (file->socket->type != SOCK_DGRAM && file->socket->shut & 1)))
+			break;
+		r = n < 0 ? (int)n : cr_file_data_put(file, packet, buffer, (size_t)n, w, err);
+	}
+	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &old, sizeof(old));
+free_buffer:
+	free(buffer);
+	return r;
+}
+
+int cr_file_socket_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err)
+{
+	const struct cr_file_socket *s = file->socket;
+	int sndbuf = get_int(file->fds[0].fd, SOL_SOCKET, SO_SNDBUF), r;
+
+	r = cr_file_data_put(file, CR_FILE_DATA_STATE, s, sizeof(*s), w, err);
+	if (r >= 0)
+		r = save_options(file, w, err);
+	if (r < 0 || (s->state != CR_FILE_SOCKET_PAIR && s->state != CR_FILE_SOCKET_CLOSED))
+		return r;
+	if (s->state == CR_FILE_SOCKET_PAIR) {
+		int theirs = get_int(set->files[s->peer].fds[0].fd, SOL_SOCKET, SO_SNDBUF);
+
+		sndbuf = theirs > sndbuf ? theirs : sndbuf;
+	}
+	return save_queue(file, sndbuf, w, err);
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a checkpoint refuses: the argument names it. refused.list says which words the reason holds.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/perf_event.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <netpacket/packet.h>
+#include <signal.h>
+#include <sys/fanotify.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+
+#include "resource.h"
+
+static int fd = -1;
+
+static int listening(struct sockaddr_in *ret)
+{
+	socklen_t len = sizeof(*ret);
+	int s = socket(AF_INET, SOCK_STREAM, 0);
+
+	*ret = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	CHECK(s >= 0 && bind(s, (void *)ret, sizeof(*ret)) == 0 && listen(s, 3) == 0 && getsockname(s, (void *)ret, &len) == 0);
+	return s;
+}
+
+static void tcp_connected(void)
+{
+	struct sockaddr_in at;
+	int s = listening(&at);
+
+	CHECK((fd = socket(AF_INET, SOCK_STREAM, 0)) >= 0 && connect(fd, (void *)&at, sizeof(at)) == 0 && accept(s, NULL, NULL) >= 0 && close(s) == 0);
+}
+
+static void tcp_waiting(void)
+{
+	struct sockaddr_in at;
+
+	fd = listening(&at);
+	CHECK(connect(socket(AF_INET, SOCK_STREAM, 0), (void *)&at, sizeof(at)) == 0);
+}
+
+static void udp_connected(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(9) };
+
+	CHECK((fd = socket(AF_INET, SOCK_DGRAM, 0)) >= 0 && connect(fd, (void *)&at, sizeof(at)) == 0);
+}
+
+static void udp_waiting(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(at);
+
+	CHECK((fd = socket(AF_INET, SOCK_DGRAM, 0)) >= 0 && bind(fd, (void *)&at, sizeof(at)) == 0 && getsockname(fd, (void *)&at, &len) == 0);
+	CHECK(sendto(fd, "x", 1, 0, (void *)&at, sizeof(at)) == 1);
+}
+
+static void multicast(void)
+{
+	struct ip_mreqn group = { .imr_multiaddr.s_addr = inet_addr("239.1.2.3"), .imr_address.s_addr = htonl(INADDR_LOOPBACK) };
+
+	CHECK((fd = socket(AF_INET, SOCK_DGRAM, 0)) >= 0 && setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)) == 0);
+}
+
+static void unix_waiting(void)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX, .sun_path = "service" };
+
+	CHECK((fd = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0 && bind(fd, (void *)&at, sizeof(at)) == 0 && listen(fd, 3) == 0);
+	CHECK(connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&at, sizeof(at)) == 0);
+}
+
+static void passed(void)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} c = { .h = { .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { .iov_base = "x", .iov_len = 1 };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c) };
+	int p[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, p) == 0);
+	memcpy(CMSG_DATA(&c.h), &p[0], sizeof(int));
+	CHECK(write(p[0], "before", 6) == 6 && sendmsg(p[0], &m, 0) == 1);
+}
+
+static void netlink(void)
+{
+	CHECK((fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)) >= 0);
+}
+
+static void packet(void)
+{
+	CHECK((fd = socket(AF_PACKET, SOCK_DGRAM, htons(ETH_P_IP))) >= 0);
+}
+
+static void raw_ip(void)
+{
+	CHECK((fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)) >= 0);
+}
+
+static void uring(void)
+{
+	unsigned int params[64] = { 0 };
+
+	CHECK((fd = (int)syscall(SYS_io_uring_setup, 4, params)) >= 0);
+}
+
+static void aio(void)
+{
+	aio_context_t context = 0;
+
+	CHECK(syscall(SYS_io_setup, 4, &context) == 0);
+}
+
+static void userfault(void)
+{
+	CHECK((fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC)) >= 0);
+}
+
+static void perf(void)
+{
+	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE, .size = sizeof(attr), .config = PERF_COUNT_SW_TASK_CLOCK };
+
+	CHECK((fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0)) >= 0);
+}
+
+static void fanotify(void)
+{
+	CHECK((fd = fanotify_init(FAN_CLASS_NOTIF, O_RDONLY)) >= 0);
+}
+
+static void bpf(void)
+{
+	union bpf_attr attr = { .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 1 };
+
+	CHECK((fd = (int)syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr))) >= 0);
+}
+
+static void namespace(void)
+{
+	CHECK((fd = open("/proc/self/ns/net", O_RDONLY)) >= 0);
+}
+
+static void pty(void)
+{
+	CHECK((fd = posix_openpt(O_RDWR | O_NOCTTY)) >= 0);
+}
+
+static void other_pidfd(void)
+{
+	CHECK((fd = (int)syscall(SYS_pidfd_open, 1, 0)) >= 0);
+}
+
+static void events(void)
+{
+	CHECK((fd = inotify_init1(0)) >= 0 && inotify_add_watch(fd, ".", IN_CREATE) > 0);
+	CHECK(close(open("new", O_WRONLY | O_CREAT, 0600)) == 0);
+}
+
+static void deleted_dir(void)
+{
+	CHECK(mkdir("doomed", 0700) == 0 && (fd = open("doomed", O_RDONLY | O_DIRECTORY)) >= 0 && rmdir("doomed") == 0);
+}
+
+static void deleted_cwd(void)
+{
+	CHECK(mkdir("doomed", 0700) == 0 && chdir("doomed") == 0 && rmdir("../doomed") == 0);
+}
+
+static void lost_name(void)
+{
+	CHECK((fd = open("first", O_RDWR | O_CREAT, 0600)) >= 0 && link("first", "second") == 0 && unlink("first") == 0);
+}
+
+static void foreign_proc(void)
+{
+	CHECK((fd = open("/proc/1/comm", O_RDONLY)) >= 0);
+}
+
+static void owner(void)
+{
+	int p[2];
+
+	CHECK(pipe(p) == 0 && fcntl(p[0], F_SETOWN, 1) == 0);
+}
+
+static const struct {
+	const char *name;
+	void (*make)(void);
+} objects[] = {
+	{ "tcp_connected", tcp_connected }, { "tcp_waiting", tcp_waiting },   { "udp_connected", udp_connected }, { "udp_waiting", udp_waiting },
+	{ "multicast", multicast },	    { "unix_waiting", unix_waiting }, { "passed", passed },		  { "netlink", netlink },
+	{ "packet", packet },		    { "raw_ip", raw_ip },	      { "io_uring", uring },		  { "aio", aio },
+	{ "userfaultfd", userfault },	    { "perf_event", perf },	      { "fanotify", fanotify },		  { "bpf", bpf },
+	{ "namespace", namespace },	    { "pty", pty },		      { "other_pidfd", other_pidfd },	  { "events", events },
+	{ "deleted_dir", deleted_dir },	    { "deleted_cwd", deleted_cwd },   { "lost_name", lost_name },	  { "foreign_proc", foreign_proc },
+	{ "owner", owner },
+};
+
+static void setup(void)
+{
+	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++) {
+		if (strcmp(objects[i].name, argument) == 0) {
+			objects[i].make();
+			return;
+		}
+	}
+	CHECK(!"known");
+}
+
+static void verify(void)
+{
+	CHECK(fd < 0 || fcntl(fd, F_GETFD) >= 0);
+}

@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# One small program per resource: with no checkpoint, with one after which it goes on, with one restart, with three restarts in a chain; and what is refused
+# is refused by name. docs/what-is-saved.md names a test in each row of its table: they exist.
+# shellcheck source=tests/integ/lib.sh
+. "$(dirname "$0")/../integ/lib.sh"
+MODE=plain
+BIN=${OMPI_CR_BUILD:-$TOP/_build}/tests/resources
+HERE=$TOP/tests/resources
+
+# answer LINE: waits until the program has said so in its output, once more than before
+answer()
+{
+	local i n
+	for ((i = 0; i < 3000; i++)); do
+		n=$(grep -cx "$1" "$OUT")
+		if [ "$n" -ge "$2" ]; then return 0; fi
+		alive "$JOB" || return 1
+		nap 20
+	done
+	return 1
+}
+
+# begin PROGRAM [ARGUMENT...]
+begin()
+{
+	rm -rf "$RUN"
+	mkdir -p "$RUN"
+	OUT=$RUN/out VERIFIED=0
+	mkfifo "$RUN/orders"
+	: >"$OUT"
+	exec 8<>"$RUN/orders"
+	(cd "$RUN" && exec cr_run -- "$@") <"$RUN/orders" >>"$OUT" 2>"$RUN/err" 8>&- &
+	JOB=$! STARTED+=($!)
+	answer ready 1
+}
+
+order_verify()
+{
+	VERIFIED=$((VERIFIED + 1))
+	echo verify >&8
+	answer verified $VERIFIED
+}
+
+order_end()
+{
+	echo end >&8
+	job_end 60
+	exec 8>&-
+	[ "$RC" = 0 ]
+}
+
+# save [OPTION...]: into a new file
+save() { rm -f "$RUN/context"; timeout -k 5 60 cr_checkpoint "$@" -f "$RUN/context" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"; }
+
+once_more()
+{
+	save --kill || return 1
+	wait "$JOB" 2>/dev/null
+	(cd / && exec cr_restart "$RUN/context") <"$RUN/orders" >>"$OUT" 2>>"$RUN/err" 8>&- &
+	JOB=$! STARTED+=($!)
+	order_verify
+}
+
+give_up()
+{
+	say_file "$RUN/ckpt.err" 4
+	say_file "$RUN/err" 4
+	say_file "$OUT" 4
+	if alive "$JOB"; then kill_job; fi
+	exec 8>&-
+	not_ok "$1"
+}
+
+resource()
+{
+	local name=$1
+	RUN=$WORK/$name
+	begin "$BIN/$name" && order_verify && order_end || { give_up "$name: without a checkpoint"; return; }
+	ok "$name: without a checkpoint"
+	begin "$BIN/$name" && save && order_verify || { give_up "$name: goes on after a checkpoint"; return; }
+	ok "$name: goes on after a checkpoint"
+	once_more || { give_up "$name: restarted"; return; }
+	ok "$name: restarted"
+	once_more && once_more && order_verify && order_end || { give_up "$name: restarted three times in a chain"; return; }
+	ok "$name: restarted three times in a chain"
+}
+
+# refused NAME WORDS...: the reason names the object; the program goes on as if nothing had been asked
+refused()
+{
+	local name=$1 word
+	shift
+	RUN=$WORK/refused.$name
+	begin "$BIN/refused" "$name" || { give_up "refused $name: cannot be set up"; return; }
+	if save; then give_up "refused $name: was saved"; return; fi
+	for word; do
+		grep -qF -- "$word" "$RUN/ckpt.err" || { give_up "refused $name: the reason does not hold \"$word\""; return; }
+	done
+	[ ! -e "$RUN/context" ] && order_verify && order_end || { give_up "refused $name: the program goes on"; return; }
+	ok "refused $name: by name, and the program goes on"
+}
+
+for src in "$HERE"/*.c; do
+	name=$(basename "$src" .c)
+	if [ "$name" != refused ] && { [ -z "${ONLY:-}" ] || [[ $name == $ONLY ]]; }; then resource "$name"; fi
+done
+if [ -z "${ONLY:-}" ] || [ "$ONLY" = refused ]; then
+	while read -r name words; do
+		# shellcheck disable=SC2086
+		case $name in '' | '#'*) ;; *) eval "refused $name $words" ;; esac
+	done <"$HERE/refused.list"
+fi
+
+# Every row of the table names a test, and the test exists
+doc=$TOP/docs/what-is-saved.md
+rows=0 missing=
+while read -r row; do
+	tests=$(grep -oE '`[a-z0-9_/ ]+`\s*\|$' <<<"$row" | tr -d '`|')
+	rows=$((rows + 1))
+	for t in ${tests:-none}; do
+		case $t in
+		refused/*) awk -v n="${t#refused/}" '$1 == n { f = 1 } END { exit !f }' "$HERE/refused.list" || missing="$missing $t" ;;
+		resources/*) [ -f "$HERE/${t#resources/}.c" ] || missing="$missing $t" ;;
+		*) [ -f "$TOP/tests/$t.sh" ] || [ -f "$TOP/tests/$t.c" ] || missing="$missing $t" ;;
+		esac
+	done
+done < <(grep -E '^\|' "$doc" | grep -vE '^\|( resource|---)')
+say "$rows rows"
+check "each row of docs/what-is-saved.md names tests that exist${missing:+ (missing:$missing)}" [ -z "$missing" -a $rows -gt 20 ]
+done_testing
