@@ -42,6 +42,8 @@ modulefilesdir = $(datadir)/modulefiles
 modulefiles_DATA = orte-tools/env/ompi-cr
 CLEANFILES += orte-tools/env/ompi-cr-env orte-tools/env/ompi-cr
 EXTRA_DIST += orte-tools/env/ompi-cr-env.in orte-tools/env/modulefile.in
+bashcompdir = $(datadir)/bash-completion/completions
+dist_bashcomp_DATA = orte-tools/completion/ompi-cr
 
 env_edit = @$(MKDIR_P) orte-tools/env && ompi_data=`ompi_info --parsable --path pkgdatadir 2>/dev/null | sed -n 's/^path:pkgdatadir://p'` && \
 	$(SED) -e 's|@bindir[@]|$(bindir)|g' -e 's|@mcadir[@]|$(mcadir)|g' -e 's|@amcadir[@]|$(amcadir)|g' -e 's|@mandir[@]|$(mandir)|g' \

@@ -52,4 +52,4 @@ check-progs: $(integ_progs) $(resources)
 mostlyclean-local:
 	rm -f $(integ_progs) $(resources) $(integ)/libplugin.so $(integ)/*.mod
 
-EXTRA_DIST += quickstart run-tests .ci/run tests/integ tests/lib tests/bench tests/fault tests/resources
+EXTRA_DIST += quickstart run-tests .ci/run tests/integ tests/lib tests/bench tests/fault tests/resources tests/man

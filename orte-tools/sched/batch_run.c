@@ -53,7 +53,8 @@ static int status_of(int status)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static pid_t spawn(char *const *argv)
+/* @quiet: its standard output is nobody's. */
+static pid_t spawn(char *const *argv, bool quiet)
 {
 	pid_t pid = fork();
 	sigset_t none;
@@ -61,6 +62,8 @@ static pid_t spawn(char *const *argv)
 	if (pid == 0) {
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
+		if (quiet && !freopen("/dev/null", "w", stdout))
+			_exit(126);
 		execvp(argv[0], argv);
 		fprintf(stderr, "ompi-cr-batch: %s: cannot execute: %s\n", argv[0], strerror(errno));
 		_exit(errno == ENOENT ? 127 : 126);
@@ -70,10 +73,10 @@ static pid_t spawn(char *const *argv)
 	return pid < 0 ? 0 : pid;
 }
 
-/* Run a command to its end. Return: its status. */
+/* Run a command to its end, for its status. */
 static int command_run(char *const *argv)
 {
-	pid_t pid = spawn(argv);
+	pid_t pid = spawn(argv, true);
 	int status = 0;
 
 	if (!pid)
@@ -109,11 +112,11 @@ static pid_t job_start(struct batch *b)
 	setenv(SNAPC_ENV_DIR, b->place.dir, 1);
 	if (snapshot_choose(b)) {
 		fprintf(stderr, "ompi-cr-batch: %s %s, run %u: going on from %s\n", b->sched->name, b->id, b->place.run, b->place.ref);
-		return spawn(restart);
+		return spawn(restart, false);
 	}
 	fprintf(stderr, "ompi-cr-batch: %s %s, run %u: %s\n", b->sched->name, b->id, b->place.run,
 		had ? "no snapshot is whole: starting from the beginning" : "starting from the beginning");
-	return spawn(b->command);
+	return spawn(b->command, false);
 }
 
 /* --- saving --- */
@@ -126,7 +129,7 @@ static void save_try(struct run *r)
 
 	snprintf(pid, sizeof(pid), "%d", (int)r->job);
 	snprintf(timeout, sizeof(timeout), "%lld", left > 1 ? left : 1);
-	r->tool = spawn(argv);
+	r->tool = spawn(argv, true);
 }
 
 static void save_begin(struct run *r, const char *why)
@@ -225,6 +228,8 @@ static void children_reap(struct run *r)
 
 static void signal_take(struct run *r, int sig)
 {
+	if (sig == r->b->sched->warning)
+		sig = SIGUSR1;
 	switch (sig) {
 	case SIGUSR1:
 		save_begin(r, "warned by the scheduler");

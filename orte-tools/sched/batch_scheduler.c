@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What differs between batch schedulers: how a job knows its id, that it was requeued, and how it asks for that. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,9 +132,9 @@ static bool sge_again(void)
 }
 
 static const struct batch_scheduler schedulers[] = {
-	{ "slurm", "SLURM_JOB_ID", NULL, "SLURM_TASK_PID", BATCH_AGAIN, slurm_again, slurm_cancelled, slurm_requeue },
-	{ "sge", "JOB_ID", "SGE_TASK_ID", NULL, 99, sge_again, not_cancelled, NULL },
-	{ "job", "OMPI_CR_BATCH_JOB", NULL, NULL, BATCH_AGAIN, never, not_cancelled, NULL },
+	{ "slurm", "SLURM_JOB_ID", NULL, "SLURM_TASK_PID", BATCH_AGAIN, 0, slurm_again, slurm_cancelled, slurm_requeue },
+	{ "sge", "JOB_ID", "SGE_TASK_ID", NULL, 99, SIGUSR2, sge_again, not_cancelled, NULL },
+	{ "job", "OMPI_CR_BATCH_JOB", NULL, NULL, BATCH_AGAIN, 0, never, not_cancelled, NULL },
 };
 
 const struct batch_scheduler *batch_scheduler_find(void)
