@@ -28,6 +28,8 @@
 #define CR_AGENT_SOCKET_FMT "ompi-cr-agent-%d"
 /* Environment of a rank: abstract name of the local snapcd's socket to which the agent connects at start. */
 #define CR_ENV_SNAPC_SOCKET "OMPI_CR_SNAPC_SOCKET"
+/* Environment of a node's snapcd, given by mpirun through its launcher: where the job's coordinator is. One line as in docs/protocol.md, section 5. */
+#define CR_ENV_COORDINATOR "OMPI_CR_COORDINATOR"
 
 enum cr_msg_type {
 	CR_MSG_HELLO = 1,   /* A->S  struct cr_msg_hello; first message on a connection */

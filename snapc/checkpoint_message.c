@@ -22,11 +22,16 @@ static struct snapc_part *message_part(struct snapc_checkpoint *c, const struct 
 
 static void message_down(struct snapc_checkpoint *c, struct snapc_part *p, uint32_t rank)
 {
+	uint32_t nnodes;
+
 	if (!p->alive)
 		return;
 	p->alive = false;
 	if (p->dumped && (c->resume_sent || c->phase >= SNAPC_PHASE_COMMIT))
 		snapc_log(SNAPC_LOG_DEBUG, "rank %u ended in phase %s; its context file is complete", rank, snapc_phase_name(c->phase));
+	else if (!c->world->node_link(c->world->arg, p->member.node))
+		snapc_checkpoint_fail(c, EHOSTDOWN, "the connection to node %s, where rank %u is, was lost in phase %s of the checkpoint",
+				      c->world->nodes(c->world->arg, &nnodes)[p->member.node].host, rank, snapc_phase_name(c->phase));
 	else
 		snapc_checkpoint_fail(c, ESRCH, "rank %u (process %d) ended in phase %s of the checkpoint", rank, p->member.facts.pid,
 				      snapc_phase_name(c->phase));

@@ -28,7 +28,7 @@ uint32_t snapc_global_size(const struct snapc_global *global)
 	return 0;
 }
 
-static struct snapc_member *global_member(struct snapc_global *global, int32_t rank)
+struct snapc_member *snapc_global_member(struct snapc_global *global, int32_t rank)
 {
 	uint32_t want = (uint32_t)rank + 1;
 	struct snapc_member *members;
@@ -48,29 +48,30 @@ static struct snapc_member *global_member(struct snapc_global *global, int32_t r
 	return &global->members[rank];
 }
 
-static void global_topology(struct snapc_global *global, uint32_t node, const char *xml)
+/* Nobody else can be expected when all ranks of the job are known to be on this node. */
+static void global_look_alone(struct snapc_global *global)
 {
-	free(global->nodes[node].topology);
-	global->nodes[node].topology = strdup(xml);
-	global->node_views[node].topology = global->nodes[node].topology ? global->nodes[node].topology : "";
+	uint32_t np = snapc_global_size(global);
+
+	if (global->alone || !global->settings->alone || global->nnodes > 1 || !np || np > global->nmembers)
+		return;
+	for (uint32_t r = 0; r < np; r++)
+		if (!global->members[r].present)
+			return;
+	global->alone = true;
+	global->settings->alone(global->settings->arg);
 }
 
-static void global_receive(void *arg, const struct snapc_link_msg *msg, const void *payload)
+void snapc_global_receive(void *arg, const struct snapc_link_msg *msg, const void *payload)
 {
 	struct snapc_global *global = arg;
 	struct snapc_member *m;
 
-	if (msg->node >= global->nnodes)
+	if (snapc_global_node_message(global, msg, payload))
 		return;
 	switch (msg->kind) {
-	case SNAPC_LINK_NODE_UP:
-		memcpy(global->nodes[msg->node].host, ((const struct snapc_link_node *)payload)->host, SNAPC_HOST_BYTES - 1);
-		return;
-	case SNAPC_LINK_TOPOLOGY:
-		global_topology(global, msg->node, payload);
-		return;
 	case SNAPC_LINK_RANK_UP:
-		m = global_member(global, msg->rank);
+		m = snapc_global_member(global, msg->rank);
 		if (!m)
 			return;
 		m->present = true;
@@ -78,9 +79,10 @@ static void global_receive(void *arg, const struct snapc_link_msg *msg, const vo
 		m->proc = msg->proc;
 		memcpy(&m->facts, payload, sizeof(m->facts));
 		m->had_mpi = m->had_mpi || m->facts.mpi != SNAPC_MPI_NONE;
+		global_look_alone(global);
 		return;
 	case SNAPC_LINK_RANK_DOWN:
-		m = global_member(global, msg->rank);
+		m = snapc_global_member(global, msg->rank);
 		if (m && m->node == msg->node && m->proc == msg->proc)
 			m->present = false;
 		break;
@@ -92,21 +94,6 @@ static void global_receive(void *arg, const struct snapc_link_msg *msg, const vo
 }
 
 /* --- what a checkpoint asks of us --- */
-
-static struct snapc_link *global_node_link(void *arg, uint32_t node)
-{
-	struct snapc_global *global = arg;
-
-	return node < global->nnodes ? global->nodes[node].link : NULL;
-}
-
-static const struct snapc_checkpoint_node *global_node_views(void *arg, uint32_t *ret_n)
-{
-	struct snapc_global *global = arg;
-
-	*ret_n = global->nnodes;
-	return global->node_views;
-}
 
 static void global_terminate_again(struct snapc_global *global)
 {
@@ -146,7 +133,7 @@ static void global_terminate(void *arg)
 		struct snapc_link_msg msg = { .kind = SNAPC_LINK_TO_AGENT, .node = global->members[r].node, .rank = (int32_t)r,
 					      .type = CR_MSG_EXIT, .bytes = sizeof(leave), .proc = global->members[r].proc };
 
-		link = global->members[r].present ? global_node_link(global, msg.node) : NULL;
+		link = global->members[r].present ? snapc_global_node_link(global, msg.node) : NULL;
 		if (link)
 			link->send(link, &msg, &leave);
 	}
@@ -317,7 +304,7 @@ int snapc_global_request(struct snapc_global *global, struct snapc_tool *tool, c
 		return cr_err_set(err, EBUSY, "a checkpoint is running: try again when it has ended");
 	if (!np)
 		return cr_err_set(err, EAGAIN, "no rank of the job has reported yet: try again");
-	if (!global_member(global, (int32_t)np - 1))
+	if (!snapc_global_member(global, (int32_t)np - 1))
 		return cr_err_set(err, ENOMEM, "no memory for %u ranks", np);
 	rc = global_ready(global, tool, np, err);
 	if (rc < 0)
@@ -352,21 +339,16 @@ int snapc_global_create(struct event_base *base, const struct snapc_global_setti
 		return cr_err_set(err, ENOMEM, "no memory for the global role");
 	global->base = base;
 	global->settings = settings;
-	global->nnodes = 1;
-	global->nodes = calloc(1, sizeof(*global->nodes));
-	global->node_views = calloc(1, sizeof(*global->node_views));
 	global->cleanup = event_new(base, -1, 0, global_clean, global);
 	global->terminate_timer = evtimer_new(base, global_terminate_timer, global);
-	if (!global->nodes || !global->node_views || !global->cleanup || !global->terminate_timer) {
+	if (!global->cleanup || !global->terminate_timer || snapc_global_node_add(global, link, "") < 0) {
 		snapc_global_destroy(global);
 		return cr_err_set(err, ENOMEM, "no memory for the global role");
 	}
-	global->nodes[0].link = link;
-	global->node_views[0] = (struct snapc_checkpoint_node){ .host = global->nodes[0].host, .topology = "" };
 	global->world = (struct snapc_checkpoint_world){
 		.base = base,
-		.node_link = global_node_link,
-		.nodes = global_node_views,
+		.node_link = snapc_global_node_link,
+		.nodes = snapc_global_node_views,
 		.terminate = global_terminate,
 		.arg = global,
 		.snapshot_dir = settings->snapshot_dir,
@@ -379,8 +361,6 @@ int snapc_global_create(struct event_base *base, const struct snapc_global_setti
 		snapc_global_destroy(global);
 		return rc;
 	}
-	link->receive = global_receive;
-	link->arg = global;
 	*ret_global = global;
 	return 0;
 }
@@ -397,11 +377,8 @@ void snapc_global_destroy(struct snapc_global *global)
 		event_free(global->cleanup);
 	if (global->terminate_timer)
 		event_free(global->terminate_timer);
-	for (uint32_t i = 0; global->nodes && i < global->nnodes; i++)
-		free(global->nodes[i].topology);
 	snapc_job_destroy(global->job);
-	free(global->nodes);
-	free(global->node_views);
+	snapc_global_nodes_destroy(global);
 	free(global->members);
 	free(global);
 }

@@ -26,6 +26,8 @@ struct snapc_global_settings {
 	int64_t restarted_seq;
 	uint32_t np;               /* 0: the ranks will say */
 	uint32_t keep;             /* snapshots to keep, 0: all */
+	void (*alone)(void *arg);  /* NULL, or: every rank of the job is on node 0, so no other node will ever connect. Called once. */
+	void *arg;
 };
 
 /**
@@ -36,6 +38,14 @@ struct snapc_global_settings {
 int snapc_global_create(struct event_base *base, const struct snapc_global_settings *settings, struct snapc_link *link,
 			struct snapc_global **ret_global, struct cr_err *err);
 void snapc_global_destroy(struct snapc_global *global);
+
+/*
+ * Another node. @link: borrowed until it is removed; its receive callback is set here.  A host that was lost gets its old place again.
+ * Return: its number, or -errno.
+ */
+int64_t snapc_global_node_add(struct snapc_global *global, struct snapc_link *link, const char *host);
+/* A node is lost, and with it the processes there, as far as we can tell. */
+void snapc_global_node_remove(struct snapc_global *global, uint32_t node);
 
 /* Give up the checkpoint that runs, if any, undo it, then leave the event loop; the job goes on. */
 void snapc_global_leave(struct snapc_global *global);

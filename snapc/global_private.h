@@ -13,7 +13,7 @@
 struct bufferevent;
 
 struct snapc_global_node {
-	struct snapc_link *link;
+	struct snapc_link *link; /* NULL: lost; the place is kept for the same host */
 	char host[SNAPC_HOST_BYTES];
 	char *topology;
 };
@@ -49,6 +49,7 @@ struct snapc_global {
 	uint32_t checkpoints; /* committed */
 	bool orphan;
 	bool leaving;
+	bool alone; /* all ranks are here, which was told */
 
 	struct snapc_tool *tools;
 };
@@ -63,6 +64,16 @@ uint32_t snapc_global_size(const struct snapc_global *global);
 int snapc_global_request(struct snapc_global *global, struct snapc_tool *tool, const struct snapc_checkpoint_options *options,
 			 struct cr_err *err);
 void snapc_global_tool_gone(struct snapc_global *global, struct snapc_tool *tool);
+
+/* global_node.c */
+/* Takes what concerns a node. Return: false when the message is about a rank. */
+bool snapc_global_node_message(struct snapc_global *global, const struct snapc_link_msg *msg, const void *payload);
+struct snapc_link *snapc_global_node_link(void *global, uint32_t node);
+const struct snapc_checkpoint_node *snapc_global_node_views(void *global, uint32_t *ret_n);
+void snapc_global_nodes_destroy(struct snapc_global *global);
+/* global.c: a message about a rank; the receive callback of every link */
+void snapc_global_receive(void *global, const struct snapc_link_msg *msg, const void *payload);
+struct snapc_member *snapc_global_member(struct snapc_global *global, int32_t rank);
 
 /* global_tool.c */
 void snapc_tool_accept(void *global, int fd, const struct ucred *peer);

@@ -3,7 +3,8 @@
  * Between the global role (one per job) and the local roles (one per node): flat messages and nothing else.
  *
  * A link message is struct snapc_link_msg followed by @bytes of payload; no pointer, no descriptor crosses.  In one process the
- * queue of link_queue.c carries them; between nodes a stream can.  Delivery is in order and never inside the call to send.
+ * queue of link_queue.c carries them; between nodes a TCP stream does (link_server.h, link_client.h).  Delivery is in order and never inside
+ * the call to send.
  */
 #ifndef SNAPC_LINK_H
 #define SNAPC_LINK_H
@@ -29,6 +30,11 @@ enum snapc_link_kind {
 	SNAPC_LINK_ASK_SURVEY,  /* about process @proc of @rank */
 	SNAPC_LINK_ASK_TOPOLOGY,
 	SNAPC_LINK_KILL,        /* SIGKILL to process @proc: fault injection, and ranks that do not leave after --term */
+	/* opening of a connection between nodes; never seen by the roles (link_wire.h) */
+	SNAPC_LINK_CHALLENGE,
+	SNAPC_LINK_PROOF,
+	SNAPC_LINK_WELCOME,
+	SNAPC_LINK_REFUSED,
 };
 
 struct snapc_link_msg {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "snapc/listener.h"
@@ -109,6 +110,33 @@ static void local_mpi_state(struct snapc_proc *proc, const struct snapc_wire_msg
 	local_announce(proc->local, proc->rank);
 }
 
+/* How far a process is in a checkpoint, from what passes. */
+static void local_track(struct snapc_proc *proc, uint32_t type, uint32_t checkpoint)
+{
+	switch (type) {
+	case CR_MSG_BEGIN:
+		proc->checkpoint = checkpoint;
+		proc->dumping = proc->dumped = proc->resumed = false;
+		break;
+	case CR_MSG_DUMP:
+		proc->dumping = true;
+		break;
+	case CR_MSG_FAILED:
+		proc->dumping = false;
+		break;
+	case CR_MSG_DUMPED:
+		proc->dumped = true;
+		break;
+	case CR_MSG_RESUMED:
+		proc->resumed = true;
+		break;
+	default:
+		return;
+	}
+	if (proc->resumed && (proc->dumped || !proc->dumping))
+		proc->checkpoint = 0;
+}
+
 void snapc_local_message(struct snapc_proc *proc, const struct snapc_wire_msg *msg)
 {
 	struct snapc_link_msg link = {
@@ -128,10 +156,12 @@ void snapc_local_message(struct snapc_proc *proc, const struct snapc_wire_msg *m
 	}
 	if (!proc->hello)
 		return;
-	if (msg->type == CR_MSG_MPI_STATE)
+	if (msg->type == CR_MSG_MPI_STATE) {
 		local_mpi_state(proc, msg);
-	else
-		proc->local->link->send(proc->local->link, &link, msg->payload);
+		return;
+	}
+	local_track(proc, msg->type, msg->checkpoint);
+	proc->local->link->send(proc->local->link, &link, msg->payload);
 }
 
 void snapc_local_gone(struct snapc_proc *proc)
@@ -185,8 +215,10 @@ static void local_receive(void *arg, const struct snapc_link_msg *msg, const voi
 		local_topology(local);
 		return;
 	case SNAPC_LINK_TO_AGENT:
-		if (proc)
+		if (proc) {
+			local_track(proc, msg->type, msg->checkpoint);
 			snapc_agent_send(proc, msg->type, msg->checkpoint, payload, msg->bytes);
+		}
 		return;
 	case SNAPC_LINK_ASK_SURVEY:
 		if (proc)
@@ -201,18 +233,19 @@ static void local_receive(void *arg, const struct snapc_link_msg *msg, const voi
 	}
 }
 
-int snapc_local_create(struct event_base *base, const char *socket, uint32_t node, struct snapc_link *link, struct snapc_local **ret_local,
-		       struct cr_err *err)
+int snapc_local_create(struct event_base *base, const char *socket, struct snapc_link *link, struct snapc_local **ret_local, struct cr_err *err)
 {
 	struct snapc_local *local = calloc(1, sizeof(*local));
-	struct snapc_link_node about;
+	struct timespec now;
 	int rc;
 
 	if (!local)
 		return cr_err_set(err, ENOMEM, "no memory for the local role");
 	local->base = base;
-	local->node = node;
 	local->link = link;
+	/* Numbers are never used again, not even by a daemon that takes the place of one that died. */
+	clock_gettime(CLOCK_REALTIME, &now);
+	local->last_number = (uint64_t)now.tv_sec << 20;
 	rc = snapc_listener_create(base, socket, snapc_agent_accept, local, &local->listener, err);
 	if (rc < 0) {
 		free(local);
@@ -220,12 +253,35 @@ int snapc_local_create(struct event_base *base, const char *socket, uint32_t nod
 	}
 	link->receive = local_receive;
 	link->arg = local;
+	*ret_local = local;
+	return 0;
+}
+
+void snapc_local_connected(struct snapc_local *local, uint32_t node)
+{
+	struct snapc_link_node about;
+
+	local->node = node;
 	memset(&about, 0, sizeof(about));
 	if (gethostname(about.host, sizeof(about.host) - 1) < 0)
 		snprintf(about.host, sizeof(about.host), "localhost");
 	local_send(local, SNAPC_LINK_NODE_UP, NULL, &about, sizeof(about));
-	*ret_local = local;
-	return 0;
+	for (struct snapc_proc *p = local->procs; p; p = p->next)
+		if (p->hello && local_rank_process(local, p->rank) == p)
+			local_announce(local, p->rank);
+}
+
+void snapc_local_disconnected(struct snapc_local *local)
+{
+	for (struct snapc_proc *p = local->procs; p; p = p->next) {
+		if (!p->checkpoint)
+			continue;
+		snapc_log(SNAPC_LOG_INFO, "rank %d (process %d) is told to go on without the coordinator", p->rank, (int)p->pid);
+		snapc_agent_send(p, CR_MSG_RESUME, p->checkpoint, NULL, 0);
+		/* A second one: the file is not wanted. A complete one is left to the coordinator, which may be making it valid just now. */
+		if (!p->dumped)
+			snapc_agent_send(p, CR_MSG_RESUME, p->checkpoint, NULL, 0);
+	}
 }
 
 void snapc_local_destroy(struct snapc_local *local)

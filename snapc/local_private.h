@@ -25,6 +25,11 @@ struct snapc_proc {
 	bool hello;          /* has said HELLO; rank and what follows are valid */
 	int32_t rank;
 	struct snapc_link_rank facts;
+	/* the checkpoint that it is in, for the case that the coordinator is lost */
+	uint32_t checkpoint; /* 0: none */
+	bool dumping;
+	bool dumped;
+	bool resumed;
 };
 
 struct snapc_local {

@@ -2,12 +2,12 @@
 /*
  * snapcd - the snapshot coordinator of a job.  Started beside mpirun by its component, ends with mpirun.
  *
- * On one node it plays both roles: local (agents of the ranks) and global (the job, the tools), joined by an in-process link.
+ * There it plays both roles: local (agents of the ranks) and global (the job, the tools), joined by an in-process link.  On every other node of the
+ * job the component in orted starts one that plays the local role alone, and a TCP connection is the link.
  */
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,153 +18,35 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "snapc/global.h"
+#include "snapc/auth.h"
+#include "snapc/line.h"
+#include "snapc/link_client.h"
+#include "snapc/link_server.h"
 #include "snapc/local.h"
 #include "snapc/log.h"
 #include "snapc/registry.h"
-
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "unknown"
-#endif
+#include "snapc/snapcd_options.h"
 
 struct snapcd {
-	struct snapc_global_settings settings;
-	const char *agent_socket;
-	const char *log_file;
+	struct snapcd_options o;
 	struct event_base *base;
-	struct snapc_link_queue *link;
+	struct snapc_link_queue *link;     /* global role: to the local role in this process */
+	struct snapc_link_server *server;  /* global role: from other nodes */
+	struct snapc_link_client *client;  /* local role: to the global role */
+	struct snapc_auth auth;
 	struct snapc_local *local;
 	struct snapc_global *global;
+	struct snapc_words coordinator;    /* local role; points into coordinator_text */
+	char coordinator_text[SNAPC_LINE_BYTES];
 	int pidfd;
 	struct event *events[4]; /* end of mpirun, its socket, SIGTERM, SIGINT */
 	char registry_path[PATH_MAX];
 };
 
-static void snapcd_usage(FILE *out)
-{
-	fputs("Usage: snapcd --job ID --mpirun-pid PID --socket NAME --tool-socket NAME --snapshot-dir DIR --ref NAME [OPTION]...\n"
-	      "Coordinate the checkpoints of one job. mpirun starts it; it is not meant to be started by hand.\n\n"
-	      "  --job ID               name of the job for users\n"
-	      "  --mpirun-pid PID       ends when this process ends\n"
-	      "  --mpirun-fd FD         socket to the component in mpirun\n"
-	      "  --socket NAME          abstract unix socket for the ranks\n"
-	      "  --tool-socket NAME     abstract unix socket for ompi-checkpoint\n"
-	      "  --np N                 number of ranks, 0: the ranks will say\n"
-	      "  --snapshot-dir DIR     where snapshots go\n"
-	      "  --ref NAME             name of the job's global snapshot\n"
-	      "  --keep N               keep the N newest snapshots of the job, 0: all\n"
-	      "  --restarted-from DIR   global snapshot that the job was brought back from\n"
-	      "  --seq N                its sequence number\n"
-	      "  --log FILE             append messages to FILE instead of stderr\n"
-	      "  --help, --version\n\n"
-	      "Environment: CR_DEBUG=1..3, CR_FAULT=phase[:rank][:fail|kill|hang], OMPI_CR_TIMEOUT_<PHASE>=seconds.\n",
-	      out);
-}
-
-static int snapcd_number(const char *text, const char *option, long long low, long long high, long long *ret)
-{
-	char *end;
-
-	errno = 0;
-	*ret = strtoll(text, &end, 10);
-	if (!*text || *end || errno || *ret < low || *ret > high) {
-		fprintf(stderr, "snapcd: --%s %s: a number from %lld to %lld is needed\n", option, text, low, high);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-/* Return: 0; 1: printed what was asked for; -EINVAL: said why. */
-static int snapcd_options(struct snapcd *d, int argc, char **argv)
-{
-	enum { JOB = 1, PID, FD, SOCKET, TOOL, NP, DIR_, REF, KEEP, FROM, SEQ, LOG, HELP, VERSION };
-	static const struct option options[] = {
-		{ "job", required_argument, NULL, JOB },
-		{ "mpirun-pid", required_argument, NULL, PID },
-		{ "mpirun-fd", required_argument, NULL, FD },
-		{ "socket", required_argument, NULL, SOCKET },
-		{ "tool-socket", required_argument, NULL, TOOL },
-		{ "np", required_argument, NULL, NP },
-		{ "snapshot-dir", required_argument, NULL, DIR_ },
-		{ "ref", required_argument, NULL, REF },
-		{ "keep", required_argument, NULL, KEEP },
-		{ "restarted-from", required_argument, NULL, FROM },
-		{ "seq", required_argument, NULL, SEQ },
-		{ "log", required_argument, NULL, LOG },
-		{ "help", no_argument, NULL, HELP },
-		{ "version", no_argument, NULL, VERSION },
-		{ NULL, 0, NULL, 0 },
-	};
-	struct snapc_global_settings *s = &d->settings;
-	long long number;
-	int option, rc = 0;
-
-	s->mpirun_fd = -1;
-	s->restarted_seq = -1;
-	while (rc == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case JOB:
-			s->job_id = optarg;
-			break;
-		case PID:
-			rc = snapcd_number(optarg, "mpirun-pid", 1, INT32_MAX, &number);
-			s->mpirun_pid = (pid_t)number;
-			break;
-		case FD:
-			rc = snapcd_number(optarg, "mpirun-fd", 0, INT32_MAX, &number);
-			s->mpirun_fd = (int)number;
-			break;
-		case SOCKET:
-			d->agent_socket = optarg;
-			break;
-		case TOOL:
-			s->tool_socket = optarg;
-			break;
-		case NP:
-			rc = snapcd_number(optarg, "np", 0, 1 << 22, &number);
-			s->np = (uint32_t)number;
-			break;
-		case DIR_:
-			s->snapshot_dir = optarg;
-			break;
-		case REF:
-			s->ref = optarg;
-			break;
-		case KEEP:
-			rc = snapcd_number(optarg, "keep", 0, INT32_MAX, &number);
-			s->keep = (uint32_t)number;
-			break;
-		case FROM:
-			s->restarted_from = optarg;
-			break;
-		case SEQ:
-			rc = snapcd_number(optarg, "seq", 0, INT32_MAX, &number);
-			s->restarted_seq = number;
-			break;
-		case LOG:
-			d->log_file = optarg;
-			break;
-		case HELP:
-			snapcd_usage(stdout);
-			return 1;
-		case VERSION:
-			printf("snapcd (ompi-cr) %s\n", PACKAGE_VERSION);
-			return 1;
-		default:
-			rc = -EINVAL;
-		}
-	}
-	if (rc == 0 && (optind != argc || !s->job_id || !s->mpirun_pid || !d->agent_socket || !s->tool_socket || !s->snapshot_dir || !s->ref)) {
-		fputs("snapcd: --job, --mpirun-pid, --socket, --tool-socket, --snapshot-dir and --ref are needed; see --help\n", stderr);
-		rc = -EINVAL;
-	}
-	return rc;
-}
-
 /* Nothing of mpirun's may be held open by us: its pipes would never end. */
 static int snapcd_descriptors(const struct snapcd *d, struct cr_err *err)
 {
-	int fd = d->settings.mpirun_fd, log;
+	int fd = d->o.settings.mpirun_fd, log;
 
 	if (fd > 2) {
 		if (fd > 3)
@@ -174,11 +56,11 @@ static int snapcd_descriptors(const struct snapcd *d, struct cr_err *err)
 	} else {
 		close_range(3, ~0u, 0);
 	}
-	if (!d->log_file)
+	if (!d->o.log_file)
 		return 0;
-	log = open(d->log_file, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	log = open(d->o.log_file, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (log < 0)
-		return cr_err_set(err, errno, "cannot open the log %s: %s", d->log_file, strerror(errno));
+		return cr_err_set(err, errno, "cannot open the log %s: %s", d->o.log_file, strerror(errno));
 	dup2(log, STDOUT_FILENO);
 	dup2(log, STDERR_FILENO);
 	close(log);
@@ -191,8 +73,12 @@ static void snapcd_mpirun_gone(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	snapc_log(SNAPC_LOG_DEBUG, "mpirun %d has ended", (int)d->settings.mpirun_pid);
+	snapc_log(SNAPC_LOG_DEBUG, "%s %d has ended", d->global ? "mpirun" : "orted", (int)d->o.settings.mpirun_pid);
 	event_del(d->events[0]);
+	if (!d->global) { /* the agents see the end of their connections, as far as they are still there */
+		event_base_loopbreak(d->base);
+		return;
+	}
 	snapc_registry_remove(d->registry_path);
 	d->registry_path[0] = 0;
 	snapc_global_orphan(d->global);
@@ -217,17 +103,20 @@ static void snapcd_signal(evutil_socket_t number, short what, void *arg)
 
 	(void)what;
 	snapc_log(SNAPC_LOG_INFO, "ending by signal %d: the job goes on without protection", (int)number);
-	snapc_global_leave(d->global);
+	if (d->global)
+		snapc_global_leave(d->global);
+	else
+		event_base_loopbreak(d->base);
 }
 
 static int snapcd_watch(struct snapcd *d, struct cr_err *err)
 {
-	d->pidfd = (int)syscall(SYS_pidfd_open, d->settings.mpirun_pid, 0);
+	d->pidfd = (int)syscall(SYS_pidfd_open, d->o.settings.mpirun_pid, 0);
 	if (d->pidfd < 0)
-		return cr_err_set(err, errno, "mpirun %d cannot be watched: %s", (int)d->settings.mpirun_pid, strerror(errno));
+		return cr_err_set(err, errno, "mpirun %d cannot be watched: %s", (int)d->o.settings.mpirun_pid, strerror(errno));
 	d->events[0] = event_new(d->base, d->pidfd, EV_READ | EV_PERSIST, snapcd_mpirun_gone, d);
-	d->events[1] = d->settings.mpirun_fd < 0 ? NULL :
-						  event_new(d->base, d->settings.mpirun_fd, EV_READ | EV_PERSIST, snapcd_mpirun_says, d);
+	d->events[1] = d->o.settings.mpirun_fd < 0 ? NULL :
+						  event_new(d->base, d->o.settings.mpirun_fd, EV_READ | EV_PERSIST, snapcd_mpirun_says, d);
 	d->events[2] = evsignal_new(d->base, SIGTERM, snapcd_signal, d);
 	d->events[3] = evsignal_new(d->base, SIGINT, snapcd_signal, d);
 	for (size_t i = 0; i < sizeof(d->events) / sizeof(d->events[0]); i++)
@@ -266,19 +155,19 @@ static int snapcd_register(struct snapcd *d, struct cr_err *err)
 
 	if (!e)
 		return cr_err_set(err, ENOMEM, "no memory for the registry entry");
-	e->mpirun_pid = d->settings.mpirun_pid;
+	e->mpirun_pid = d->o.settings.mpirun_pid;
 	e->mpirun_start = snapc_process_start(e->mpirun_pid);
 	e->snapcd_pid = getpid();
 	e->uid = geteuid();
 	e->started = (int64_t)time(NULL);
-	snprintf(e->job, sizeof(e->job), "%s", d->settings.job_id);
+	snprintf(e->job, sizeof(e->job), "%s", d->o.settings.job_id);
 	snprintf(e->slurm_job, sizeof(e->slurm_job), "%s", slurm ? slurm : "");
 	if (gethostname(e->host, sizeof(e->host) - 1) < 0)
 		e->host[0] = 0;
-	snprintf(e->snapc_socket, sizeof(e->snapc_socket), "%s", d->agent_socket);
-	snprintf(e->tool_socket, sizeof(e->tool_socket), "%s", d->settings.tool_socket);
-	snprintf(e->snapshot_dir, sizeof(e->snapshot_dir), "%s", d->settings.snapshot_dir);
-	snprintf(e->ref, sizeof(e->ref), "%s", d->settings.ref);
+	snprintf(e->snapc_socket, sizeof(e->snapc_socket), "%s", d->o.agent_socket);
+	snprintf(e->tool_socket, sizeof(e->tool_socket), "%s", d->o.settings.tool_socket);
+	snprintf(e->snapshot_dir, sizeof(e->snapshot_dir), "%s", d->o.settings.snapshot_dir);
+	snprintf(e->ref, sizeof(e->ref), "%s", d->o.settings.ref);
 	snapcd_command(e->mpirun_pid, e->command, sizeof(e->command));
 	rc = snapc_registry_add(e, d->registry_path, err);
 	free(e);
@@ -299,6 +188,113 @@ static void snapcd_limits(void)
 		snapc_log(SNAPC_LOG_DEBUG, "the limit of open files stays as it is: %s", strerror(errno));
 }
 
+/* --- global role: other nodes --- */
+
+static int64_t snapcd_node_up(void *arg, struct snapc_link *link, const char *host)
+{
+	struct snapcd *d = arg;
+
+	return snapc_global_node_add(d->global, link, host);
+}
+
+static void snapcd_node_down(void *arg, uint32_t node, const char *why)
+{
+	struct snapcd *d = arg;
+
+	(void)why;
+	snapc_global_node_remove(d->global, node);
+}
+
+static void snapcd_alone(void *arg)
+{
+	struct snapcd *d = arg;
+
+	if (!d->server)
+		return;
+	snapc_log(SNAPC_LOG_DEBUG, "all ranks are on this node: the port for other nodes is closed");
+	snapc_link_server_shut(d->server);
+	snapc_auth_destroy(&d->auth);
+}
+
+/* A job on one node does not need this, so a failure is told and no more. */
+static void snapcd_serve_nodes(struct snapcd *d)
+{
+	const struct snapc_link_server_user user = { .node_up = snapcd_node_up, .node_down = snapcd_node_down, .arg = d };
+	struct cr_err err = { "" };
+	int rc;
+
+	rc = snapc_auth_create(d->o.auth, d->o.settings.snapshot_dir, &d->auth, &err);
+	if (rc == 0)
+		rc = snapc_link_server_create(d->base, &d->auth, d->o.port, d->o.network, &user, &d->server, &err);
+	if (rc < 0) {
+		snapc_log(SNAPC_LOG_ERROR, "ranks on other nodes cannot be checkpointed: %s", err.text);
+		snapc_auth_destroy(&d->auth);
+		return;
+	}
+	snapc_log(SNAPC_LOG_INFO, "other nodes: %s, %s", snapc_link_server_addresses(d->server),
+		  d->auth.method == SNAPC_AUTH_MUNGE ? "with munge" : "without munge: by a secret of the job in the snapshot directory");
+}
+
+static int snapcd_init_global(struct snapcd *d, struct cr_err *err)
+{
+	int rc;
+
+	d->link = snapc_link_queue_create(d->base);
+	if (!d->link)
+		return cr_err_set(err, ENOMEM, "no memory");
+	d->o.settings.alone = snapcd_alone;
+	d->o.settings.arg = d;
+	rc = snapc_global_create(d->base, &d->o.settings, snapc_link_queue_global(d->link), &d->global, err);
+	if (rc == 0)
+		rc = snapc_local_create(d->base, d->o.agent_socket, snapc_link_queue_local(d->link), &d->local, err);
+	if (rc < 0)
+		return rc;
+	snapc_local_connected(d->local, 0);
+	snapcd_serve_nodes(d);
+	return snapcd_register(d, err);
+}
+
+/* --- local role --- */
+
+static void snapcd_up(void *arg, uint32_t node)
+{
+	struct snapcd *d = arg;
+
+	snapc_log(SNAPC_LOG_INFO, "job %s: connected to the coordinator, as node %u", d->o.settings.job_id, node);
+	snapc_local_connected(d->local, node);
+}
+
+static void snapcd_down(void *arg)
+{
+	struct snapcd *d = arg;
+
+	snapc_local_disconnected(d->local);
+}
+
+static void snapcd_failed(void *arg, const char *why)
+{
+	(void)arg;
+	snapc_log(SNAPC_LOG_ERROR, "no connection to the coordinator: %s", why);
+}
+
+static int snapcd_init_local(struct snapcd *d, struct cr_err *err)
+{
+	const struct snapc_link_client_user user = { .up = snapcd_up, .down = snapcd_down, .failed = snapcd_failed, .arg = d };
+	const char *text = getenv(CR_ENV_COORDINATOR);
+	int rc;
+
+	snprintf(d->coordinator_text, sizeof(d->coordinator_text), "%s", text ? text : "");
+	if (snapc_line_parse(d->coordinator_text, &d->coordinator) < 0 || snapc_words_number(&d->coordinator, "version", 1, 0) != 1)
+		return cr_err_set(err, EINVAL, CR_ENV_COORDINATOR " does not say where the coordinator is");
+	rc = snapc_auth_join(snapc_words_get(&d->coordinator, "key", ""), snapc_words_get(&d->coordinator, "auth", ""), &d->auth, err);
+	d->auth.secret_path[0] = 0; /* the coordinator removes it */
+	if (rc == 0)
+		rc = snapc_link_client_create(d->base, &d->auth, snapc_words_get(&d->coordinator, "addresses", ""), &user, &d->client, err);
+	if (rc == 0)
+		rc = snapc_local_create(d->base, d->o.agent_socket, snapc_link_client_link(d->client), &d->local, err);
+	return rc;
+}
+
 static int snapcd_init(struct snapcd *d, struct cr_err *err)
 {
 	int rc;
@@ -306,26 +302,20 @@ static int snapcd_init(struct snapcd *d, struct cr_err *err)
 	d->base = event_base_new();
 	if (!d->base)
 		return cr_err_set(err, ENOMEM, "no event loop");
-	d->link = snapc_link_queue_create(d->base);
-	if (!d->link)
-		return cr_err_set(err, ENOMEM, "no memory");
-	rc = snapc_global_create(d->base, &d->settings, snapc_link_queue_global(d->link), &d->global, err);
-	if (rc == 0)
-		rc = snapc_local_create(d->base, d->agent_socket, 0, snapc_link_queue_local(d->link), &d->local, err);
-	if (rc == 0)
-		rc = snapcd_watch(d, err);
-	if (rc == 0)
-		rc = snapcd_register(d, err);
-	return rc;
+	rc = d->o.node ? snapcd_init_local(d, err) : snapcd_init_global(d, err);
+	return rc < 0 ? rc : snapcd_watch(d, err);
 }
 
 static void snapcd_fini(struct snapcd *d)
 {
 	if (d->registry_path[0])
 		snapc_registry_remove(d->registry_path);
+	snapc_link_server_destroy(d->server);
 	snapc_global_destroy(d->global);
 	snapc_local_destroy(d->local);
+	snapc_link_client_destroy(d->client);
 	snapc_link_queue_destroy(d->link);
+	snapc_auth_destroy(&d->auth);
 	for (size_t i = 0; i < sizeof(d->events) / sizeof(d->events[0]); i++)
 		if (d->events[i])
 			event_free(d->events[i]);
@@ -338,11 +328,33 @@ static void snapcd_fini(struct snapcd *d)
 /* One line to the component that waits for us. */
 static void snapcd_report(const struct snapcd *d, const char *word, const char *text)
 {
-	char line[CR_ERR_TEXT_BYTES + 16];
+	char line[SNAPC_LINE_BYTES + 16];
 	int n = snprintf(line, sizeof(line), "%s%s%s\n", word, *text ? ": " : "", text);
 
-	if (d->settings.mpirun_fd >= 0 && send(d->settings.mpirun_fd, line, (size_t)n, MSG_NOSIGNAL) < 0 && errno == ENOTSOCK)
-		n = (int)write(d->settings.mpirun_fd, line, (size_t)n);
+	if (n >= (int)sizeof(line))
+		n = (int)sizeof(line) - 1;
+	if (d->o.settings.mpirun_fd >= 0 && send(d->o.settings.mpirun_fd, line, (size_t)n, MSG_NOSIGNAL) < 0 && errno == ENOTSOCK)
+		n = (int)write(d->o.settings.mpirun_fd, line, (size_t)n);
+}
+
+/* What other nodes have to know; the component hands it on to them. */
+static void snapcd_ready(const struct snapcd *d)
+{
+	char method[PATH_MAX];
+	struct snapc_line line;
+
+	if (!d->server) {
+		snapcd_report(d, "ready", "");
+		return;
+	}
+	snapc_auth_method_text(&d->auth, method, sizeof(method));
+	snapc_line_begin(&line, "coordinator");
+	snapc_line_add(&line, "version", "1");
+	snapc_line_add(&line, "key", "%s", d->auth.key);
+	snapc_line_add(&line, "auth", "%s", method);
+	snapc_line_add(&line, "addresses", "%s", snapc_link_server_addresses(d->server));
+	line.text[line.used] = 0;
+	snapcd_report(d, "ready", line.text);
 }
 
 int main(int argc, char **argv)
@@ -351,7 +363,7 @@ int main(int argc, char **argv)
 	struct cr_err err = { "" };
 	int rc;
 
-	rc = snapcd_options(&d, argc, argv);
+	rc = snapcd_options_parse(&d.o, argc, argv);
 	if (rc)
 		return rc < 0 ? 2 : 0;
 	signal(SIGPIPE, SIG_IGN);
@@ -365,9 +377,10 @@ int main(int argc, char **argv)
 		snapc_log(SNAPC_LOG_ERROR, "%s", err.text);
 		snapcd_report(&d, "error", err.text);
 	} else {
-		snapc_log(SNAPC_LOG_INFO, "job %s (mpirun %d): ready, snapshots in %s/%s", d.settings.job_id, (int)d.settings.mpirun_pid,
-			  d.settings.snapshot_dir, d.settings.ref);
-		snapcd_report(&d, "ready", "");
+		if (d.global)
+			snapc_log(SNAPC_LOG_INFO, "job %s (mpirun %d): ready, snapshots in %s/%s", d.o.settings.job_id,
+				  (int)d.o.settings.mpirun_pid, d.o.settings.snapshot_dir, d.o.settings.ref);
+		snapcd_ready(&d);
 		event_base_dispatch(d.base);
 	}
 	snapcd_fini(&d);

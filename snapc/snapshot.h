@@ -170,8 +170,8 @@ int snapc_snapshot_binding(pid_t pid, char *ret_list, size_t bytes);
  *          --mpirun-fd FD --log FILE --keep N [--restarted-from DIR --seq N]
  *
  * in a session of its own, stdin from /dev/null, stderr to the log; DIR and --restarted-from are absolute.  Both abstract sockets must be
- * listening before snapcd writes the line "ready\n" to FD, an AF_UNIX stream socket to mpirun; mpirun waits for it (10 s) before it
- * starts ranks, and refuses to start an unprotected job when it gets anything else: "error: words\n" is printed by mpirun.
+ * listening before snapcd writes the line "ready\n" (or "ready: " and what other nodes have to know) to FD, an AF_UNIX stream socket to
+ * mpirun; mpirun waits for it (10 s) before it starts ranks, and refuses to start an unprotected job when it gets anything else: "error: words\n" is printed by mpirun.
  * Afterwards snapcd may write on FD:
  *   "terminate\n"   end the job without noise and let mpirun exit with status 0 (--term): mpirun kills the ranks, frozen as they are.
  *                   The ranks get no EXIT and no RESUME then: a rank that leaves by itself before mpirun has begun would make noise.

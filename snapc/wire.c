@@ -127,6 +127,16 @@ int64_t snapc_wire_parse(const void *buf, size_t bytes, enum snapc_wire_directio
 	return (int64_t)sizeof(head) + head.bytes;
 }
 
+int snapc_wire_check(uint32_t type, const void *payload, uint32_t bytes, enum snapc_wire_direction direction, struct cr_err *err)
+{
+	struct cr_msg_head head;
+	int rc;
+
+	snapc_wire_head(type, 0, bytes, &head);
+	rc = wire_check_head(&head, direction, err);
+	return rc < 0 ? rc : wire_check_payload(&head, payload, err);
+}
+
 void snapc_wire_head(uint32_t type, uint32_t checkpoint, uint32_t payload_bytes, struct cr_msg_head *ret_head)
 {
 	*ret_head = (struct cr_msg_head){

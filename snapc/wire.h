@@ -38,6 +38,12 @@ struct snapc_wire_msg {
 int64_t snapc_wire_parse(const void *buf, size_t bytes, enum snapc_wire_direction direction, struct snapc_wire_msg *ret_msg,
 			 struct cr_err *err);
 
+/**
+ * snapc_wire_check - judge a message whose head and payload are apart, as in a link message
+ * Return: 0, -EPROTO or -EMSGSIZE with words.
+ */
+int snapc_wire_check(uint32_t type, const void *payload, uint32_t bytes, enum snapc_wire_direction direction, struct cr_err *err);
+
 /* Bytes that the message at the front of @buf will take in all, head included; 0 while the head is not complete. */
 size_t snapc_wire_expected(const void *buf, size_t bytes);
 

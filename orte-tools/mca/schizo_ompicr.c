@@ -4,6 +4,7 @@
  *
  * Order inside mpirun (4.1): register_params (before the command line has been parsed), parse_env once per application context
  * (parameters are known, the event base runs, nothing has been launched), setup_child for every rank of this node, finalize.
+ * Inside orted: setup_fork when the job's ranks of this node are about to be started, setup_child for each of them, finalize.
  */
 #include "orte-tools/mca/schizo_ompicr.h"
 
@@ -31,6 +32,8 @@
 #include "include/cr_proto.h"
 #include "snapc/snapshot.h"
 
+extern char **environ;
+
 #define TEXT2(x) #x
 #define TEXT(x) TEXT2(x)
 #define OMPI_VERSION_TEXT TEXT(ORTE_MAJOR_VERSION) "." TEXT(ORTE_MINOR_VERSION) "." TEXT(ORTE_RELEASE_VERSION)
@@ -38,6 +41,7 @@
 static int register_params(void);
 static int component_query(mca_base_module_t **module, int *priority);
 static int parse_env(char *path, opal_cmd_line_t *cmd_line, char **srcenv, char ***dstenv);
+static int setup_fork(orte_job_t *jdata, orte_app_context_t *app);
 static int setup_child(orte_job_t *jdata, orte_proc_t *child, orte_app_context_t *app, char ***env);
 static void finalize(void);
 
@@ -58,6 +62,7 @@ orte_schizo_base_component_t mca_schizo_ompicr_component = {
 
 static orte_schizo_base_module_t module = {
 	.parse_env = parse_env,
+	.setup_fork = setup_fork,
 	.setup_child = setup_child,
 	.finalize = finalize,
 };
@@ -69,11 +74,15 @@ struct params {
 	char *cr_run;
 	char *snapcd;
 	char *keep;
+	char *auth;
+	char *network;
+	char *port;
 };
 
 /* One struct for what the component holds (mpirun has one job). */
 static struct {
 	bool mpirun;
+	bool orted;
 	bool asked;
 	bool terminated;
 	struct params *params;
@@ -84,16 +93,17 @@ static struct {
 	opal_event_t *event;
 } state = { .coord.fd = -1 };
 
-static bool is_mpirun(void)
+static void program_find(void)
 {
 	char exe[PATH_MAX], *name;
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 
 	if (n <= 0)
-		return false;
+		return;
 	exe[n] = '\0';
 	name = strrchr(exe, '/') + 1;
-	return strcmp(name, "orterun") == 0 || strcmp(name, "mpirun") == 0 || strcmp(name, "mpiexec") == 0;
+	state.mpirun = strcmp(name, "orterun") == 0 || strcmp(name, "mpirun") == 0 || strcmp(name, "mpiexec") == 0;
+	state.orted = strcmp(name, "orted") == 0;
 }
 
 static void var_string(const char *name, const char *text, const char *preset, char **storage)
@@ -105,7 +115,7 @@ static void var_string(const char *name, const char *text, const char *preset, c
 
 static int register_params(void)
 {
-	state.mpirun = is_mpirun();
+	program_find();
 	if (state.mpirun) {
 		bool before = getenv("OMPI_MCA_mca_base_env_list") != NULL;
 		char *list;
@@ -123,6 +133,10 @@ static int register_params(void)
 	var_string("snapshot_dir", "Directory for global snapshots (default: $OMPI_CR_SNAPSHOT_DIR, else $HOME)", NULL, &state.params->snapshot_dir);
 	var_string("run", "Program that every rank is started through", CR_BINDIR "/cr_run", &state.params->cr_run);
 	var_string("snapcd", "Snapshot coordinator that is started beside mpirun", CR_SNAPCD, &state.params->snapcd);
+	var_string("auth", "How other nodes prove that they are the job's: auto, munge or secret", "auto", &state.params->auth);
+	var_string("network", "Interfaces or networks that other nodes use to reach the coordinator (default: oob_tcp_if_include, else all)", NULL,
+		   &state.params->network);
+	var_string("port", "TCP port of the coordinator for other nodes; 0: any", "0", &state.params->port);
 	var_string("keep", "How many newest snapshots of the job stay; 0: all", "0", &state.params->keep);
 	return ORTE_SUCCESS;
 }
@@ -130,8 +144,8 @@ static int register_params(void)
 static int component_query(mca_base_module_t **ret_module, int *priority)
 {
 	*priority = 1;
-	*ret_module = state.mpirun ? (mca_base_module_t *)&module : NULL;
-	return state.mpirun ? ORTE_SUCCESS : ORTE_ERROR;
+	*ret_module = state.mpirun || state.orted ? (mca_base_module_t *)&module : NULL;
+	return *ret_module ? ORTE_SUCCESS : ORTE_ERROR;
 }
 
 static bool parameter_true(const char *name)
@@ -230,6 +244,11 @@ static int job_protect(opal_cmd_line_t *cmd_line)
 	c->job = state.job;
 	c->snapshot_dir = state.dir;
 	c->snapcd = parameter("OMPI_MCA_ompi_cr_snapcd", state.params->snapcd);
+	c->auth = parameter("OMPI_MCA_ompi_cr_auth", state.params->auth);
+	c->network = parameter("OMPI_MCA_ompi_cr_network", state.params->network);
+	if (!c->network)
+		c->network = getenv("OMPI_MCA_oob_tcp_if_include");
+	c->port = parameter("OMPI_MCA_ompi_cr_port", state.params->port);
 	c->restarted_from = from && from[0] ? from : NULL;
 	c->restarted_seq = getenv(SNAPC_ENV_RESTARTED_SEQ);
 	setenv(SNAPC_ENV_OMPI_VERSION, OMPI_VERSION_TEXT, 1);
@@ -254,7 +273,7 @@ static int job_protect(opal_cmd_line_t *cmd_line)
 static void env_clean(char ***env)
 {
 	static const char *const names[] = { "OMPI_MCA_orte_fork_agent", "OMPI_MCA_mca_base_param_file_prefix", SNAPC_ENV_RESTARTED_FROM,
-					     SNAPC_ENV_RESTARTED_SEQ, SNAPC_ENV_OMPI_VERSION };
+					     SNAPC_ENV_RESTARTED_SEQ, SNAPC_ENV_OMPI_VERSION, CR_ENV_COORDINATOR };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		opal_unsetenv(names[i], env);
@@ -294,7 +313,45 @@ static int parse_env(char *path, opal_cmd_line_t *cmd_line, char **srcenv, char 
 	}
 	if (rc == ORTE_SUCCESS && state.coord.fd >= 0)
 		opal_setenv(CR_ENV_SNAPC_SOCKET, state.coord.socket, true, dstenv);
+	if (rc == ORTE_SUCCESS && state.coord.coordinator[0]) {
+		opal_setenv(CR_ENV_COORDINATOR, state.coord.coordinator, true, dstenv);
+		opal_setenv("OMPI_MCA_ompi_cr_snapcd", state.coord.snapcd, true, dstenv);
+	}
 	return rc;
+}
+
+static const char *env_find(char **env, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (char **e = env; e && *e; e++)
+		if (strncmp(*e, name, length) == 0 && (*e)[length] == '=')
+			return *e + length + 1;
+	return NULL;
+}
+
+/* In orted: this node's part of a protected job is about to be started. */
+static int setup_fork(orte_job_t *jdata, orte_app_context_t *app)
+{
+	const char *socket = env_find(app->env, CR_ENV_SNAPC_SOCKET), *snapcd = env_find(app->env, "OMPI_MCA_ompi_cr_snapcd");
+	struct ompicr_coord *c = &state.coord;
+
+	if (!state.orted || state.asked || !socket || !env_find(app->env, CR_ENV_COORDINATOR))
+		return ORTE_SUCCESS;
+	state.asked = true;
+	snprintf(state.job, sizeof(state.job), "%u.%u", (unsigned int)ORTE_JOB_FAMILY(jdata->jobid), (unsigned int)ORTE_LOCAL_JOBID(jdata->jobid));
+	snprintf(c->socket, sizeof(c->socket), "%s", socket);
+	c->node = true;
+	c->mpirun_pid = getpid();
+	c->job = state.job;
+	c->snapcd = snapcd ? snapcd : state.params->snapcd;
+	c->env = opal_environ_merge(app->env, environ);
+	if (ompicr_coord_start(c) < 0)
+		fprintf(stderr, "ompi-cr: node %s: the coordinator of this node cannot be started: %s\n"
+				"ompi-cr: the job runs, and cannot be checkpointed\n", orte_process_info.nodename, c->words);
+	opal_argv_free(c->env);
+	c->env = NULL;
+	return ORTE_SUCCESS;
 }
 
 static int setup_child(orte_job_t *jdata, orte_proc_t *child, orte_app_context_t *app, char ***env)
@@ -302,7 +359,7 @@ static int setup_child(orte_job_t *jdata, orte_proc_t *child, orte_app_context_t
 	(void)jdata;
 	(void)child;
 	(void)app;
-	if (state.coord.fd >= 0 || !state.mpirun)
+	if (state.coord.fd >= 0 || state.coord.node)
 		env_clean(env);
 	return ORTE_SUCCESS;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * mca_schizo_ompicr: the only code of ompi-cr that runs inside mpirun.
+ * mca_schizo_ompicr: the only code of ompi-cr that runs inside mpirun and orted.
  *
  * It repairs `mpirun -am FILE` and, when the parameter ompi_cr_enable is set (by -am ft-enable-cr), has every rank started through
- * cr_run and starts snapcd beside mpirun.  Without -am and without that parameter it does nothing.  In every other program that loads
- * it (orted, ranks, tools) it declines to be used.
+ * cr_run and starts snapcd beside mpirun.  Without -am and without that parameter it does nothing.  In orted it starts this node's snapcd when
+ * the job says that it has a coordinator.  In every other program that loads it (ranks, tools) it declines to be used.
  */
 #ifndef SCHIZO_OMPICR_H
 #define SCHIZO_OMPICR_H
@@ -19,18 +19,24 @@ void ompicr_amca_forget(void);
 
 /* coord.c: snapcd, as long as mpirun runs. */
 struct ompicr_coord {
-	pid_t mpirun_pid;
+	pid_t mpirun_pid;           /* or orted's */
+	bool node;                  /* in orted: the local role alone */
+	char **env;                 /* for snapcd; borrowed; NULL: ours */
 	const char *job;            /* borrowed */
 	const char *snapshot_dir;   /* borrowed; absolute */
 	const char *snapcd;         /* borrowed; path of the program */
 	const char *keep;           /* borrowed; number in words of the command line */
 	const char *restarted_from; /* borrowed, or NULL */
 	const char *restarted_seq;  /* borrowed, or NULL */
+	const char *auth;           /* borrowed, or NULL */
+	const char *network;        /* borrowed, or NULL */
+	const char *port;           /* borrowed, or NULL */
 	char socket[64];            /* abstract names */
 	char tool_socket[64];
 	int fd;                     /* to snapcd; -1 when there is none */
 	char log[256];
 	char words[1024];           /* why it could not be started */
+	char coordinator[8192];     /* for CR_ENV_COORDINATOR of other nodes; "" when it serves none */
 };
 /* Starts snapcd and waits until it listens. Return: 0 or -1 with @words. */
 int ompicr_coord_start(struct ompicr_coord *c);

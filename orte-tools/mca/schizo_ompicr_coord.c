@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Starting snapcd beside mpirun: a grandchild in a session of its own, so that neither mpirun's signals nor its reaping of children
+ * Starting snapcd beside mpirun or orted: a grandchild in a session of its own, so that neither mpirun's signals nor its reaping of children
  * concern it. The dialogue over the socket pair is described in snapc/snapshot.h.
  */
 #include "orte-tools/mca/schizo_ompicr.h"
@@ -94,7 +94,14 @@ static int log_open(struct ompicr_coord *c)
 		return -1;
 	}
 	logs_sweep(dir);
-	snprintf(c->log, sizeof(c->log), "%s/snapcd-%d.log", dir, (int)c->mpirun_pid);
+	if (c->node) { /* the directory may be shared by nodes */
+		char host[64] = "node";
+
+		gethostname(host, sizeof(host) - 1);
+		snprintf(c->log, sizeof(c->log), "%s/snapcd-%s-%d.log", dir, host, (int)c->mpirun_pid);
+	} else {
+		snprintf(c->log, sizeof(c->log), "%s/snapcd-%d.log", dir, (int)c->mpirun_pid);
+	}
 	fd = open(c->log, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return fd;
 }
@@ -130,31 +137,45 @@ __attribute__((noreturn)) static void snapcd_exec(const struct ompicr_coord *c, 
 	dup2(log, 2);
 	dup2(fd, SNAPCD_FD);
 	close_range(SNAPCD_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
-	execve(c->snapcd, argv, environ);
+	execve(c->snapcd, argv, c->env ? c->env : environ);
 	(void)!write(SNAPCD_FD, no_exec, sizeof(no_exec) - 1);
 	_exit(127);
+}
+
+/* Options with a value, in pairs; those without a value are left out. */
+static int words_add(const char **argv, int n, const char *const (*pairs)[2], size_t npairs)
+{
+	for (size_t i = 0; i < npairs; i++) {
+		if (!pairs[i][1] || !pairs[i][1][0])
+			continue;
+		argv[n++] = pairs[i][0];
+		argv[n++] = pairs[i][1];
+	}
+	return n;
 }
 
 static void snapcd_spawn(const struct ompicr_coord *c, int fd, int log)
 {
 	char pid[32], fd_text[16], ref[64];
-	const char *argv[32];
+	const char *argv[48];
 	int n = 0, status;
 	pid_t child;
-	const char *const words[] = { c->snapcd, "--job", c->job, "--mpirun-pid", pid, "--socket", c->socket, "--tool-socket", c->tool_socket,
-				      "--np", "0", "--snapshot-dir", c->snapshot_dir, "--ref", ref, "--mpirun-fd", fd_text, "--log", c->log, "--keep", c->keep };
+	const char *const both[][2] = { { "--job", c->job }, { "--mpirun-pid", pid }, { "--socket", c->socket }, { "--mpirun-fd", fd_text },
+					{ "--log", c->log } };
+	const char *const global[][2] = { { "--tool-socket", c->tool_socket }, { "--np", "0" }, { "--snapshot-dir", c->snapshot_dir },
+					  { "--ref", ref }, { "--keep", c->keep }, { "--auth", c->auth }, { "--network", c->network },
+					  { "--port", c->port }, { "--restarted-from", c->restarted_from },
+					  { "--seq", c->restarted_from ? (c->restarted_seq ? c->restarted_seq : "0") : NULL } };
 
 	snprintf(pid, sizeof(pid), "%d", (int)c->mpirun_pid);
 	snprintf(fd_text, sizeof(fd_text), "%d", SNAPCD_FD);
 	snprintf(ref, sizeof(ref), SNAPC_REF_FMT, (long)c->mpirun_pid);
-	for (; n < (int)(sizeof(words) / sizeof(words[0])); n++)
-		argv[n] = words[n];
-	if (c->restarted_from) {
-		argv[n++] = "--restarted-from";
-		argv[n++] = c->restarted_from;
-		argv[n++] = "--seq";
-		argv[n++] = c->restarted_seq ? c->restarted_seq : "0";
-	}
+	argv[n++] = c->snapcd;
+	n = words_add(argv, n, both, sizeof(both) / sizeof(both[0]));
+	if (c->node)
+		argv[n++] = "--node";
+	else
+		n = words_add(argv, n, global, sizeof(global) / sizeof(global[0]));
 	argv[n] = NULL;
 	child = fork();
 	if (child == 0) {
@@ -180,7 +201,7 @@ static int64_t now_ms(void)
 static int ready_wait(struct ompicr_coord *c)
 {
 	int64_t end = now_ms() + READY_TIMEOUT_MS;
-	char line[400];
+	char line[sizeof(c->coordinator) + 8];
 	size_t have = 0;
 
 	while (have < sizeof(line) - 1) {
@@ -208,8 +229,12 @@ static int ready_wait(struct ompicr_coord *c)
 	line[have] = '\0';
 	if (strcmp(line, "ready") == 0)
 		return 0;
+	if (strncmp(line, "ready: ", 7) == 0) {
+		snprintf(c->coordinator, sizeof(c->coordinator), "%.*s", (int)sizeof(c->coordinator) - 1, line + 7);
+		return 0;
+	}
 	if (strncmp(line, "error: ", 7) == 0)
-		snprintf(c->words, sizeof(c->words), "%s; log: %s", line + 7, c->log);
+		snprintf(c->words, sizeof(c->words), "%.600s; log: %.320s", line + 7, c->log);
 	else
 		snprintf(c->words, sizeof(c->words), "%s ended at once; its log is %s", c->snapcd, c->log);
 	return -1;
@@ -220,13 +245,13 @@ int ompicr_coord_start(struct ompicr_coord *c)
 	int pair[2] = { -1, -1 }, log;
 
 	c->fd = -1;
-	c->words[0] = '\0';
+	c->words[0] = c->coordinator[0] = '\0';
 	if (access(c->snapcd, X_OK) < 0) {
 		snprintf(c->words, sizeof(c->words), "%s: %s", c->snapcd, strerror(errno));
 		return -1;
 	}
 	log = log_open(c);
-	if (log < 0 || random_names(c) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+	if (log < 0 || (!c->node && random_names(c) < 0) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
 		if (!c->words[0])
 			snprintf(c->words, sizeof(c->words), "cannot make the log or a socket: %s", strerror(errno));
 		if (log >= 0)
