@@ -3,7 +3,8 @@
  * execve of the program: the new image is started through cr_run again, so that descendants stay protected.
  *
  * What the kernel would refuse, and what cr_run cannot start (static programs, set-uid files, other architectures), goes to the kernel
- * as it is. May run in a vfork child on a small stack: everything is on the stack and bounded.
+ * as it is. May run in a vfork child on a small stack: everything is on the stack and bounded. All signals stay blocked until the new
+ * image begins: a handler must not run above frames of the lower half.
  * Context: upper %fs, no libc.
  */
 #include "libcr/lower/lower.h"
@@ -11,12 +12,14 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "libcr/arch/x86_64/raw.h"
 
 #define HEAD_BYTES 1024
 #define ARGS_MAX 1000000
+#define ARGS_ON_STACK 4096
 
 static bool has_interpreter(const char *head, long n)
 {
@@ -89,62 +92,113 @@ static char *shebang(char *head, long n, char **ret_arg)
 	return *interp ? interp : NULL;
 }
 
-long cr_emul_execve(const char *path, char *const *argv, char *const *envp)
+/* Pointers of @argv from @first on, up to @room of them or the NULL that ends them. Their number or -EFAULT. */
+static long args_read(char *const *argv, uint64_t first, const char **ret, uint64_t room)
 {
-	char head[HEAD_BYTES], script_head[HEAD_BYTES];
-	const char *exe = path, *extra[3] = { NULL, NULL, NULL };
+	uint64_t n = 0;
+
+	while (n < room) {
+		uint64_t at = (uint64_t)(argv + first + n), part = (CR_PAGE_BYTES - (at & (CR_PAGE_BYTES - 1))) / sizeof(*ret);
+
+		if (!part)
+			part = 1;
+		if (part > room - n)
+			part = room - n;
+		if (cr_copy_in(ret + n, (void *)at, part * sizeof(*ret)) < 0)
+			return -EFAULT;
+		for (uint64_t end = n + part; n < end; n++)
+			if (!ret[n])
+				return (long)n;
+	}
+	return (long)n;
+}
+
+static long args_count(char *const *argv)
+{
+	const char *some[64];
+	uint64_t n = 0;
+	long r;
+
+	do {
+		r = args_read(argv, n, some, 64);
+		if (r < 0)
+			return r;
+		n += (uint64_t)r;
+		if (n > ARGS_MAX)
+			return -E2BIG;
+	} while (r == 64);
+	return (long)n;
+}
+
+static const char *hex(uint64_t v, char text[17])
+{
+	for (int i = 0; i < 16; i++)
+		text[i] = "0123456789abcdef"[v >> (60 - 4 * i) & 15];
+	text[16] = '\0';
+	return text;
+}
+
+long cr_emul_execve(const char *path, char *const *argv, char *const *envp, uint64_t mask)
+{
+	char head[HEAD_BYTES], script_head[HEAD_BYTES], mask_text[17];
+	const char *exe = path, *extra[3] = { NULL, NULL, NULL }, **args;
 	char *interp, *arg;
-	uint64_t argc = 0;
+	uint64_t argc, k = 0, bytes;
 	long n;
 
-	if (!path || !argv)
-		return cr_sys3(SYS_execve, path, argv, envp);
 	n = read_head(path, head);
 	if (n > 2 && head[0] == '#' && head[1] == '!') {
 		for (int i = 0; i < HEAD_BYTES; i++)
 			script_head[i] = head[i];
 		interp = shebang(script_head, n, &arg);
 		if (!interp)
-			return cr_sys3(SYS_execve, path, argv, envp);
+			return CR_EXEC_NATIVE;
 		n = read_head(interp, head);
 		if (n < 4 || !has_interpreter(head, n))
-			return cr_sys3(SYS_execve, path, argv, envp);
+			return CR_EXEC_NATIVE;
 		exe = interp;
 		extra[0] = interp;
 		extra[1] = arg ? arg : path;
 		extra[2] = arg ? path : NULL;
 	} else if (n < 4 || !has_interpreter(head, n)) {
-		return cr_sys3(SYS_execve, path, argv, envp);
+		return CR_EXEC_NATIVE;
 	}
-	while (argv[argc])
-		if (++argc > ARGS_MAX)
-			return -E2BIG;
-	{
-		const char *args[argc + 12];
-		uint64_t k = 0;
-
-		args[k++] = "cr_run";
-		args[k++] = "--exec";
-		args[k++] = exe;
-		args[k++] = "--stdio";
-		args[k++] = cr_lower.stdio_text;
-		args[k++] = "--";
-		if (extra[0]) {
-			args[k++] = extra[0];
-			args[k++] = extra[1];
-			if (extra[2])
-				args[k++] = extra[2];
-			for (uint64_t i = 1; i < argc; i++)
-				args[k++] = argv[i];
-		} else {
-			for (uint64_t i = 0; i < argc; i++)
-				args[k++] = argv[i];
-			if (!argc)
-				args[k++] = "";
-		}
+	n = argv ? args_count(argv) : 0;
+	if (n < 0)
+		return n;
+	argc = (uint64_t)n;
+	bytes = (argc + 16) * sizeof(*args);
+	/* A vfork child of libc has a stack that has room for its arguments; a thread with a small stack may pass more than fit there. */
+	if (argc > ARGS_ON_STACK) {
+		n = cr_sys6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0);
+		if (n < 0)
+			return n;
+		args = (const char **)n;
+	} else {
+		args = __builtin_alloca(bytes);
+	}
+	args[k++] = "cr_run";
+	args[k++] = "--exec";
+	args[k++] = exe;
+	args[k++] = "--mask";
+	args[k++] = hex(mask, mask_text);
+	args[k++] = "--stdio";
+	args[k++] = cr_lower.stdio_text;
+	args[k++] = "--";
+	for (int i = 0; i < 3 && extra[i]; i++)
+		args[k++] = extra[i];
+	/* A script's interpreter has taken the place of the first argument. */
+	n = args_read(argv, extra[0] ? 1 : 0, args + k, argc > 0 && extra[0] ? argc - 1 : argc);
+	if (n >= 0) {
+		k += (uint64_t)n;
+		if (!argc && !extra[0])
+			args[k++] = "";
 		args[k] = NULL;
-		return cr_sys3(SYS_execve, cr_lower.cr_run_path, args, envp);
+		n = cr_sys3(SYS_execve, cr_lower.cr_run_path, args, envp);
 	}
+	if (argc > ARGS_ON_STACK)
+		cr_sys2(SYS_munmap, args, bytes);
+	return n;
 }
 
 int cr_exec_probe(const char *path, char *interp, uint64_t interp_bytes, char **ret_interp_arg)

@@ -119,9 +119,15 @@ long cr_emul_brk(uint64_t addr);
 long cr_emul_shmat(uint64_t id, uint64_t addr, uint64_t flags);
 int cr_extra_add(uint64_t start, uint64_t end);
 
+/* copy_sig.c: memory of the program. 0 (the string: its length) or -EFAULT; a string that does not fit is -ENAMETOOLONG. */
+long cr_copy_in(void *to, const void *from, uint64_t bytes);
+long cr_copy_out(void *to, const void *from, uint64_t bytes);
+long cr_copy_string(char *to, const char *from, uint64_t room);
+
 /* signal_sig.c */
 long cr_emul_sigaction(int sig, const struct cr_ksigaction *act, struct cr_ksigaction *old, uint64_t set_bytes);
-long cr_emul_sigprocmask(int how, const uint64_t *set, uint64_t *old, uint64_t set_bytes);
+/* On *@mask, the one that the thread will have when it leaves the lower half. */
+long cr_emul_sigprocmask(uint64_t *mask, int how, const uint64_t *set, uint64_t *old, uint64_t set_bytes);
 int cr_signals_install(void);                   /* SIGSYS and CR_SIGNUM of this process */
 void *cr_stop_entry(int sig, siginfo_t *si, void *uc);
 void cr_forward_signal(int sig, siginfo_t *si);
@@ -131,14 +137,16 @@ void cr_pending_put_back(int kernel_tid);       /* the calling thread's part of 
 
 /* syscall_sig.c */
 void cr_sigsys(int sig, siginfo_t *si, void *uc);
-long cr_site_syscall(uint64_t *regs);
+long cr_site_syscall(const uint64_t *regs, uint64_t *mask);
 
 /* ids_sig.c */
 int cr_id_to_kernel(int program);
 int cr_id_to_program(int kernel);
 
 /* exec_sig.c */
-long cr_emul_execve(const char *path, char *const *argv, char *const *envp);
+#define CR_EXEC_NATIVE 1
+/* CR_EXEC_NATIVE: to be left to the kernel as it is. @mask: the signal mask of the new image; all signals are blocked. */
+long cr_emul_execve(const char *path, char *const *argv, char *const *envp, uint64_t mask);
 
 /* patch_sig.c */
 void cr_patch_text(uint64_t start, uint64_t end, int fd, int prot);

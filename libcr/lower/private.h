@@ -18,7 +18,6 @@
 #define CR_P_SYSCALL_ENTRY 48
 #define CR_P_LOWER_TP_OFFSET 56
 #define CR_P_FORWARD_SIGNAL 64
-#define CR_P_GATE_TP_OFFSET 72
 #define CR_P_AT_SYSCALL 80
 #define CR_P_HANDLERS 128 /* handler address per signal number, 8 bytes each, [0..64] */
 
@@ -50,7 +49,7 @@ struct cr_private {
 	uint64_t syscall_entry;   /* patched system-call sites */
 	int64_t lower_tp_offset;  /* of the lower thread-local that holds struct cr_thread * */
 	uint64_t forward_signal;  /* void (int sig, siginfo_t *): a program's signal hit a thread of the lower half */
-	int64_t gate_tp_offset;   /* of the upper thread-local cr_gate_sp; 0 until libcr.so is there */
+	uint64_t reserved0;
 	uint64_t at_syscall;      /* void (void *uc): a program's signal came right before a system call */
 	uint64_t reserved[5];
 	volatile uint64_t handlers[CR_NSIG];
@@ -71,7 +70,6 @@ _Static_assert(offsetof(struct cr_private, stop_entry) == CR_P_STOP_ENTRY, "slot
 _Static_assert(offsetof(struct cr_private, syscall_entry) == CR_P_SYSCALL_ENTRY, "slot");
 _Static_assert(offsetof(struct cr_private, lower_tp_offset) == CR_P_LOWER_TP_OFFSET, "slot");
 _Static_assert(offsetof(struct cr_private, forward_signal) == CR_P_FORWARD_SIGNAL, "slot");
-_Static_assert(offsetof(struct cr_private, gate_tp_offset) == CR_P_GATE_TP_OFFSET, "slot");
 _Static_assert(offsetof(struct cr_private, at_syscall) == CR_P_AT_SYSCALL, "slot");
 _Static_assert(offsetof(struct cr_private, handlers) == CR_P_HANDLERS, "slot");
 _Static_assert(sizeof(struct cr_private) <= CR_GATE_BYTES - (CR_PRIVATE_ADDR - CR_GATE_ADDR), "private area");

@@ -26,18 +26,21 @@ static uint64_t blob_signal, blob_stop, blob_restorer, blob_syscall_done;
 long cr_emul_sigaction(int sig, const struct cr_ksigaction *act, struct cr_ksigaction *old, uint64_t set_bytes)
 {
 	struct cr_private *p = CR_PRIVATE;
-	struct cr_ksigaction knew, kold, previous;
+	struct cr_ksigaction given, knew, kold, previous;
 	long r;
 
 	if (set_bytes != 8 || sig < 1 || sig >= CR_NSIG)
 		return -EINVAL;
+	if (act) {
+		if (cr_copy_in(&given, act, sizeof(given)) < 0)
+			return -EFAULT;
+		act = &given;
+	}
 	previous = p->actions[sig];
 	if (sig == SIGSYS || sig == CR_SIGNUM) { /* remembered, never installed */
 		if (act)
 			p->actions[sig] = *act;
-		if (old)
-			*old = previous;
-		return 0;
+		return old ? cr_copy_out(old, &previous, sizeof(previous)) : 0;
 	}
 	if (act) {
 		knew = *act;
@@ -56,21 +59,29 @@ long cr_emul_sigaction(int sig, const struct cr_ksigaction *act, struct cr_ksiga
 		}
 		return r;
 	}
-	if (old)
-		*old = kold.handler == blob_signal ? previous : kold;
-	return 0;
+	return old ? cr_copy_out(old, kold.handler == blob_signal ? &previous : &kold, sizeof(kold)) : 0;
 }
 
-long cr_emul_sigprocmask(int how, const uint64_t *set, uint64_t *old, uint64_t set_bytes)
+long cr_emul_sigprocmask(uint64_t *mask, int how, const uint64_t *set, uint64_t *old, uint64_t set_bytes)
 {
-	uint64_t mask;
+	uint64_t before = *mask, given;
 
-	if (!set)
-		return cr_sys4(SYS_rt_sigprocmask, how, 0, old, set_bytes);
 	if (set_bytes != 8)
 		return -EINVAL;
-	mask = *set & ~CR_RESERVED_MASK;
-	return cr_sys4(SYS_rt_sigprocmask, how, &mask, old, set_bytes);
+	if (set) {
+		if (cr_copy_in(&given, set, sizeof(given)) < 0)
+			return -EFAULT;
+		given &= ~(CR_RESERVED_MASK | 1UL << (SIGKILL - 1) | 1UL << (SIGSTOP - 1));
+		if (how == SIG_BLOCK)
+			*mask |= given;
+		else if (how == SIG_UNBLOCK)
+			*mask &= ~given;
+		else if (how == SIG_SETMASK)
+			*mask = given;
+		else
+			return -EINVAL;
+	}
+	return old ? cr_copy_out(old, &before, sizeof(before)) : 0;
 }
 
 /* A signal of the program was delivered to a thread that belongs to the lower half: the program's first thread takes it. */
@@ -101,7 +112,6 @@ static bool on_altstack(const ucontext_t *uc)
 static bool freezable(int tid, const ucontext_t *uc, uint64_t fs)
 {
 	uint64_t rip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP], sp = (uint64_t)uc->uc_mcontext.gregs[REG_RSP];
-	int64_t off = CR_PRIVATE->gate_tp_offset;
 	struct cr_thread_record *r;
 
 	if (!cr_is_upper(rip) || !cr_in_window(fs))
@@ -111,15 +121,6 @@ static bool freezable(int tid, const ucontext_t *uc, uint64_t fs)
 		if (sp <= r->t.enter_sp || on_altstack(uc))
 			return false;
 		r->t.depth = 0; /* a handler left the lower half by longjmp */
-	}
-	if (off) {
-		uint64_t *gate_sp = (uint64_t *)(fs + (uint64_t)off);
-
-		if (*gate_sp) {
-			if (sp <= *gate_sp || on_altstack(uc))
-				return false;
-			*gate_sp = 0;
-		}
 	}
 	return true;
 }
@@ -149,14 +150,44 @@ static bool retry_after_eintr(long nr)
 	}
 }
 
-/* Is @ip right behind a system call of the program's whose number can be known? That number, or -1. */
+#define CODE_BYTES 12
+
+/* The instructions that end at @ip, which are executed; what is before them in another page may not be there. */
+static void code_before(const uint8_t *ip, uint8_t code[CODE_BYTES])
+{
+	uint64_t in_page = (((uint64_t)ip - 1) & (CR_PAGE_BYTES - 1)) + 1;
+	int have = CODE_BYTES;
+
+	if (in_page < CODE_BYTES && cr_copy_in(code, ip - CODE_BYTES, CODE_BYTES) == 0)
+		return;
+	if (in_page < CODE_BYTES)
+		have = (int)in_page;
+	for (int i = 0; i < CODE_BYTES; i++)
+		code[i] = i < CODE_BYTES - have ? 0 : ip[i - CODE_BYTES];
+}
+
+/*
+ * Is @ip right behind a system call of the program's whose number can be known? That number, or -1.
+ * Known are: the blob's own calls, and "mov %rax,-16(%rsp); syscall" (the stub of libc's syscall(), patch_sig.c), whose number is in the red zone;
+ * "mov $nr,%eax; syscall", also with libc's "mov N(%rsp),%edi" between. 41 b8 is another register.
+ */
 static long syscall_before(const uint8_t *ip, const greg_t *g)
 {
+	uint8_t c[CODE_BYTES];
+	const uint8_t *nr = NULL;
+
 	if ((uint64_t)ip == blob_syscall_done)
 		return (long)((uint64_t *)g[REG_RSP])[4];
-	if (ip[-2] == 0x0f && ip[-1] == 0x05 && ip[-7] == 0xb8)
-		return (long)(ip[-6] | ip[-5] << 8 | ip[-4] << 16);
-	return -1;
+	code_before(ip, c);
+	if (c[10] != 0x0f || c[11] != 0x05)
+		return -1;
+	if (c[5] == 0x48 && c[6] == 0x89 && c[7] == 0x44 && c[8] == 0x24 && c[9] == 0xf0)
+		return (long)((uint64_t *)g[REG_RSP])[-2];
+	if (c[5] == 0xb8 && c[4] != 0x41)
+		nr = c + 6;
+	else if (c[6] == 0x8b && c[7] == 0x7c && c[8] == 0x24 && c[1] == 0xb8 && c[0] != 0x41)
+		nr = c + 2;
+	return nr && !nr[2] && !nr[3] ? nr[0] | nr[1] << 8 : -1;
 }
 
 /*
@@ -177,7 +208,7 @@ void cr_signal_at_syscall(void *ucp)
 		return;
 	if (g[REG_RAX] == -EINTR) {
 		g[REG_RCX] = 0;
-	} else if (ip[0] == 0x0f && ip[1] == 0x05 && always_eintr(g[REG_RAX]) && syscall_before(ip + 2, g) == g[REG_RAX]) {
+	} else if (always_eintr(g[REG_RAX]) && syscall_before(ip + 2, g) == g[REG_RAX]) {
 		g[REG_RAX] = -EINTR;
 		g[REG_RCX] = 0;
 		g[REG_RIP] += 2;
@@ -185,8 +216,7 @@ void cr_signal_at_syscall(void *ucp)
 }
 
 /*
- * A system call that our signal cut short with EINTR is issued again, so that the program never sees a checkpoint. The number is read
- * from the instruction before it ("mov $nr,%eax; syscall" in every libc wrapper) or from the blob's frame.
+ * A system call that our signal cut short with EINTR is issued again, so that the program never sees a checkpoint.
  * Sleeps go on with the remainder that the kernel has written where the program gave room for it.
  */
 static void eintr_undo(ucontext_t *uc)
@@ -334,7 +364,7 @@ int cr_signals_install(void)
 	blob_restorer = cr_blob_symbol("cr_blob_restorer");
 	blob_syscall_done = cr_blob_symbol("cr_blob_syscall_done");
 	/* While SIGSYS is served nothing else may run on this stack: a handler of the program above lower-half frames could be frozen. */
-	rc = kernel_handler(SIGSYS, (uint64_t)cr_sigsys, SA_SIGINFO, ~(1UL << (SIGSEGV - 1) | 1UL << (SIGBUS - 1)));
+	rc = kernel_handler(SIGSYS, (uint64_t)cr_sigsys, SA_SIGINFO, ~0UL);
 	/* NODEFER: the MPI layer's stop runs in this handler and is frozen there by a second one. Not on the alternate stack: it may be
 	 * too small for that. */
 	if (!rc)

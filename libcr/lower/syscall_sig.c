@@ -2,7 +2,7 @@
 /*
  * System calls of the program that ompi-cr answers: one table of the numbers, entered from patched sites (cr_site_syscall) and from the
  * seccomp net (cr_sigsys).
- * Context: upper %fs; no libc. From a patched site signals are open; from SIGSYS all are blocked.
+ * Context: upper %fs, all signals blocked; no libc. Memory of the program is read and written by cr_copy_in and cr_copy_out alone.
  */
 #include "libcr/lower/lower.h"
 
@@ -41,16 +41,24 @@ static int is_self_exe(const char *path)
 	return 1;
 }
 
+/* The program's own path when @path says "this program" in the kernel's words, which would be the launcher. */
+static const char *own_path(const char *path)
+{
+	char name[32]; /* long enough for the names that matter */
+
+	return cr_copy_string(name, path, sizeof(name)) > 0 && is_self_exe(name) && CR_PRIVATE->exe[0] ? CR_PRIVATE->exe : path;
+}
+
 static long emul_readlink(uint64_t dir, const char *path, char *buf, uint64_t bytes)
 {
-	if (path && is_self_exe(path) && CR_PRIVATE->exe[0]) {
+	if (own_path(path) != path) {
 		uint64_t n = 0;
 
-		if ((int64_t)bytes <= 0)
+		if ((int)bytes <= 0)
 			return -EINVAL;
-		for (; n < bytes && CR_PRIVATE->exe[n]; n++)
-			buf[n] = CR_PRIVATE->exe[n];
-		return (long)n;
+		while (n < (uint32_t)bytes && CR_PRIVATE->exe[n])
+			n++;
+		return cr_copy_out(buf, CR_PRIVATE->exe, n) < 0 ? -EFAULT : (long)n;
 	}
 	return cr_sys4(SYS_readlinkat, dir, path, buf, bytes);
 }
@@ -58,13 +66,15 @@ static long emul_readlink(uint64_t dir, const char *path, char *buf, uint64_t by
 /* The limit of open files cannot go above the floor: what lies there is the lower half's. As if the system had set it so. */
 static long emul_prlimit(uint64_t pid, uint64_t resource, const uint64_t *set, uint64_t *old)
 {
-	uint64_t capped[2];
+	uint64_t given[2], capped[2];
 
 	if (resource != 7 /* RLIMIT_NOFILE */ || !set || (pid && (int)pid != CR_PRIVATE->program_pid))
 		return cr_sys4(SYS_prlimit64, (uint64_t)(int64_t)cr_id_to_kernel((int)pid), resource, set, old);
-	capped[0] = set[0] > (uint64_t)cr_lower.fd_floor ? (uint64_t)cr_lower.fd_floor : set[0];
-	capped[1] = set[1];
-	if (set[0] > set[1])
+	if (cr_copy_in(given, set, sizeof(given)) < 0)
+		return -EFAULT;
+	capped[0] = given[0] > (uint64_t)cr_lower.fd_floor ? (uint64_t)cr_lower.fd_floor : given[0];
+	capped[1] = given[1];
+	if (given[0] > given[1])
 		return -EINVAL;
 	return cr_sys4(SYS_prlimit64, 0, resource, capped, old);
 }
@@ -99,14 +109,6 @@ static long dispatch(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, ui
 		return cr_emul_shmat(a, b, c);
 	case SYS_rt_sigaction:
 		return cr_emul_sigaction((int)a, (void *)b, (void *)c, d);
-	case SYS_rt_sigprocmask:
-		return cr_emul_sigprocmask((int)a, (void *)b, (void *)c, d);
-	case SYS_execve:
-		return cr_emul_execve((void *)a, (void *)b, (void *)c);
-	case SYS_execveat:
-		if ((int)a == AT_FDCWD_ && !e)
-			return cr_emul_execve((void *)b, (void *)c, (void *)d);
-		return cr_sys6(nr, a, b, c, d, e, f);
 	case SYS_readlink:
 		return emul_readlink((uint64_t)AT_FDCWD_, (void *)a, (void *)b, c);
 	case SYS_readlinkat:
@@ -142,9 +144,25 @@ static long dispatch(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, ui
 }
 
 /* regs: as cr_blob_site pushed them: rbp rbx r9 r8 r10 rdx rsi rdi rax(number) rcx(return address) */
-long cr_site_syscall(uint64_t *regs)
+long cr_site_syscall(const uint64_t *regs, uint64_t *mask)
 {
+	if (regs[8] == SYS_rt_sigprocmask)
+		return cr_emul_sigprocmask(mask, (int)regs[7], (void *)regs[6], (void *)regs[5], regs[4]);
 	return dispatch((long)regs[8], regs[7], regs[6], regs[5], regs[4], regs[3], regs[2]);
+}
+
+/* The trapped context goes on in window code, which issues the call @nr with the registers as they are, behind the net. */
+static void by_blob(ucontext_t *uc, long nr, uint64_t mask)
+{
+	greg_t *g = uc->uc_mcontext.gregs;
+	static uint64_t blob_syscall;
+
+	if (!blob_syscall)
+		blob_syscall = cr_blob_symbol("cr_blob_syscall");
+	g[REG_RCX] = g[REG_RIP];
+	g[REG_R11] = (greg_t)mask;
+	g[REG_RAX] = nr;
+	g[REG_RIP] = (greg_t)blob_syscall;
 }
 
 /*
@@ -155,33 +173,27 @@ static void masked_wait(ucontext_t *uc, long nr)
 {
 	greg_t *g = uc->uc_mcontext.gregs;
 	uint64_t frame = (uint64_t)g[REG_RSP] - 176; /* made by the blob, see there */
-	static uint64_t blob_syscall;
-	const uint64_t *mask = NULL;
+	uint64_t mask = 0, arg[2];
+	int reg = -1;
 
-	if (!blob_syscall)
-		blob_syscall = cr_blob_symbol("cr_blob_syscall");
 	switch (nr) {
 	case SYS_rt_sigsuspend: case SYS_rt_sigtimedwait: /* of the latter: the set that is waited for */
-		mask = (void *)g[REG_RDI];
-		g[REG_RDI] = (greg_t)(frame + 8);
+		reg = REG_RDI;
 		break;
 	case SYS_ppoll:
-		mask = (void *)g[REG_R10];
-		g[REG_R10] = (greg_t)(frame + 8);
+		reg = REG_R10;
 		break;
 	case SYS_epoll_pwait: case SYS_epoll_pwait2:
-		mask = (void *)g[REG_R8];
-		g[REG_R8] = (greg_t)(frame + 8);
+		reg = REG_R8;
 		break;
-	case SYS_pselect6: {
-		const uint64_t *arg = (void *)g[REG_R9];
-
-		if (arg[0] && arg[1] == 8) {
-			mask = (void *)arg[0];
-			g[REG_R9] = (greg_t)(frame + 16);
+	case SYS_pselect6:
+		if (cr_copy_in(arg, (void *)g[REG_R9], sizeof(arg)) < 0 || (arg[0] && arg[1] == 8 && cr_copy_in(&mask, (void *)arg[0], sizeof(mask)) < 0)) {
+			g[REG_RAX] = -EFAULT;
+			return;
 		}
+		if (arg[0] && arg[1] == 8)
+			g[REG_R9] = (greg_t)(frame + 16);
 		break;
-	}
 	case SYS_nanosleep:
 		g[REG_RSI] = (greg_t)(frame + 8);
 		break;
@@ -191,10 +203,14 @@ static void masked_wait(ucontext_t *uc, long nr)
 	default:
 		break;
 	}
-	g[REG_RCX] = g[REG_RIP];
-	g[REG_R11] = mask ? (greg_t)(*mask & ~CR_RESERVED_MASK) : 0;
-	g[REG_RAX] = nr;
-	g[REG_RIP] = (greg_t)blob_syscall;
+	if (reg >= 0) {
+		if (cr_copy_in(&mask, (void *)g[reg], sizeof(mask)) < 0) {
+			g[REG_RAX] = -EFAULT;
+			return;
+		}
+		g[reg] = (greg_t)(frame + 8);
+	}
+	by_blob(uc, nr, mask & ~CR_RESERVED_MASK);
 }
 
 void cr_sigsys(int sig, siginfo_t *si, void *ucp)
@@ -216,34 +232,9 @@ void cr_sigsys(int sig, siginfo_t *si, void *ucp)
 	case SYS_nanosleep: case SYS_clock_nanosleep:
 		masked_wait(uc, nr);
 		return;
-	case SYS_rt_sigprocmask: {
-		/* The mask that counts is the one that sigreturn puts back. */
-		const uint64_t *set = (void *)g[REG_RSI];
-		uint64_t *old = (void *)g[REG_RDX], *cur = (uint64_t *)&uc->uc_sigmask, before = *cur, new;
-
-		if (g[REG_R10] != 8) {
-			g[REG_RAX] = -EINVAL;
-			return;
-		}
-		if (set) {
-			new = *set & ~CR_RESERVED_MASK;
-			if ((int)g[REG_RDI] == SIG_BLOCK)
-				*cur |= new;
-			else if ((int)g[REG_RDI] == SIG_UNBLOCK)
-				*cur &= ~new;
-			else if ((int)g[REG_RDI] == SIG_SETMASK)
-				*cur = new;
-			else {
-				g[REG_RAX] = -EINVAL;
-				return;
-			}
-			*cur &= ~(1UL << (SIGKILL - 1) | 1UL << (SIGSTOP - 1));
-		}
-		if (old)
-			*old = before;
-		g[REG_RAX] = 0;
+	case SYS_rt_sigprocmask: /* the mask that counts is the one that sigreturn puts back */
+		g[REG_RAX] = cr_emul_sigprocmask((uint64_t *)&uc->uc_sigmask, (int)g[REG_RDI], (void *)g[REG_RSI], (void *)g[REG_RDX], (uint64_t)g[REG_R10]);
 		return;
-	}
 	case SYS_clone: case SYS_fork:
 		if (nr == SYS_clone && ((uint64_t)g[REG_RDI] & ~FORK_FLAGS) != SIGCHLD) {
 			g[REG_RAX] = -EINVAL; /* new namespaces, shared tables: not what fork() can do */
@@ -255,21 +246,19 @@ void cr_sigsys(int sig, siginfo_t *si, void *ucp)
 			g[REG_RSP] = g[REG_RSI]; /* clone(fn, stack, ...): the child goes on there */
 		return;
 	case SYS_execve: case SYS_execveat: {
-		/* The new image starts with the mask of this thread: put the program's own one in force for the call. */
-		uint64_t all = ~0UL, unused = 0, was;
-		int64_t off = CR_PRIVATE->gate_tp_offset;
-		uint64_t *mark = off ? (uint64_t *)(cr_rdfsbase() + (uint64_t)off) : &unused;
-		long r;
+		uint64_t mask;
+		long r = CR_EXEC_NATIVE;
 
-		/* A handler may run meanwhile, above frames of the lower half: as behind a patched site. */
-		was = *mark;
-		*mark = (uint64_t)&all;
-		cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &uc->uc_sigmask, 0, 8);
-		r = dispatch(nr, (uint64_t)g[REG_RDI], (uint64_t)g[REG_RSI], (uint64_t)g[REG_RDX], (uint64_t)g[REG_R10], (uint64_t)g[REG_R8],
-			     (uint64_t)g[REG_R9]);
-		cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, 0, 8);
-		*mark = was;
-		g[REG_RAX] = r;
+		__builtin_memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
+		if (nr == SYS_execve)
+			r = cr_emul_execve(own_path((void *)g[REG_RDI]), (void *)g[REG_RSI], (void *)g[REG_RDX], mask);
+		else if ((int)g[REG_RDI] == AT_FDCWD_ && !g[REG_R8])
+			r = cr_emul_execve(own_path((void *)g[REG_RSI]), (void *)g[REG_RDX], (void *)g[REG_R10], mask);
+		/* The new image has the mask of this thread: the program's own is in force again only there. */
+		if (r == CR_EXEC_NATIVE)
+			by_blob(uc, nr, 0);
+		else
+			g[REG_RAX] = r;
 		return;
 	}
 	default:

@@ -251,6 +251,7 @@ long cr_lower_fork(uint64_t child_tid, uint64_t flags, uint64_t parent_tid)
 {
 	struct cr_thread *t = cr_thread_attach();
 	long pid;
+	int tid;
 
 	if (!t)
 		return -EAGAIN;
@@ -262,11 +263,13 @@ long cr_lower_fork(uint64_t child_tid, uint64_t flags, uint64_t parent_tid)
 		child_after_fork();
 	cr_cross_leave(t);
 	if (pid == 0) {
+		tid = (int)cr_sys0(SYS_gettid);
 		if (flags & 0x01000000 /* CLONE_CHILD_SETTID */)
-			*(int *)child_tid = (int)cr_sys0(SYS_gettid);
+			cr_copy_out((void *)child_tid, &tid, sizeof(tid));
 		cr_sys1(SYS_set_tid_address, flags & 0x00200000 /* CLONE_CHILD_CLEARTID */ ? child_tid : 0);
 	} else if (pid > 0 && (flags & 0x00100000 /* CLONE_PARENT_SETTID */)) {
-		*(int *)parent_tid = (int)pid;
+		tid = (int)pid;
+		cr_copy_out((void *)parent_tid, &tid, sizeof(tid));
 	}
 	return pid;
 }

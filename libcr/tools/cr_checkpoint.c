@@ -63,6 +63,46 @@ static char payload[CR_MSG_MAX_BYTES + 1];
 static struct cr_msg_dumped early_dumped;
 static bool have_dumped;
 
+static int target; /* the process */
+
+static bool target_alive(void)
+{
+	char path[64], stat[512] = "", *p;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", target);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	(void)!read(fd, stat, sizeof(stat) - 1);
+	close(fd);
+	p = strrchr(stat, ')');
+	return p && p[1] == ' ' && p[2] != 'Z' && p[2] != 'X';
+}
+
+/* execve ends the agent and its connections; the next program's agent comes with it. */
+static int gone(struct cr_err *err)
+{
+	if (target_alive())
+		return cr_err_set(err, EAGAIN, "it closed the connection: it begins another program (exec), or is ending: try again");
+	return cr_err_set(err, ESRCH, "the process ended");
+}
+
+/* A process of ours that has no agent yet: started or executed a moment ago. */
+static bool is_starting(void)
+{
+	char path[64], exe[CR_PATH_BYTES], *name;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", target);
+	n = readlink(path, exe, sizeof(exe) - 1);
+	if (n <= 0)
+		return false;
+	exe[n] = '\0';
+	name = strrchr(exe, '/');
+	return name && (!strcmp(name, "/cr_run") || !strcmp(name, "/cr_restart"));
+}
+
 /* Waits for one message of @want; CLOCKS and others are passed over. FAILED becomes an error. */
 static int expect(int fd, uint32_t want, int timeout_ms, struct cr_err *err)
 {
@@ -86,8 +126,10 @@ static int expect(int fd, uint32_t want, int timeout_ms, struct cr_err *err)
 		if (left <= 0 || poll(&p, 1, (int)left) == 0)
 			return cr_err_set(err, ETIMEDOUT, "no answer from the process within %d seconds; it goes on", timeout_ms / 1000);
 		n = cr_message_recv(fd, &h, payload);
+		if (n == -EPIPE || n == -ECONNRESET)
+			return gone(err);
 		if (n < 0)
-			return cr_err_set(err, n, n == -EPIPE ? "the process ended or closed the connection" : "bad message from the process");
+			return cr_err_set(err, n, "bad message from the process");
 		payload[n] = '\0';
 		if (h.type == CR_MSG_FAILED && h.bytes >= sizeof(struct cr_msg_failed)) {
 			struct cr_msg_failed *f = (void *)payload;
@@ -108,7 +150,7 @@ static int ask(int fd, uint32_t type, const void *data, size_t bytes, struct cr_
 {
 	int rc = cr_message_send(fd, type, type == CR_MSG_CHECK ? 0 : 1, data, bytes);
 
-	return rc ? cr_err_set(err, rc, "the process ended or closed the connection") : 0;
+	return rc == -EPIPE || rc == -ECONNRESET ? gone(err) : rc ? cr_err_set(err, rc, "cannot ask the process: %s", strerror(-rc)) : 0;
 }
 
 /* Anybody may bind an abstract name: the process that listens must be the one that is meant. */
@@ -132,6 +174,25 @@ static int absolute(const char *name, char *path, size_t bytes, struct cr_err *e
 	else
 		return cr_err_set(err, errno, "working directory: %s", strerror(errno));
 	return n < 0 || (size_t)n + 16 >= bytes ? cr_err_set(err, ENAMETOOLONG, "%s: name too long", name) : 0;
+}
+
+/* One step: what comes to be at @path meanwhile is not lost with --noclobber. File systems that cannot rename so can link. */
+static int put_in_place(const char *temporary, const char *path, bool noclobber, struct cr_err *err)
+{
+	if (!noclobber) {
+		if (!rename(temporary, path))
+			return 0;
+	} else if (!renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE)) {
+		return 0;
+	} else if (errno == EINVAL || errno == ENOSYS) {
+		if (!link(temporary, path)) {
+			unlink(temporary);
+			return 0;
+		}
+	}
+	if (errno == EEXIST)
+		return cr_err_set(err, EEXIST, "%s exists", path);
+	return cr_err_set(err, errno, "cannot rename %s to %s: %s", temporary, path, strerror(errno));
 }
 
 /* Requests and their answers, in order. */
@@ -181,8 +242,8 @@ static int checkpoint(int fd, const struct request *rq, struct result *ret, stru
 		return rc;
 	}
 	ret->dumped = *(struct cr_msg_dumped *)payload;
-	if (rename(dump.path, path)) {
-		rc = cr_err_set(err, errno, "cannot rename %s to %s: %s", dump.path, path, strerror(errno));
+	rc = put_in_place(dump.path, path, rq->noclobber, err);
+	if (rc) {
 		unlink(dump.path);
 		return rc;
 	}
@@ -315,9 +376,16 @@ int main(int argc, char **argv)
 		fprintf(stderr, "cr_checkpoint: no process %d\n", rq.pid);
 		return 1;
 	}
+	target = rq.pid;
 	snprintf(name, sizeof(name), CR_AGENT_SOCKET_FMT, rq.pid);
 	fd = cr_message_connect(name, &err);
 	if (fd < 0) {
+		if (fd == -ECONNREFUSED && is_starting()) {
+			if (rq.report_fd >= 0)
+				dprintf(rq.report_fd, "%d the process is just starting\n", EAGAIN);
+			fprintf(stderr, "cr_checkpoint: process %d is just starting: try again\n", rq.pid);
+			return EXIT_TRY_AGAIN;
+		}
 		if (rq.report_fd >= 0)
 			dprintf(rq.report_fd, "%d %s\n", fd == -ECONNREFUSED ? CR_ENOSUPPORT : -fd, err.text);
 		if (fd == -ECONNREFUSED)

@@ -128,7 +128,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { "exec", required_argument, NULL, 'x' },
-		{ "stdio", required_argument, NULL, 's' },
+		{ "stdio", required_argument, NULL, 's' }, { "mask", required_argument, NULL, 'm' },
 		{ "run", no_argument, NULL, 'r' }, { NULL, 0, NULL, 0 },
 	};
 	struct cr_err err = { "" };
@@ -153,6 +153,9 @@ int main(int argc, char **argv)
 			break;
 		case 's': /* likewise: the standard streams before the program changed them */
 			stdio = optarg;
+			break;
+		case 'm': /* likewise: the signal mask that the program had */
+			mask = strtoull(optarg, NULL, 16);
 			break;
 		case 'r':
 			break;

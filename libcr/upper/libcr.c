@@ -6,6 +6,7 @@
  */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,16 +16,19 @@
 
 EXPORT __thread struct cr_crossing cr_crossing_tls __attribute__((tls_model("initial-exec")));
 
-/* Not 0: a patched system call of this thread is being served by the lower half, whose frames lie below this address. See cr_blob_site. */
-static __thread uint64_t cr_gate_sp __attribute__((tls_model("initial-exec")));
-
 static int gate_present;
 
 EXPORT struct cr_thread *cr_crossing_attach(void)
 {
 	static const char text[] = "ompi-cr: no lower-half thread for a thread of the program: out of memory or threads\n";
-	struct cr_thread *t = CR_GATE->thread_attach();
+	sigset_t all, old;
+	struct cr_thread *t;
 
+	/* No handler above a frame of the lower half: a checkpoint in it would save that frame. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	t = CR_GATE->thread_attach();
+	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (!t) {
 		(void)!write(2, text, sizeof(text) - 1);
 		abort();
@@ -195,6 +199,4 @@ static int preload_forget(void)
 __attribute__((constructor)) static void libcr_begin(void)
 {
 	gate_present = preload_forget();
-	if (gate_present)
-		CR_PRIVATE->gate_tp_offset = (char *)&cr_gate_sp - (char *)__builtin_thread_pointer();
 }

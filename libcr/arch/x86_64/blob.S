@@ -67,12 +67,12 @@ cr_blob_signal:
 	btq	%rdi, %rax
 	jc	1f
 	movq	168(%rdx), %rcx			/* uc_mcontext.gregs[REG_RIP] */
-	cmpw	$0x050f, (%rcx)
+	cmpb	$0x0f, (%rcx)			/* the next page may not be there */
 	je	4f
 	movl	%ecx, %eax
 	andl	$0xfff, %eax
 	cmpl	$2, %eax
-	jb	1f				/* the page before may not be there */
+	jb	4f				/* nor the one before */
 	cmpw	$0x050f, -2(%rcx)
 	jne	1f
 4:	pushq	%rdi
@@ -155,26 +155,31 @@ cr_blob_site:
 	pushq	%rbx
 	pushq	%rbp
 	movq	%rsp, %rbp
-	/* mark: this thread has lower-half frames on its stack from here */
-	movabs	$(CR_PRIVATE_ADDR + CR_P_GATE_TP_OFFSET), %rbx
-	movq	(%rbx), %rbx
-	testq	%rbx, %rbx
-	jz	1f				/* before libcr.so is there: no mark */
-	pushq	%fs:(%rbx)
-	movq	%rsp, %fs:(%rbx)
-	jmp	2f
-1:	pushq	$0
-2:	andq	$-64, %rsp
+	/* All signals wait while the lower half is at work: a handler that runs above its frames could be saved there, or leave by siglongjmp. */
+	pushq	$0				/* -8(%rbp): the thread's mask, for the lower half to change */
+	pushq	$-1
+	movl	$14, %eax			/* rt_sigprocmask */
+	movl	$2, %edi			/* SIG_SETMASK */
+	movq	%rsp, %rsi
+	leaq	-8(%rbp), %rdx
+	movl	$8, %r10d
+	syscall
+	andq	$-64, %rsp
 	movq	%rbp, %rdi
+	leaq	-8(%rbp), %rsi
 	movabs	$(CR_PRIVATE_ADDR + CR_P_SYSCALL_ENTRY), %rax
 	call	*(%rax)
-	leaq	-8(%rbp), %rsp
-	testq	%rbx, %rbx
-	jz	3f
-	popq	%fs:(%rbx)
-	jmp	4f
-3:	addq	$8, %rsp
-4:	popq	%rbp
+	movq	%rax, -16(%rbp)
+	leaq	-16(%rbp), %rsp
+	movl	$14, %eax
+	movl	$2, %edi
+	leaq	-8(%rbp), %rsi
+	xorl	%edx, %edx
+	movl	$8, %r10d
+	syscall
+	movq	-16(%rbp), %rax
+	movq	%rbp, %rsp
+	popq	%rbp
 	popq	%rbx
 	popq	%r9
 	popq	%r8

@@ -1,0 +1,143 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Unusual uses of system calls and signals, under checkpoints one after the other and across a restart. Each part checks itself, and first without us.
+. "$(dirname "$0")/lib.sh"
+MODE=plain
+CKPTS=${EDGE_CKPTS:-8}
+need cr_run "(this project: make install)"
+want() { [ -z "${ONLY:-}" ] || [[ $1 == *$ONLY* ]]; }
+
+# begin PART...: sets JOB
+begin()
+{
+	RUN=$WORK/$1 SEG=0
+	mkdir -p "$RUN"
+	start_job 1 "$PROGS/edges" "$@"
+}
+
+# save FILE [OPTION...]: again as long as the answer is "try again"; never waits longer than two minutes
+save()
+{
+	local i rc=75 file=$1
+	shift
+	for ((i = 0; i < 600 && rc == 75; i++)); do
+		timeout -k 5 120 cr_checkpoint --nosync -q "$@" -f "$file" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
+		rc=$?
+		[ $rc != 75 ] || nap 50
+	done
+	return $rc
+}
+
+complain()
+{
+	say "status ${RC:-?}"
+	say_file "$RUN/ckpt.err"
+	say_file "$RUN/err.$SEG"
+	say_file "$RUN/out.1" 3
+}
+
+# part NAME DESCRIPTION
+part()
+{
+	local i rc=0
+	want "$1" || return
+	RUN=$WORK/$1
+	mkdir -p "$RUN"
+	"$PROGS/edges" "$1" >"$RUN/native" 2>&1 &
+	i=$!
+	STARTED+=($i)
+	nap 150
+	kill -TERM $i
+	wait $i
+	if ! grep -qx ok "$RUN/native"; then
+		say_file "$RUN/native"
+		not_ok "$2: without checkpoints"
+		return
+	fi
+	begin "$1"
+	for ((i = 1; i <= CKPTS && rc == 0; i++)); do
+		save "$RUN/context"
+		rc=$?
+	done
+	if [ $rc = 0 ]; then
+		kill_job
+		restart "$RUN/context"
+		for ((i = 1; i <= 3 && rc == 0; i++)); do
+			save "$RUN/context2"
+			rc=$?
+		done
+	fi
+	if [ $rc != 0 ]; then
+		RC=$rc
+		complain
+		not_ok "$2: a checkpoint failed"
+		kill_job
+		return
+	fi
+	kill -TERM "$JOB"
+	job_end 60
+	[ "$RC" = 0 ] || complain
+	check "$2" [ "$RC:$(cat "$RUN/out.1")" = 0:ok ]
+}
+
+part pointers "bad addresses give EFAULT"
+part eintr "calls through syscall(), select and pselect are not interrupted"
+part longjmp "a handler leaves raise() by siglongjmp, the stack goes deeper"
+part pages "code at the edges of a page"
+part masked "waits with a mask keep vector registers and the red zone"
+part pause "pause() ends by a handler alone"
+part clone "a thread made by clone() on a stack of its own"
+
+# An epoll descriptor may be refused; what is asked for then must not disturb either
+if want epoll; then
+	begin epoll
+	for ((i = 1; i <= CKPTS; i++)); do save "$RUN/context"; done
+	kill -TERM "$JOB"
+	job_end 60
+	[ "$RC" = 0 ] || complain
+	check "epoll_wait and epoll_pwait are not interrupted" [ "$RC:$(cat "$RUN/out.1")" = 0:ok ]
+fi
+
+# Sleeps of five seconds under checkpoints all the time: they do not begin again with each
+if want sleeps; then
+	begin sleeps
+	n=0 from=$SECONDS
+	while alive "$JOB" && [ $((SECONDS - from)) -lt 100 ]; do
+		save "$RUN/context" && n=$((n + 1))
+		nap 20
+	done
+	say "$n checkpoints, $((SECONDS - from)) s"
+	job_end 1
+	[ "$RC" = 0 ] || complain
+	check "sleeps under checkpoints all the time come to an end" [ "$RC:$(cat "$RUN/out.1")" = 0:ok ]
+	check "sleeps: there were checkpoints" [ $n -ge 5 ]
+fi
+
+# exec again and again: a request is served, or answered "try again", at once
+if want exec; then
+	begin exec 40
+	served=0 again=0 other=0
+	while alive "$JOB"; do
+		timeout -k 5 100 cr_checkpoint --nosync -q -f "$RUN/context" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
+		rc=$?
+		case $rc in
+		0) served=$((served + 1)) ;;
+		75) again=$((again + 1)) ;;
+		*)
+			# it may just have ended
+			for i in 1 2 3 4 5 6 7 8 9 10; do alive "$JOB" && nap 100; done
+			if alive "$JOB"; then
+				other=$((other + 1))
+				say "status $rc"
+				say_file "$RUN/ckpt.err"
+			fi ;;
+		esac
+	done
+	job_end 60
+	say "$served served, $again answered with 75"
+	[ "$RC" = 0 ] || complain
+	check "exec: the program comes to its end" [ "$RC:$(cat "$RUN/out.1")" = 0:ok ]
+	check "exec: every request is served or answered with 75" [ $other = 0 ]
+	check "exec: no temporary file is left" [ -z "$(find "$RUN" -name '*.tmp.*')" ]
+fi
+done_testing
