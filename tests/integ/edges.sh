@@ -7,12 +7,23 @@ CKPTS=${EDGE_CKPTS:-8}
 need cr_run "(this project: make install)"
 want() { [ -z "${ONLY:-}" ] || [[ $1 == *$ONLY* ]]; }
 
+# ours: until the shell that was forked for JOB has become cr_run or cr_restart; from then on a request that comes too early is answered with 75
+ours()
+{
+	local i
+	for ((i = 0; i < 3000; i++)); do
+		case $(readlink "/proc/$JOB/exe") in */cr_run | */cr_restart) return ;; esac
+		nap 20
+	done
+}
+
 # begin PART...: sets JOB
 begin()
 {
 	RUN=$WORK/$1 SEG=0
 	mkdir -p "$RUN"
 	start_job 1 "$PROGS/edges" "$@"
+	ours
 }
 
 # save FILE [OPTION...]: again as long as the answer is "try again"; never waits longer than two minutes
@@ -62,6 +73,7 @@ part()
 	if [ $rc = 0 ]; then
 		kill_job
 		restart "$RUN/context"
+		ours
 		for ((i = 1; i <= 3 && rc == 0; i++)); do
 			save "$RUN/context2"
 			rc=$?
