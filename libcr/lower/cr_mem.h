@@ -24,6 +24,15 @@ struct cr_mem_areas; /* parsed smaps of the program's ranges */
 typedef void (*cr_nocr_fn)(void *arg, const char *reason);
 
 /**
+ * cr_mem_own_dir_set - where our own libraries of the program's half are
+ * @dir: absolute path without "/" at the end, kept by the caller
+ *
+ * Private mappings of files below it are saved with all of their content, so that an image does not depend on the version of ompi-cr that is
+ * installed when it is restarted (the gate's version still has to be the same). Until this is called there are none.
+ */
+void cr_mem_own_dir_set(const char *dir);
+
+/**
  * cr_mem_areas_create - take stock of the program's memory areas
  * @extra: ranges outside of the window that belong to the program too; borrowed for the call
  * @n_extra: their number

@@ -122,6 +122,18 @@ static bool strip_deleted(struct smaps_entry *e)
 	return true;
 }
 
+static const char *own_dir;
+
+void cr_mem_own_dir_set(const char *dir)
+{
+	own_dir = dir;
+}
+
+static bool is_own(const char *path)
+{
+	return own_dir && begins_with(path, own_dir) && path[strlen(own_dir)] == '/';
+}
+
 static void area_set_file(struct cr_mem_area *area, const struct stat *st)
 {
 	area->vma.file_bytes = (uint64_t)st->st_size;
@@ -187,7 +199,7 @@ static void classify_private(struct cr_mem_area *area, const struct smaps_entry 
 		area->nocr = "a special area of the kernel cannot be saved";
 	} else if (e->name[0] != '/') {
 		area->nocr = "memory of a kernel object cannot be saved";
-	} else if (!deleted && stat(e->name, &st) == 0 && same_file(e, &st)) {
+	} else if (!deleted && !is_own(e->name) && stat(e->name, &st) == 0 && same_file(e, &st)) {
 		if (!S_ISREG(st.st_mode)) {
 			area->nocr = "device memory cannot be saved";
 			return;

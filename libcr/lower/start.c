@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libcr/arch/x86_64/raw.h"
+#include "libcr/lower/cr_mem.h"
 
 struct cr_lower cr_lower;
 
@@ -129,6 +130,7 @@ int cr_start(int floor, const char *stdio, struct cr_err *err)
 	rc = paths_find(err);
 	if (rc)
 		return rc;
+	cr_mem_own_dir_set(cr_lower.upper_dir);
 	rc = cr_threads_init();
 	if (rc)
 		return cr_err_set(err, rc, "out of memory");

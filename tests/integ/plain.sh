@@ -85,6 +85,27 @@ if want "refusals"; then
 	check "refusals: a process that was not started by cr_run" sh -c "[ $rc != 0 ] && [ -s '$RUN/err' ]"
 fi
 
+# Another version of ompi-cr is installed between checkpoint and restart: its libraries in the program are those that were saved
+if want "upgrade"; then
+	RUN=$WORK/upgrade N_CKPT=0 SEG=0
+	mkdir -p "$RUN"
+	cp -r "$PREFIX/lib/ompi-cr/upper" "$RUN/upper"
+	export OMPI_CR_UPPER_DIR=$RUN/upper
+	start_job 1 "$PROGS/plain_basic" 300
+	nap 300
+	REF=$RUN/context
+	check "upgrade: checkpoint" cr_checkpoint --kill -f "$REF" "$JOB"
+	job_end 30
+	for f in "$RUN"/upper/*; do
+		cp "$f" "$f.new" && echo >>"$f.new" && mv "$f.new" "$f"
+	done
+	restart
+	job_end 60
+	check "upgrade: restarts with other libraries of ours installed" sh -c "[ $RC = 0 ] && tail -qn 1 '$RUN'/out.* | grep -q '^ok'"
+	[ "$RC" = 0 ] || say_file "$RUN/err.2"
+	unset OMPI_CR_UPPER_DIR
+fi
+
 # Exit status and signals of the program come through; --term and --kill
 if want "status"; then
 	RUN=$WORK/status
