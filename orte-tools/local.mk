@@ -44,6 +44,12 @@ CLEANFILES += orte-tools/env/ompi-cr-env orte-tools/env/ompi-cr
 EXTRA_DIST += orte-tools/env/ompi-cr-env.in orte-tools/env/modulefile.in
 bashcompdir = $(datadir)/bash-completion/completions
 dist_bashcomp_DATA = orte-tools/completion/ompi-cr
+# bash looks for a file by the name of the command
+completed = ompi-checkpoint ompi-restart ompi-snapshot ompi-cr-batch cr_checkpoint cr_restart cr_inspect cr_run
+install-data-hook:
+	cd $(DESTDIR)$(bashcompdir) && for c in $(completed); do $(LN_S) -f ompi-cr $$c; done
+uninstall-hook:
+	cd $(DESTDIR)$(bashcompdir) 2>/dev/null && rm -f $(completed)
 
 env_edit = @$(MKDIR_P) orte-tools/env && ompi_data=`ompi_info --parsable --path pkgdatadir 2>/dev/null | sed -n 's/^path:pkgdatadir://p'` && \
 	$(SED) -e 's|@bindir[@]|$(bindir)|g' -e 's|@mcadir[@]|$(mcadir)|g' -e 's|@amcadir[@]|$(amcadir)|g' -e 's|@mandir[@]|$(mandir)|g' \
