@@ -242,9 +242,9 @@ reference()
 	mkdir -p "$WORK/ref"
 	prepare "$WORK/ref"
 	if [ "$MODE" = plain ]; then
-		(cd "$WORK/ref" && exec timeout 200 "$@") >"$WORK/ref/out" 2>"$WORK/ref/err" </dev/null
+		(cd "$WORK/ref" && exec timeout "${LIMIT:-200}" "$@") >"$WORK/ref/out" 2>"$WORK/ref/err" </dev/null
 	else
-		(cd "$WORK/ref" && exec timeout 200 "$MPIRUN" -np "$np" "$@") >"$WORK/ref/out" 2>"$WORK/ref/err" </dev/null
+		(cd "$WORK/ref" && exec timeout "${LIMIT:-200}" "$MPIRUN" -np "$np" "$@") >"$WORK/ref/out" 2>"$WORK/ref/err" </dev/null
 	fi
 	rc=$?
 	REF_MS=$((($(date +%s%N) - begin) / 1000000))
