@@ -28,6 +28,7 @@
 /* A coordinator that says nothing for so long in the middle of a checkpoint is taken for dead. */
 #define SILENCE_NS 900000000000UL
 #define SOCKET_TIMEOUT_S 30
+#define ACCEPT_PAUSE_MS 200
 
 struct cr_agent cr_agent;
 
@@ -155,8 +156,11 @@ static void on_accept(void)
 {
 	int fd = accept4(cr_agent.listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
-	if (fd < 0)
+	/* Out of descriptors altogether, for one: whoever knocks waits. */
+	if (fd < 0) {
+		cr_agent.accept_after_ns = cr_now_ns() + ACCEPT_PAUSE_MS * 1000000UL;
 		return;
+	}
 	for (int i = 1; i < CR_AGENT_CONN_MAX && !cr_message_peer_check(fd); i++)
 		if (cr_agent.conn[i] < 0) {
 			cr_agent.conn[i] = fd;
@@ -170,7 +174,7 @@ static void on_accept(void)
 static int poll_timeout(void)
 {
 	if (cr_agent.phase == IDLE)
-		return -1;
+		return cr_agent.accept_after_ns ? ACCEPT_PAUSE_MS : -1;
 	if (cr_agent.phase != STOP && cr_agent.phase != SIGNALS)
 		return 1000;
 	if (cr_agent.stop_pause_ms < STOP_RETRY_MAX_MS)
@@ -192,7 +196,9 @@ static void *agent_main(void *arg)
 		int n;
 
 		p[0] = (struct pollfd){ .fd = cr_lower.notify_fd, .events = POLLIN };
-		p[1] = (struct pollfd){ .fd = cr_agent.listen_fd, .events = POLLIN };
+		if (cr_agent.accept_after_ns && cr_now_ns() >= cr_agent.accept_after_ns)
+			cr_agent.accept_after_ns = 0;
+		p[1] = (struct pollfd){ .fd = cr_agent.accept_after_ns ? -1 : cr_agent.listen_fd, .events = POLLIN };
 		p[2] = (struct pollfd){ .fd = cr_agent.dumping ? cr_agent.dump.result_fd : -1, .events = POLLIN };
 		for (int i = 0; i < CR_AGENT_CONN_MAX; i++)
 			p[3 + i] = (struct pollfd){ .fd = cr_agent.conn[i], .events = POLLIN };

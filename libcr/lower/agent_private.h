@@ -12,6 +12,7 @@ enum cr_agent_phase { IDLE, SECTIONS, CALLBACKS, CONVERGE, STOP, ARRIVED, DRAIN,
 
 struct cr_agent {
 	int listen_fd;
+	uint64_t accept_after_ns;         /* a connection could not be taken: not before this time again; 0 none */
 	int conn[CR_AGENT_CONN_MAX];      /* [0] is snapcd's; -1 none */
 	int owner;               /* index of the connection whose checkpoint is under way, or -1 */
 	uint32_t checkpoint;

@@ -41,6 +41,19 @@ int cr_fd_raise(int fd)
 	return up;
 }
 
+/* A system call that makes descriptors. The program may have used up all of its own numbers: then it gets them above at once. */
+static int made(long nr, long a, long b, long c, long d)
+{
+	struct rlimit was;
+	int r = (int)syscall(nr, a, b, c, d);
+
+	if (r >= 0 || errno != EMFILE || cr_lower.fd_floor <= 0 || cr_fd_limit_raise(&was))
+		return r;
+	r = (int)syscall(nr, a, b, c, d);
+	cr_fd_limit_put_back(&was);
+	return r;
+}
+
 static int raise_pair(int fd[2])
 {
 	fd[0] = cr_fd_raise(fd[0]);
@@ -50,62 +63,62 @@ static int raise_pair(int fd[2])
 
 EXPORT int socket(int domain, int type, int protocol)
 {
-	return cr_fd_raise((int)syscall(SYS_socket, domain, type, protocol));
+	return cr_fd_raise(made(SYS_socket, domain, type, protocol, 0));
 }
 
 EXPORT int socketpair(int domain, int type, int protocol, int fd[2])
 {
-	return syscall(SYS_socketpair, domain, type, protocol, fd) ? -1 : raise_pair(fd);
+	return made(SYS_socketpair, domain, type, protocol, (long)fd) ? -1 : raise_pair(fd);
 }
 
 EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
-	return cr_fd_raise((int)syscall(SYS_accept4, fd, addr, len, 0));
+	return cr_fd_raise(made(SYS_accept4, fd, (long)addr, (long)len, 0));
 }
 
 EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	return cr_fd_raise((int)syscall(SYS_accept4, fd, addr, len, flags));
+	return cr_fd_raise(made(SYS_accept4, fd, (long)addr, (long)len, flags));
 }
 
 EXPORT int pipe(int fd[2])
 {
-	return syscall(SYS_pipe2, fd, 0) ? -1 : raise_pair(fd);
+	return made(SYS_pipe2, (long)fd, 0, 0, 0) ? -1 : raise_pair(fd);
 }
 
 EXPORT int pipe2(int fd[2], int flags)
 {
-	return syscall(SYS_pipe2, fd, flags) ? -1 : raise_pair(fd);
+	return made(SYS_pipe2, (long)fd, flags, 0, 0) ? -1 : raise_pair(fd);
 }
 
 EXPORT int epoll_create(int size)
 {
-	return size <= 0 ? (errno = EINVAL, -1) : cr_fd_raise((int)syscall(SYS_epoll_create1, 0));
+	return size <= 0 ? (errno = EINVAL, -1) : cr_fd_raise(made(SYS_epoll_create1, 0, 0, 0, 0));
 }
 
 EXPORT int epoll_create1(int flags)
 {
-	return cr_fd_raise((int)syscall(SYS_epoll_create1, flags));
+	return cr_fd_raise(made(SYS_epoll_create1, flags, 0, 0, 0));
 }
 
 EXPORT int eventfd(unsigned int value, int flags)
 {
-	return cr_fd_raise((int)syscall(SYS_eventfd2, value, flags));
+	return cr_fd_raise(made(SYS_eventfd2, value, flags, 0, 0));
 }
 
 EXPORT int timerfd_create(int clock, int flags)
 {
-	return cr_fd_raise((int)syscall(SYS_timerfd_create, clock, flags));
+	return cr_fd_raise(made(SYS_timerfd_create, clock, flags, 0, 0));
 }
 
 EXPORT int memfd_create(const char *name, unsigned int flags)
 {
-	return cr_fd_raise((int)syscall(SYS_memfd_create, name, flags));
+	return cr_fd_raise(made(SYS_memfd_create, (long)name, flags, 0, 0));
 }
 
 EXPORT int dup(int fd)
 {
-	return cr_fd_raise((int)syscall(SYS_dup, fd));
+	return cr_fd_raise(made(SYS_dup, fd, 0, 0, 0));
 }
 
 #define OPEN_MODE(flags, last)                                                            \
@@ -120,25 +133,25 @@ EXPORT int dup(int fd)
 EXPORT int open(const char *path, int flags, ...)
 {
 	OPEN_MODE(flags, flags)
-	return cr_fd_raise((int)syscall(SYS_openat, AT_FDCWD, path, flags, mode));
+	return cr_fd_raise(made(SYS_openat, AT_FDCWD, (long)path, flags, mode));
 }
 
 EXPORT int open64(const char *path, int flags, ...)
 {
 	OPEN_MODE(flags, flags)
-	return cr_fd_raise((int)syscall(SYS_openat, AT_FDCWD, path, flags, mode));
+	return cr_fd_raise(made(SYS_openat, AT_FDCWD, (long)path, flags, mode));
 }
 
 EXPORT int openat(int dir, const char *path, int flags, ...)
 {
 	OPEN_MODE(flags, flags)
-	return cr_fd_raise((int)syscall(SYS_openat, dir, path, flags, mode));
+	return cr_fd_raise(made(SYS_openat, dir, (long)path, flags, mode));
 }
 
 EXPORT int openat64(int dir, const char *path, int flags, ...)
 {
 	OPEN_MODE(flags, flags)
-	return cr_fd_raise((int)syscall(SYS_openat, dir, path, flags, mode));
+	return cr_fd_raise(made(SYS_openat, dir, (long)path, flags, mode));
 }
 
 /* These are made inside libc, out of reach of the ones above: the real function, then the move. */
@@ -161,10 +174,10 @@ EXPORT int mkstemp(char *template)
 
 EXPORT int inotify_init1(int flags)
 {
-	return cr_fd_raise((int)syscall(SYS_inotify_init1, flags));
+	return cr_fd_raise(made(SYS_inotify_init1, flags, 0, 0, 0));
 }
 
 EXPORT int signalfd(int fd, const sigset_t *mask, int flags)
 {
-	return cr_fd_raise((int)syscall(SYS_signalfd4, fd, mask, 8, flags));
+	return cr_fd_raise(made(SYS_signalfd4, fd, (long)mask, 8, flags));
 }

@@ -45,16 +45,16 @@ static int areas_create(struct cr_mem_areas **ret, struct cr_err *err)
 static bool first_thread_ended(void)
 {
 	char path[64], stat[512], *p;
-	FILE *f;
-	size_t n;
+	int fd;
+	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", getpid());
-	f = fopen(path, "re");
-	if (!f)
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
 		return false;
-	n = fread(stat, 1, sizeof(stat) - 1, f);
-	fclose(f);
-	stat[n] = '\0';
+	n = read(fd, stat, sizeof(stat) - 1);
+	close(fd);
+	stat[n > 0 ? n : 0] = '\0';
 	p = strrchr(stat, ')');
 	return p && p[1] == ' ' && p[2] == 'Z';
 }

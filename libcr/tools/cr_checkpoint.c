@@ -55,6 +55,7 @@ struct result {
 	struct cr_msg_hello hello;
 	struct cr_msg_dumped dumped;
 	uint64_t stopped_ns;
+	bool resumed; /* it ran on, and @stopped_ns is known */
 };
 
 static char payload[CR_MSG_MAX_BYTES + 1];
@@ -176,23 +177,43 @@ static int absolute(const char *name, char *path, size_t bytes, struct cr_err *e
 	return n < 0 || (size_t)n + 16 >= bytes ? cr_err_set(err, ENAMETOOLONG, "%s: name too long", name) : 0;
 }
 
+static char temporary[CR_PATH_BYTES];
+
+/* The agent removes what it has not finished when we are gone; what it has finished is ours to remove. */
+static void interrupted(int sig)
+{
+	unlink(temporary);
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void temporary_guard(const char *path)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+
+	snprintf(temporary, sizeof(temporary), "%s", path);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (signal(signals[i], interrupted) == SIG_IGN)
+			signal(signals[i], SIG_IGN);
+}
+
 /* One step: what comes to be at @path meanwhile is not lost with --noclobber. File systems that cannot rename so can link. */
-static int put_in_place(const char *temporary, const char *path, bool noclobber, struct cr_err *err)
+static int put_in_place(const char *from, const char *path, bool noclobber, struct cr_err *err)
 {
 	if (!noclobber) {
-		if (!rename(temporary, path))
+		if (!rename(from, path))
 			return 0;
-	} else if (!renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE)) {
+	} else if (!renameat2(AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE)) {
 		return 0;
 	} else if (errno == EINVAL || errno == ENOSYS) {
-		if (!link(temporary, path)) {
-			unlink(temporary);
+		if (!link(from, path)) {
+			unlink(from);
 			return 0;
 		}
 	}
 	if (errno == EEXIST)
 		return cr_err_set(err, EEXIST, "%s exists", path);
-	return cr_err_set(err, errno, "cannot rename %s to %s: %s", temporary, path, strerror(errno));
+	return cr_err_set(err, errno, "cannot rename %s to %s: %s", from, path, strerror(errno));
 }
 
 /* Requests and their answers, in order. */
@@ -218,6 +239,7 @@ static int checkpoint(int fd, const struct request *rq, struct result *ret, stru
 		return cr_err_set(err, EEXIST, "%s exists", path);
 	memcpy(begin.dest, path, sizeof(begin.dest));
 	snprintf(dump.path, sizeof(dump.path), "%.1000s.tmp.%d", path, (int)getpid());
+	temporary_guard(dump.path);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		const struct step *s = &steps[i];
 
@@ -231,8 +253,10 @@ static int checkpoint(int fd, const struct request *rq, struct result *ret, stru
 			unlink(dump.path);
 			return rc;
 		}
-		if (s->answer == CR_MSG_RESUMED)
+		if (s->answer == CR_MSG_RESUMED) {
 			ret->stopped_ns = ((struct cr_msg_resumed *)payload)->stopped_ns;
+			ret->resumed = true;
+		}
 		if (rq->verbose)
 			fprintf(stderr, "cr_checkpoint: step %zu of %zu done\n", i + 1, sizeof(steps) / sizeof(steps[0]));
 	}
@@ -411,10 +435,16 @@ int main(int argc, char **argv)
 		fprintf(stderr, "cr_checkpoint: process %d was not saved: %s\n", rq.pid, err.text);
 		return exit_status(rc);
 	}
-	if (rq.json)
-		printf("{\"pid\": %d, \"file\": \"%s\", \"bytes\": %lu, \"pages\": %lu, \"checksum\": \"%016lx\", \"stopped_ns\": %lu, \"dump_ns\": %lu}\n",
-		       rq.pid, rq.file, res.dumped.file_bytes, res.dumped.pages, res.dumped.checksum, res.stopped_ns, res.dumped.dump_ns);
-	else if (!rq.quiet)
+	if (rq.json) {
+		printf("{\"pid\": %d, \"file\": \"%s\", \"bytes\": %lu, \"pages\": %lu, \"checksum\": \"%016lx\", ", rq.pid, rq.file, res.dumped.file_bytes,
+		       res.dumped.pages, res.dumped.checksum);
+		if (res.resumed)
+			printf("\"stopped_ns\": %lu, ", res.stopped_ns);
+		printf("\"dump_ns\": %lu}\n", res.dumped.dump_ns);
+	} else if (!rq.quiet && res.resumed) {
 		printf("%s: %lu bytes, stopped for %.3f ms\n", rq.file, res.dumped.file_bytes, (double)res.stopped_ns / 1e6);
+	} else if (!rq.quiet) {
+		printf("%s: %lu bytes\n", rq.file, res.dumped.file_bytes);
+	}
 	return 0;
 }

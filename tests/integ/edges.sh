@@ -100,6 +100,11 @@ part masked "waits with a mask keep vector registers and the red zone"
 part pause "pause() ends by a handler alone"
 part clone "a thread made by clone() on a stack of its own"
 
+limit=$(ulimit -S -n)
+ulimit -S -n 200
+part fds "no descriptor is free"
+ulimit -S -n "$limit"
+
 # An epoll descriptor may be refused; what is asked for then must not disturb either
 if want epoll; then
 	begin epoll
@@ -151,5 +156,64 @@ if want exec; then
 	check "exec: the program comes to its end" [ "$RC:$(cat "$RUN/out.1")" = 0:ok ]
 	check "exec: every request is served or answered with 75" [ $other = 0 ]
 	check "exec: no temporary file is left" [ -z "$(find "$RUN" -name '*.tmp.*')" ]
+fi
+# What is left behind, and what is said
+if want files; then
+	begin ballast
+	save "$RUN/context"
+	check "files: checkpoint" [ -s "$RUN/context" ]
+	sum=$(cksum <"$RUN/context")
+	cr_checkpoint --nosync --noclobber -f "$RUN/context" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
+	rc=$?
+	check "files: --noclobber refuses a file that is there" sh -c "[ $rc != 0 ] && grep -q exists '$RUN/ckpt.err'"
+	# one that comes while the other is written; by chance it is there before
+	raced=0
+	for ((i = 0; i < 20 && raced == 0; i++)); do
+		rm -f "$RUN/late"
+		cr_checkpoint --nosync --noclobber -f "$RUN/late" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err" &
+		p=$!
+		STARTED+=($p)
+		while alive $p && [ -z "$(find "$RUN" -name 'late.tmp.*')" ]; do :; done
+		[ -e "$RUN/late" ] || echo mine >"$RUN/late"
+		wait $p
+		rc=$?
+		if [ $rc != 0 ]; then raced=1; fi
+	done
+	say_file "$RUN/ckpt.err"
+	check "files: --noclobber does not replace a file that comes meanwhile" [ "$raced:$(cat "$RUN/late" | tr -d '\0')" = 1:mine ]
+	check "files: nothing is left of it" [ -z "$(find "$RUN" -name '*.tmp.*')" ]
+	# the tool is interrupted
+	cr_checkpoint --nosync -f "$RUN/cut" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err" &
+	p=$!
+	STARTED+=($p)
+	while alive $p && [ -z "$(find "$RUN" -name 'cut.tmp.*')" ]; do :; done
+	kill -TERM $p 2>/dev/null
+	wait $p
+	for ((i = 0; i < 600; i++)); do
+		[ -n "$(find "$RUN" -name '*.tmp.*')" ] || break
+		nap 100
+	done
+	check "files: nothing is left when cr_checkpoint is interrupted" [ -z "$(find "$RUN" -name '*.tmp.*')" ]
+	cr_checkpoint --nosync --json -f "$RUN/json" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
+	check "files: the time of standing still is told" grep -qE '"stopped_ns": [1-9]' "$RUN/ckpt.out"
+	# the program dies
+	cr_checkpoint --nosync -f "$RUN/dies" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err" &
+	p=$!
+	STARTED+=($p)
+	while alive $p && [ -z "$(find "$RUN" -name 'dies.tmp.*')" ]; do :; done
+	kill_job
+	wait $p
+	check "files: nothing is left when the program dies meanwhile" [ -z "$(find "$RUN" -name '*.tmp.*')" ]
+	check "files: the file from before is as it was" [ "$sum" = "$(cksum <"$RUN/context")" ]
+	restart "$RUN/context"
+	ours
+	for ((i = 0; i < 600; i++)); do
+		cr_checkpoint --nosync --kill -f "$RUN/last" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
+		rc=$?
+		[ $rc = 75 ] || break
+		nap 50
+	done
+	say_file "$RUN/ckpt.out"
+	check "files: no time of standing still when the program is killed" sh -c "[ $rc = 0 ] && grep -q bytes '$RUN/ckpt.out' && ! grep -q stopped '$RUN/ckpt.out'"
 fi
 done_testing

@@ -344,6 +344,39 @@ static void sleeps(void)
 	STEP_CHECK(now() - from >= 4.5);
 }
 
+/* ---- every number of a descriptor is in use */
+
+static void all_descriptors(void)
+{
+	int n = 0, fd, highest = 0;
+
+	while ((fd = open("/dev/null", O_RDONLY)) >= 0) {
+		highest = fd;
+		n++;
+	}
+	STEP_CHECK(errno == EMFILE);
+	while (!stop)
+		usleep(1000);
+	for (fd = highest - n + 1; fd <= highest; fd++)
+		STEP_CHECK(close(fd) == 0);
+}
+
+/* ---- much memory, so that writing it takes a while */
+
+static void ballast(void)
+{
+	size_t bytes = 96 << 20;
+	uint64_t *p = malloc(bytes);
+
+	STEP_CHECK(p);
+	for (size_t i = 0; i < bytes / sizeof(*p); i++)
+		p[i] = step_mix(i);
+	while (!stop)
+		usleep(1000);
+	STEP_CHECK(p[12345] == step_mix(12345));
+	free(p);
+}
+
 /* ---- a thread by clone(2) itself, on a stack of its own */
 
 static volatile uint64_t cloned_steps;
@@ -396,7 +429,7 @@ static void execs(char **argv)
 	char left[16];
 	int n = atoi(argv[2]);
 
-	for (volatile int i = 0; i < 1000000; i++)
+	for (volatile int i = 0; i < 10000000; i++)
 		;
 	if (n <= 0)
 		return;
@@ -415,6 +448,7 @@ int main(int argc, char **argv)
 	} parts[] = {
 		{ "pointers", bad_pointers }, { "eintr", not_interrupted }, { "epoll", not_interrupted_epoll }, { "longjmp", left_by_longjmp }, { "pages", page_edges },
 		{ "masked", masked_waits },   { "pause", pauses },	    { "sleeps", sleeps },		{ "clone", clone_thread },
+		{ "fds", all_descriptors },   { "ballast", ballast },
 	};
 
 	sigaction(SIGTERM, &term, NULL);
