@@ -78,6 +78,19 @@ alive()
 	[ "${st%% *}" != Z ] && [ -n "$st" ]
 }
 
+# until_catches PID SIGNAL: until it has a handler for the signal of that number, which ends it before. At most a minute.
+until_catches()
+{
+	local i caught
+	for ((i = 0; i < 3000; i++)); do
+		caught=$(awk '/^SigCgt:/ { print $2 }' "/proc/$1/status" 2>/dev/null)
+		if [ $((0x${caught:-0} >> ($2 - 1) & 1)) = 1 ]; then return 0; fi
+		alive "$1" || return 1
+		nap 20
+	done
+	return 1
+}
+
 # Processes below $1, without the coordinator, which has to notice the end of the job by itself
 descendants()
 {

@@ -66,6 +66,7 @@ storm()
 		say_file "$RUN/ckpt.err"
 		say_file "$RUN/ckpt.out"
 	fi
+	until_catches "$JOB" 15
 	kill -TERM "$JOB" 2>/dev/null
 	job_end 60
 	check "storm: the program ends when it is told to, with every step right" [ "$RC" = 0 ]

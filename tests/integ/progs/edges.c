@@ -19,6 +19,7 @@
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "step.h"
@@ -422,6 +423,30 @@ static void clone_thread(void)
 		usleep(1000);
 }
 
+/* ---- a child on this process's memory; argv[2]: the file whose coming ends it */
+
+static const char *go;
+
+static int vforked(void *arg)
+{
+	(void)arg;
+	while (access(go, F_OK))
+		usleep(1000);
+	_exit(7);
+}
+
+static void vfork_child(void)
+{
+	char *stack = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int status, pid;
+
+	STEP_CHECK(stack != MAP_FAILED);
+	pid = clone(vforked, stack + 65536, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+	STEP_CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	while (!stop)
+		usleep(1000);
+}
+
 /* ---- the same program again and again by execve; ends by itself. argv[2]: how often */
 
 static void execs(char **argv)
@@ -452,6 +477,12 @@ int main(int argc, char **argv)
 	};
 
 	sigaction(SIGTERM, &term, NULL);
+	if (argc == 3 && !strcmp(argv[1], "vfork")) {
+		go = argv[2];
+		vfork_child();
+		puts("ok");
+		return 0;
+	}
 	if (argc == 3 && !strcmp(argv[1], "exec")) {
 		execs(argv);
 		puts("ok");
