@@ -95,7 +95,10 @@ function wrapper(class, ret, fn, args,    i, list, comm, win, file, request, kin
 			request = name[i]
 		list = list (i > 1 ? ", " : "") (is_handle(type[i]) ? "r_" name[i] : type[i] == "MPI_Request *" ? "&r_" name[i] : name[i])
 	}
-	printf "CRCP_API(%s, %s, %s)\n{\n", ret, fn, args
+	if (class ~ /WIN$/) # the layer's windows are tried first, by hand (win.h)
+		printf "%s crcp_native_%s %s\n{\n", ret, fn, args
+	else
+		printf "CRCP_API(%s, %s, %s)\n{\n", ret, fn, args
 	for (i = 1; i <= nargs; i++)
 		if (is_handle(type[i]))
 			printf "\t%s r_%s;\n", type[i], name[i]

@@ -4,7 +4,7 @@
 
 EXTRA_DIST += crcp/abi_gen.awk crcp/mpi_calls.def
 noinst_HEADERS += crcp/upper/crcp.h crcp/upper/mem.h crcp/upper/lower_table.h crcp/upper/abi/objects.h crcp/upper/abi/ompi_layout.h \
-	crcp/upper/abi/plain.h crcp/upper/abi/attr.h crcp/upper/abi/file.h
+	crcp/upper/abi/plain.h crcp/upper/abi/attr.h crcp/upper/abi/file.h crcp/upper/abi/win.h
 
 crcp_cflags = $(AM_CFLAGS) -fPIC -fvisibility=hidden -fno-stack-protector -ftls-model=initial-exec -mfsgsbase
 crcp_cppflags = $(AM_CPPFLAGS) $(OMPI_CFLAGS) -DOMPI_OMIT_MPI1_COMPAT_DECLS=0 -DCRCP_REAL_LIBMPI='"libmpi.so.40"'
@@ -44,6 +44,11 @@ crcp_libmpi_parts_la_SOURCES = \
 	crcp/upper/abi/type_make.c \
 	crcp/upper/abi/type_rebuild.c \
 	crcp/upper/abi/win.c \
+	crcp/upper/abi/win_calls.c \
+	crcp/upper/abi/win_data.c \
+	crcp/upper/abi/win_make.c \
+	crcp/upper/abi/win_mem.c \
+	crcp/upper/abi/win_sync.c \
 	$(crcp_p2p_sources)
 nodist_crcp_libmpi_parts_la_SOURCES = crcp/plain_gen.c crcp/entries_gen.S
 crcp_libmpi_parts_la_CFLAGS = $(crcp_cflags)

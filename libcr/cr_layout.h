@@ -21,6 +21,9 @@
 
 #define CR_PAGE_BYTES 4096UL
 
+/* Name of a memfd that several processes of a job share and whose pages each of them saves a part of: the MPI layer's windows. */
+#define CR_SHARED_OBJECT "ompi-cr-window"
+
 /* The signal that stops a thread; BLCR's number on x86. Never blocked, never seen by the program. */
 #define CR_SIGNUM 64
 

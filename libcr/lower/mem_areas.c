@@ -162,6 +162,9 @@ static void classify_shared(struct cr_mem_area *area, const struct smaps_entry *
 	if (begins_with(e->name, "[anon_shmem:") || (deleted && strcmp(e->name, "/dev/zero") == 0)) {
 		area->vma.kind = CR_VMA_ANON_SHARED;
 		area->vma.flags |= e->name[0] == '[' ? CR_VMA_F_NAMED : 0;
+	} else if (deleted && strcmp(e->name, "/memfd:" CR_SHARED_OBJECT) == 0) {
+		area->vma.kind = CR_VMA_ANON_SHARED;
+		area->in_parts = true;
 	} else if (begins_with(e->name, "/memfd:")) {
 		area->nocr = "shared memory of memfd_create cannot be saved";
 	} else if (begins_with(e->name, "/SYSV") && deleted) {

@@ -49,7 +49,7 @@ static int check_area(const struct cr_mem_areas *areas, const struct cr_mem_area
 		check_report(area, addr, "guard pages made with MADV_GUARD_INSTALL cannot be saved", report, arg);
 		return 1;
 	}
-	if (area->vma.kind == CR_VMA_ANON_SHARED && !mapped_twice(areas, area) &&
+	if (area->vma.kind == CR_VMA_ANON_SHARED && !area->in_parts && !mapped_twice(areas, area) &&
 	    cr_mem_pages_others(pages, area->vma.start, area->vma.end)) {
 		check_report(area, area->vma.start, "memory that is shared with another process cannot be saved", report, arg);
 		return 1;

@@ -22,6 +22,7 @@ struct cr_mem_area {
 	const char *nocr;       /* static text: why this area cannot be saved; NULL: it can */
 	uint64_t present_bytes; /* in memory, mapped here */
 	uint64_t swap_bytes;
+	bool in_parts;          /* CR_SHARED_OBJECT: what is marked MADV_DONTDUMP is saved by another process, which will share it again */
 };
 
 struct cr_mem_areas {

@@ -140,7 +140,7 @@ static int save_pages(struct mem_save *s, const struct cr_mem_area *area, struct
 	s->readable = (vma->prot & PROT_READ) != 0;
 	s->skip_unreadable = false;
 	s->put_flags = 0;
-	if (vma->kind == CR_VMA_FILE_SHARED)
+	if (vma->kind == CR_VMA_FILE_SHARED || (area->in_parts && (vma->flags & CR_VMA_F_DONTDUMP)))
 		return 0;
 	if (vma->kind == CR_VMA_ANON && (vma->flags & CR_VMA_F_WAS_FILE)) {
 		s->skip_unreadable = true;

@@ -154,6 +154,8 @@ int crcp_rebuild_objects(void)
 		r = crcp_ops_rebuild();
 	if (r == 0)
 		r = crcp_comm_rebuild_all();
+	if (r == 0)
+		r = crcp_wins_rebuild();
 	crcp_datareps_rebuild();
 	if (r == 0)
 		r = crcp_files_rebuild();

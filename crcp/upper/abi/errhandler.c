@@ -213,7 +213,8 @@ static void keep_below(void *object, MPI_Errhandler handler)
 		CR_LOWER(crcp_lower.MPI_Comm_set_errhandler((MPI_Comm)target, real));
 		break;
 	case CRCP_WIN:
-		CR_LOWER(crcp_lower.MPI_Win_set_errhandler((MPI_Win)target, real));
+		if (target) /* else a window of our own */
+			CR_LOWER(crcp_lower.MPI_Win_set_errhandler((MPI_Win)target, real));
 		break;
 	default:
 		CR_LOWER(crcp_lower.MPI_File_set_errhandler((MPI_File)target, real));

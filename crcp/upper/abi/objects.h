@@ -120,9 +120,10 @@ _Static_assert(offsetof(struct crcp_comm_full, ompi_keyhash) == OMPI_COMM_KEYHAS
 _Static_assert(sizeof(struct crcp_comm_full) <= OMPI_COMM_BYTES, "a communicator must fit into ompi_mpi_comm_world");
 
 /* ---- windows and files (win.c, file.c) ---- */
+struct crcp_win_own; /* win.h */
 struct crcp_win {
 	struct crcp_handle h;
-	struct crcp_comm *comm; /* for the collective clock; may be NULL once it is freed */
+	struct crcp_win_own *own; /* NULL: h.real is a window of the real library; else there is none */
 	MPI_Errhandler errhandler;
 	char *name;
 	char pad[OMPI_WIN_KEYHASH - 48];
@@ -228,6 +229,8 @@ int crcp_datatype_construct(const struct crcp_datatype *t, MPI_Datatype *ret_rea
 /* op.c */
 int crcp_ops_rebuild(void);
 void crcp_op_put(MPI_Op op); /* NULL is allowed; inside a call */
+/* win_make.c */
+int crcp_wins_rebuild(void); /* after the communicators */
 /* pcoll.c */
 int crcp_pcolls_rebuild(void); /* after the requests */
 /* errhandler.c */

@@ -3,7 +3,7 @@
 #ifndef CRCP_PLAIN_H
 #define CRCP_PLAIN_H
 
-#include "crcp/upper/abi/objects.h"
+#include "crcp/upper/abi/win.h"
 
 #include <mpi-ext.h>
 

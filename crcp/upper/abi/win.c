@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Windows run natively; while one exists the process cannot be checkpointed, and says so.
+ * Questions about windows; what is special to dynamic and shared ones; and the records of windows that are the real library's (win.h),
+ * which mark the process as long as they are there.
  */
-#include "crcp/upper/abi/objects.h"
+#include "crcp/upper/abi/win.h"
 
 #include <string.h>
-
-static const char nocr_text[] = "an MPI window is open (one-sided communication is not saved yet)";
-
-static inline struct crcp_win *win_of(MPI_Win w) { return (struct crcp_win *)(void *)w; }
 
 MPI_File crcp_file_real(MPI_File file)
 {
@@ -39,7 +36,7 @@ static void keep_attributes(struct crcp_win *w)
 	}
 }
 
-static int adopt(MPI_Comm comm, int r, MPI_Win real, MPI_Win *ret_win, const char *function)
+int crcp_win_adopt_native(MPI_Comm comm, int r, MPI_Win real, MPI_Win *ret_win, const char *function)
 {
 	struct crcp_win *w = NULL;
 
@@ -60,68 +57,14 @@ static int adopt(MPI_Comm comm, int r, MPI_Win real, MPI_Win *ret_win, const cha
 	return r == MPI_SUCCESS ? r : crcp_error(crcp_is_live(comm) ? crcp_comm(comm) : NULL, r, function);
 }
 
-/* The mark is set before the collective call: nobody may be asked to stop while others are in it. */
-#define MAKE_WINDOW(name, params, lower_args)                                     \
-	CRCP_API(int, MPI_Win_##name, params)                                     \
-	{                                                                         \
-		MPI_Win real = NULL;                                              \
-		MPI_Comm real_comm;                                               \
-		MPI_Info real_info;                                               \
-		int r;                                                            \
-                                                                                  \
-		crcp_call_begin();                                                \
-		crcp_nocr_add(CRCP_NOCR_WIN, nocr_text);                          \
-		crcp_enter_collective(comm);                                      \
-		real_comm = CRCP_REAL(MPI_Comm, comm);                            \
-		real_info = crcp_info_real(info);                                 \
-		r = CR_LOWER(crcp_lower.MPI_Win_##name lower_args);               \
-		return adopt(comm, r, real, win, "MPI_Win_" #name);               \
-	}
-MAKE_WINDOW(create, (void *base, MPI_Aint size, int disp_unit, MPI_Info info, MPI_Comm comm, MPI_Win *win),
-	    (base, size, disp_unit, real_info, real_comm, &real))
-MAKE_WINDOW(allocate, (MPI_Aint size, int disp_unit, MPI_Info info, MPI_Comm comm, void *baseptr, MPI_Win *win),
-	    (size, disp_unit, real_info, real_comm, baseptr, &real))
-MAKE_WINDOW(allocate_shared, (MPI_Aint size, int disp_unit, MPI_Info info, MPI_Comm comm, void *baseptr, MPI_Win *win),
-	    (size, disp_unit, real_info, real_comm, baseptr, &real))
-MAKE_WINDOW(create_dynamic, (MPI_Info info, MPI_Comm comm, MPI_Win *win), (real_info, real_comm, &real))
-
-CRCP_API(int, MPI_Win_free, (MPI_Win * win))
-{
-	struct crcp_win *w = win && crcp_is_live(*win) ? win_of(*win) : NULL;
-	MPI_Errhandler handler;
-	MPI_Win real;
-	int r;
-
-	if (w) {
-		r = crcp_attrs_delete_all(w);
-		if (r != MPI_SUCCESS)
-			return crcp_win_error(w, r, "MPI_Win_free");
-	}
-	crcp_call_begin();
-	real = win ? CRCP_REAL(MPI_Win, *win) : NULL;
-	r = CR_LOWER(crcp_lower.MPI_Win_free(&real));
-	if (r == MPI_SUCCESS && w) {
-		crcp_nocr_drop(CRCP_NOCR_WIN);
-		handler = w->errhandler;
-		if (handler)
-			PMPI_Errhandler_free(&handler);
-		crcp_fint_release(&w->h);
-		crcp_free(w->name);
-		crcp_free(w);
-	}
-	crcp_call_end();
-	if (r != MPI_SUCCESS)
-		return crcp_win_error(w, r, "MPI_Win_free");
-	*win = MPI_WIN_NULL;
-	return MPI_SUCCESS;
-}
-
 CRCP_API(int, MPI_Win_get_group, (MPI_Win win, MPI_Group *group))
 {
 	MPI_Win real;
 	MPI_Group real_group = NULL, made = NULL;
 	int r;
 
+	if (crcp_win_own(win) && group)
+		return PMPI_Comm_group(crcp_win_comm(crcp_win_own(win)), group);
 	crcp_call_begin();
 	real = CRCP_REAL(MPI_Win, win);
 	r = CR_LOWER(crcp_lower.MPI_Win_get_group(real, &real_group));
@@ -129,17 +72,23 @@ CRCP_API(int, MPI_Win_get_group, (MPI_Win win, MPI_Group *group))
 		made = crcp_group_adopt(real_group);
 	crcp_call_end();
 	if (r != MPI_SUCCESS)
-		return crcp_win_error(win_of(win), r, "MPI_Win_get_group");
+		return crcp_win_error(crcp_win(win), r, "MPI_Win_get_group");
 	*group = made;
 	return MPI_SUCCESS;
 }
 
+/* ---- info ---- */
 CRCP_API(int, MPI_Win_get_info, (MPI_Win win, MPI_Info *info))
 {
+	struct crcp_win_own *o = crcp_win_own(win);
 	MPI_Win real;
 	MPI_Info real_info = NULL, made = NULL;
 	int r;
 
+	if (o && info)
+		return o->info ? PMPI_Info_dup((MPI_Info)(void *)o->info, info) : PMPI_Info_create(info);
+	if (o)
+		return crcp_win_error(crcp_win(win), MPI_ERR_ARG, "MPI_Win_get_info");
 	crcp_call_begin();
 	real = CRCP_REAL(MPI_Win, win);
 	r = CR_LOWER(crcp_lower.MPI_Win_get_info(real, &real_info));
@@ -147,31 +96,155 @@ CRCP_API(int, MPI_Win_get_info, (MPI_Win win, MPI_Info *info))
 		made = crcp_info_adopt(real_info);
 	crcp_call_end();
 	if (r != MPI_SUCCESS)
-		return crcp_win_error(win_of(win), r, "MPI_Win_get_info");
+		return crcp_win_error(crcp_win(win), r, "MPI_Win_get_info");
 	*info = made;
 	return MPI_SUCCESS;
 }
 
+CRCP_API(int, MPI_Win_set_info, (MPI_Win win, MPI_Info info))
+{
+	struct crcp_win_own *o = crcp_win_own(win);
+	MPI_Info kept;
+	int r = MPI_SUCCESS;
+
+	if (!o)
+		return crcp_native_MPI_Win_set_info(win, info);
+	if (!crcp_is_live(info))
+		return crcp_win_error(crcp_win(win), MPI_ERR_INFO, "MPI_Win_set_info");
+	if (!o->info) {
+		r = PMPI_Info_dup(info, &kept);
+		if (r == MPI_SUCCESS)
+			o->info = (struct crcp_info *)(void *)kept;
+		return r;
+	}
+	kept = (MPI_Info)(void *)o->info;
+	for (const struct crcp_info_pair *p = ((struct crcp_info *)(void *)info)->pairs; p && r == MPI_SUCCESS; p = p->next)
+		r = PMPI_Info_set(kept, p->key, p->value);
+	return r;
+}
+
+/* ---- names ---- */
 CRCP_API(int, MPI_Win_set_name, (MPI_Win win, const char *name))
 {
+	struct crcp_win *w = crcp_win(win);
 	MPI_Win real;
-	int r;
+	char *copy;
+	int r = MPI_SUCCESS;
 
 	crcp_call_begin();
-	real = CRCP_REAL(MPI_Win, win);
-	r = CR_LOWER(crcp_lower.MPI_Win_set_name(real, name));
+	if (crcp_win_own(win)) {
+		copy = name ? crcp_alloc(MPI_MAX_OBJECT_NAME) : NULL;
+		if (copy) {
+			strncpy(copy, name, MPI_MAX_OBJECT_NAME - 1);
+			crcp_free(w->name);
+			w->name = copy;
+		} else {
+			r = name ? MPI_ERR_NO_MEM : MPI_ERR_ARG;
+		}
+	} else {
+		real = CRCP_REAL(MPI_Win, win);
+		r = CR_LOWER(crcp_lower.MPI_Win_set_name(real, name));
+	}
 	crcp_call_end();
-	return r == MPI_SUCCESS ? r : crcp_win_error(win_of(win), r, "MPI_Win_set_name");
+	return r == MPI_SUCCESS ? r : crcp_win_error(w, r, "MPI_Win_set_name");
 }
 
 CRCP_API(int, MPI_Win_get_name, (MPI_Win win, char *name, int *length))
 {
+	const struct crcp_win *w = crcp_win(win);
 	MPI_Win real;
 	int r;
 
+	if (crcp_win_own(win) && name && length) {
+		strcpy(name, w->name ? w->name : "");
+		*length = (int)strlen(name);
+		return MPI_SUCCESS;
+	}
+	if (crcp_win_own(win))
+		return crcp_win_error(crcp_win(win), MPI_ERR_ARG, "MPI_Win_get_name");
 	crcp_call_begin();
 	real = CRCP_REAL(MPI_Win, win);
 	r = CR_LOWER(crcp_lower.MPI_Win_get_name(real, name, length));
 	crcp_call_end();
-	return r == MPI_SUCCESS ? r : crcp_win_error(win_of(win), r, "MPI_Win_get_name");
+	return r == MPI_SUCCESS ? r : crcp_win_error(crcp_win(win), r, "MPI_Win_get_name");
+}
+
+/* ---- shared windows ---- */
+CRCP_API(int, MPI_Win_shared_query, (MPI_Win win, int rank, MPI_Aint *size, int *disp_unit, void *baseptr))
+{
+	const struct crcp_win_own *o = crcp_win_own(win);
+	int i = rank;
+
+	if (!o)
+		return crcp_native_MPI_Win_shared_query(win, rank, size, disp_unit, baseptr);
+	if ((rank < 0 || rank >= o->size) && rank != MPI_PROC_NULL)
+		return crcp_win_error(crcp_win(win), MPI_ERR_RANK, "MPI_Win_shared_query");
+	if (o->flavor != MPI_WIN_FLAVOR_SHARED)
+		return crcp_win_error(crcp_win(win), MPI_ERR_RMA_FLAVOR, "MPI_Win_shared_query");
+	if (rank == MPI_PROC_NULL) /* the first that has any */
+		for (i = 0; i < o->size - 1 && o->peers[i].bytes == 0; i++)
+			;
+	*size = (MPI_Aint)o->peers[i].bytes;
+	*disp_unit = o->peers[i].disp_unit;
+	*(void **)baseptr = o->peers[i].here;
+	return MPI_SUCCESS;
+}
+
+/* ---- dynamic windows: what is attached is kept for the answers alone ---- */
+static int attach(struct crcp_win_own *o, uint64_t base, uint64_t bytes)
+{
+	struct crcp_win_attached *a;
+
+	if (o->flavor != MPI_WIN_FLAVOR_DYNAMIC)
+		return MPI_ERR_RMA_FLAVOR;
+	for (a = o->attached; a; a = a->next)
+		if (base < a->base + a->bytes && a->base < base + bytes)
+			return MPI_ERR_RMA_ATTACH;
+	a = crcp_alloc(sizeof(*a));
+	if (!a)
+		return MPI_ERR_NO_MEM;
+	*a = (struct crcp_win_attached){ .next = o->attached, .base = base, .bytes = bytes };
+	o->attached = a;
+	return MPI_SUCCESS;
+}
+
+static int detach(struct crcp_win_own *o, uint64_t base)
+{
+	struct crcp_win_attached *a, **link;
+
+	if (o->flavor != MPI_WIN_FLAVOR_DYNAMIC)
+		return MPI_ERR_RMA_FLAVOR;
+	for (link = &o->attached; (a = *link) != NULL; link = &a->next)
+		if (a->base == base) {
+			*link = a->next;
+			crcp_free(a);
+			return MPI_SUCCESS;
+		}
+	return MPI_ERR_BASE;
+}
+
+CRCP_API(int, MPI_Win_attach, (MPI_Win win, void *base, MPI_Aint size))
+{
+	struct crcp_win_own *o = crcp_win_own(win);
+	int r;
+
+	if (!o)
+		return crcp_native_MPI_Win_attach(win, base, size);
+	crcp_call_begin();
+	r = size < 0 ? MPI_ERR_ARG : attach(o, (uint64_t)(uintptr_t)base, (uint64_t)size);
+	crcp_call_end();
+	return r == MPI_SUCCESS ? r : crcp_win_error(crcp_win(win), r, "MPI_Win_attach");
+}
+
+CRCP_API(int, MPI_Win_detach, (MPI_Win win, const void *base))
+{
+	struct crcp_win_own *o = crcp_win_own(win);
+	int r;
+
+	if (!o)
+		return crcp_native_MPI_Win_detach(win, base);
+	crcp_call_begin();
+	r = detach(o, (uint64_t)(uintptr_t)base);
+	crcp_call_end();
+	return r == MPI_SUCCESS ? r : crcp_win_error(crcp_win(win), r, "MPI_Win_detach");
 }

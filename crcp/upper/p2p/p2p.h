@@ -17,7 +17,7 @@
 /* Sends up to this packed size go to the real MPI_Send: well below every transport's eager limit, so they end without the receiver. */
 #define CRCP_EAGER_BYTES 512
 
-enum crcp_op {
+enum crcp_request_op {
 	CRCP_OP_NONE = 0,
 	CRCP_OP_RECV,
 	CRCP_OP_MRECV, /* of a matched message: completes without anything from the program */
@@ -53,7 +53,7 @@ struct crcp_request {
 	int count;
 	int peer;
 	int tag;
-	uint8_t op;                       /* enum crcp_op */
+	uint8_t op;                       /* enum crcp_request_op */
 	uint8_t persistent;
 	uint8_t wrap_kind;
 	uint8_t flags;                    /* CRCP_R_* */

@@ -1,0 +1,9 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# One-sided communication: checkpoints and restarts inside every kind of epoch (the table in progs/mpi_rma.c).
+. "$(dirname "$0")/lib.sh"
+GAP=250
+# For the reference: Open MPI 4.1.4's osc/rdma crashes in MPI_Compare_and_swap on oneself, its osc/ucx does not come back from it.
+export OMPI_MCA_osc=pt2pt,sm
+chain "one-sided, 3 ranks" 3 "$PROGS/mpi_rma" $(n 1200)
+done_testing
