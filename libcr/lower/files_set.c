@@ -4,6 +4,7 @@
  *
  * Invariant: looking changes nothing that the program can see, except for a status flag that is put back at once where kcmp is forbidden.
  */
+#include "libcr/cr_layout.h"
 #include "libcr/lower/fd_limit.h"
 #include "libcr/lower/files_set.h"
 
@@ -187,6 +188,9 @@ static int take_fd(struct cr_file_set *set, int fd)
 	if (fd_flags < 0 || file.flags < 0 || fstat(fd, &file.st) < 0)
 		return -errno;
 	r = read_link(fd, &file.link);
+	/* Open for a moment only, until the MPI layer has mapped it and moved or closed the descriptor. */
+	if (r == 0 && !set->stopped && strcmp(file.link, "/memfd:" CR_SHARED_OBJECT " (deleted)") == 0)
+		r = -EBADF;
 	if (r == 0)
 		r = read_fdinfo(fd, set->floor, &file);
 	if (r < 0)

@@ -3,7 +3,8 @@
  * Writes the program's memory areas and the pages in them that hold content.
  *
  * Order: every VMA record, then the pages of all areas, so that scattered pages share PAGES records.
- * Pages are written from where they are; only what cannot be read there goes through a buffer.
+ * A child writes pages from where they are; only what cannot be read there goes through a buffer. In the process itself everything does: a
+ * thread that has said that it is parked may still be on the way into its wait, and change its stack between checksum and write.
  *
  * May run in a child made by a bare clone of a process with threads, where any lock may be held forever: no malloc, no stdio, no locale.
  */
@@ -24,7 +25,8 @@ struct mem_save {
 	struct cr_image_writer *w;
 	struct cr_mem_pages pages;
 	int mem;      /* /proc/.../mem: reads what the protection forbids, and fails where a plain read would kill */
-	char *buffer; /* for what is read through @mem */
+	char *buffer; /* for what is read through @mem, or copied */
+	size_t filled; /* of the buffer, with pages that the writer has not written yet */
 	bool in_child;
 	/* the area being saved */
 	const struct cr_mem_area *area;
@@ -64,9 +66,15 @@ static int save_read(struct mem_save *s, uint64_t start, size_t want, size_t *re
 	return 0;
 }
 
+static int buffer_flush(struct mem_save *s, struct cr_err *err)
+{
+	s->filled = 0;
+	return cr_image_flush(s->w, err);
+}
+
 static int save_buffered(struct mem_save *s, uint64_t start, uint64_t end, struct cr_err *err)
 {
-	int rc = 0;
+	int rc = buffer_flush(s, err);
 
 	while (rc == 0 && start < end) {
 		size_t want = end - start < SAVE_BUFFER_BYTES ? end - start : SAVE_BUFFER_BYTES;
@@ -82,8 +90,30 @@ static int save_buffered(struct mem_save *s, uint64_t start, uint64_t end, struc
 		rc = cr_image_put_pages(s->w, start, s->buffer, got, s->put_flags, err);
 		/* The buffer is used again. */
 		if (rc == 0)
-			rc = cr_image_flush(s->w, err);
+			rc = buffer_flush(s, err);
 		start += got;
+	}
+	return rc;
+}
+
+static int save_copied(struct mem_save *s, uint64_t start, uint64_t end, struct cr_err *err)
+{
+	int rc = 0;
+
+	while (rc == 0 && start < end) {
+		char *copy = s->buffer + s->filled;
+		size_t n = SAVE_BUFFER_BYTES - s->filled;
+
+		if (n == 0) {
+			rc = buffer_flush(s, err);
+			continue;
+		}
+		if (n > end - start)
+			n = end - start;
+		memcpy(copy, (const void *)(uintptr_t)start, n);
+		s->filled += n;
+		rc = cr_image_put_pages(s->w, start, copy, n, s->put_flags, err);
+		start += n;
 	}
 	return rc;
 }
@@ -94,6 +124,8 @@ static int save_run(void *arg, uint64_t start, uint64_t end, unsigned int flags,
 
 	if (!s->readable || (flags & CR_MEM_RUN_SWAPPED))
 		return save_buffered(s, start, end, err);
+	if (!s->in_child)
+		return save_copied(s, start, end, err);
 	return cr_image_put_pages(s->w, start, (const void *)(uintptr_t)start, end - start, s->put_flags, err);
 }
 

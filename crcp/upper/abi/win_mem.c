@@ -18,7 +18,7 @@
 
 #include "libcr/cr_layout.h"
 
-/* Of the lower half's libc: there, ids are the kernel's. */
+/* Of the lower half: there, ids are the kernel's, and descriptors are out of the program's way. */
 static struct {
 	uint64_t epoch; /* for which the rest is valid */
 	int (*getpid)(void);
@@ -35,9 +35,8 @@ static struct {
 static void *look_up(const char *name)
 {
 	void *(*lower_sym)(void *, const char *) = CR_GATE->lower_sym;
-	void *library = crcp.libmpi;
 
-	return CR_LOWER(lower_sym(library, name));
+	return CR_LOWER(lower_sym(NULL, name)); /* the launcher's own open() and its like come first */
 }
 
 bool crcp_win_os_init(void)
