@@ -34,6 +34,27 @@ struct cr_thread_payload {
 	char name[16];
 };
 
+#define CR_THREAD_PRIVILEGES 0x1U /* groups, capabilities, securebits or no_new_privs differ from those of the launch */
+#define CR_THREAD_AFFINITY 0x2U   /* so do the processors */
+#define CR_THREAD_MAX_GROUPS 65536U
+
+/* Optional beside a THREAD record. Followed by n_groups numbers of 4 bytes. */
+struct cr_thread_state_payload {
+	int32_t tid; /* as the program sees it */
+	uint32_t flags;
+	uint64_t timer_slack_ns;
+	int32_t death_signal; /* PR_SET_PDEATHSIG */
+	int32_t io_priority;  /* ioprio_get */
+	uint32_t securebits;
+	uint32_t no_new_privs;
+	uint64_t cap_inheritable, cap_permitted, cap_effective, cap_bounding, cap_ambient;
+	uint8_t processors[128]; /* a bit for each */
+	uint32_t n_groups;
+	uint32_t reserved; /* 0 */
+};
+
+_Static_assert(sizeof(struct cr_thread_state_payload) == 208, "THREAD_STATE payload is part of the format");
+
 /* What the kernel held for signal 1..64: 0 default, 1 ignore, 2 the program's handler (actions are in the private page). */
 struct cr_sigaction_payload {
 	uint8_t kind[65];

@@ -43,6 +43,8 @@ struct cr_tid_map {
 
 /* PROCESS (the part that is not memory layout): cwd, umask, rlimits, ITIMER_*, dumpable, no_new_privs, and TIMER records. */
 
+/* At launch and restart: which directory is the root. */
+void cr_process_root_record(void);
 /* @own_child: a child process of the lower half (a forked dump writer), 0 for none; every other child is a reason. */
 int cr_process_check(int own_child, cr_nocr_fn report, void *arg);
 /* Every thread of the program is stopped and the lower half has no child. Refuses (-ENOTSUP) what cr_process_check would report. */

@@ -76,6 +76,7 @@ int cr_dump_check(int own_child, cr_nocr_fn report, void *arg)
 		report(arg, "the first thread of the process has ended (pthread_exit in main) while others go on");
 		n++;
 	}
+	n += cr_thread_state_check(report, arg);
 	n += cr_files_check(cr_lower.fd_floor, &cr_lower.stdio, report, arg);
 	n += cr_process_check(own_child, report, arg);
 	return n;
@@ -142,6 +143,8 @@ static int put_threads(struct cr_image_writer *w, struct cr_err *err)
 		t.nice = getpriority(PRIO_PROCESS, (id_t)s->tid);
 		memcpy(t.name, s->name, sizeof(t.name));
 		rc = cr_image_put(w, CR_REC_THREAD, &t, sizeof(t), err);
+		if (!rc)
+			rc = cr_thread_state_put(w, s, err);
 		if (rc)
 			return rc;
 	}

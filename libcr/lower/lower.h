@@ -30,6 +30,9 @@ struct cr_slot {
 	uint64_t fs, gs;
 	uint64_t robust_head, robust_bytes;
 	uint64_t clear_child_tid;
+	uint64_t timer_slack_ns;
+	int32_t death_signal;
+	uint32_t securebits;
 	char name[16];
 	/* Set by the agent, cleared by the parked thread: take these signals, pending for it alone, out of its queue (pending.c). */
 	volatile uint64_t take;
@@ -163,6 +166,17 @@ void cr_tid_lower_add(int tid);
 void cr_tid_lower_del(int tid);
 struct cr_thread_record *cr_record_find(int tid);
 long cr_lower_fork(uint64_t child_tid, uint64_t flags, uint64_t parent_tid); /* on the upper %fs, all signals blocked */
+
+/* thread_state.c: what the program changed of its threads since the launch; the agent has kept it. */
+struct cr_thread_state_payload;
+int cr_thread_state_check(cr_nocr_fn report, void *arg);
+int cr_thread_state_put(struct cr_image_writer *w, const struct cr_slot *s, struct cr_err *err);
+/* The record of thread @tid: 1 and its parts, borrowed; 0: there is none. */
+int cr_thread_state_find(const struct cr_image *img, int32_t tid, struct cr_thread_state_payload *ret, const uint32_t **ret_groups);
+int cr_thread_state_restore_check(const struct cr_image *img, struct cr_err *err);
+
+/* thread_state_sig.c: to the calling thread; 0 or a negative errno, and what could not be set. */
+int cr_thread_state_apply(const struct cr_thread_state_payload *p, const uint32_t *groups, const char **ret_what);
 
 /* thunk.c */
 void *cr_thunk_create(cr_upcall_fn fn, void *arg);

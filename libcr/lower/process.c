@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
@@ -75,6 +76,30 @@ static void check_cwd(struct cr_process_refusals *refusals)
 		cr_process_refuse(refusals, "the working directory cannot be found out: %s", strerror(-r));
 }
 
+static struct {
+	bool known;
+	dev_t dev;
+	ino_t ino;
+} launch_root;
+
+void cr_process_root_record(void)
+{
+	struct stat st;
+
+	launch_root.known = stat("/", &st) == 0;
+	launch_root.dev = st.st_dev;
+	launch_root.ino = st.st_ino;
+}
+
+/* Paths are stored as the program sees them, and a restart sees them from its own root. */
+static void check_root(struct cr_process_refusals *refusals)
+{
+	struct stat st;
+
+	if (launch_root.known && stat("/", &st) == 0 && (st.st_dev != launch_root.dev || st.st_ino != launch_root.ino))
+		cr_process_refuse(refusals, "the root directory was changed (chroot), which a checkpoint cannot save; launch the program inside of that root");
+}
+
 /* A restart runs with the rights of whoever restarts; a process between two identities would come back as one of them. */
 static void check_identity(struct cr_process_refusals *refusals)
 {
@@ -96,6 +121,7 @@ int cr_process_check(int own_child, cr_nocr_fn report, void *arg)
 	struct cr_process_refusals refusals = { .report = report, .arg = arg };
 
 	check_cwd(&refusals);
+	check_root(&refusals);
 	check_identity(&refusals);
 	cr_process_check_children(own_child, &refusals);
 	cr_process_check_threads(&refusals);

@@ -30,6 +30,11 @@ struct boot {
 	struct cr_thread_payload t;
 	int32_t kernel_tid;
 	volatile uint32_t ready; /* futex */
+	bool has_state;
+	struct cr_thread_state_payload state;
+	const uint32_t *groups; /* borrowed from the image */
+	int error;              /* of state */
+	const char *what;
 };
 
 static volatile uint32_t go; /* futex: all threads leave together */
@@ -118,6 +123,8 @@ int cr_restore_check(const char *path, struct cr_image **ret_img, struct cr_err 
 	if (!rc)
 		rc = cr_process_restore_check(img, err);
 	if (!rc)
+		rc = cr_thread_state_restore_check(img, err);
+	if (!rc)
 		rc = cr_image_verify_pages(img, NULL, NULL, err);
 	if (rc) {
 		cr_image_close(img);
@@ -138,6 +145,8 @@ static int thread_boot(void *arg)
 	if (b->t.robust_head)
 		cr_sys2(SYS_set_robust_list, b->t.robust_head, b->t.robust_bytes);
 	cr_sys2(SYS_prctl, PR_SET_NAME, b->t.name);
+	if (b->has_state && !b->t.first)
+		b->error = cr_thread_state_apply(&b->state, b->groups, &b->what);
 	__atomic_store_n(&b->ready, 1, __ATOMIC_SEQ_CST);
 	cr_sys3(SYS_futex, &b->ready, FUTEX_WAKE_PRIVATE, 1);
 	while (!go)
@@ -169,6 +178,12 @@ static void thread_schedule(const struct boot *b)
 		setpriority(PRIO_PROCESS, (id_t)b->kernel_tid, b->t.nice);
 }
 
+static int state_error(const struct boot *b, struct cr_err *err)
+{
+	return cr_err_set(err, b->error, "thread %d: its %s cannot be set as at the checkpoint: %s; restart it with the privileges that it was launched with",
+			  b->t.tid, b->what, strerror(-b->error));
+}
+
 static int threads_create(const struct cr_image *img, struct boot **ret, unsigned int *ret_n, struct cr_err *err)
 {
 	struct cr_image_record rec = { .cursor = 0 };
@@ -186,6 +201,7 @@ static int threads_create(const struct cr_image *img, struct boot **ret, unsigne
 		if (rec.bytes < sizeof(b->t) || n == CR_SLOT_MAX)
 			return cr_err_set(err, EBADMSG, "%s: bad THREAD record", cr_image_name(img));
 		memcpy(&b->t, rec.data, sizeof(b->t));
+		b->has_state = cr_thread_state_find(img, b->t.tid, &b->state, &b->groups);
 		n++;
 		if (b->t.first) {
 			firsts++;
@@ -202,6 +218,8 @@ static int threads_create(const struct cr_image *img, struct boot **ret, unsigne
 					  strerror(-b->kernel_tid));
 		while (!b->ready)
 			cr_sys4(SYS_futex, &b->ready, FUTEX_WAIT_PRIVATE, 0, 0);
+		if (b->error < 0)
+			return state_error(b, err);
 	}
 	if (firsts != 1)
 		return cr_err_set(err, ENOTSUP, "%s: its first thread had ended before the checkpoint; such a process cannot be restarted",
@@ -314,6 +332,11 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 	for (unsigned int i = 0; i < n; i++)
 		if (boots[i].t.first)
 			first = &boots[i];
+	/* The last: privileges that are given up are not there any more. */
+	if (first->has_state)
+		first->error = cr_thread_state_apply(&first->state, first->groups, &first->what);
+	if (first->error < 0)
+		return state_error(first, err);
 	cr_image_close(img);
 	cr_start_limit();
 	__atomic_store_n(&go, 1, __ATOMIC_SEQ_CST);

@@ -254,6 +254,10 @@ static void slot_fill(struct cr_slot *s, ucontext_t *uc, uint64_t fs)
 	s->robust_head = s->robust_bytes = 0;
 	cr_sys3(SYS_get_robust_list, 0, &s->robust_head, &s->robust_bytes);
 	cr_sys2(SYS_prctl, PR_GET_NAME, s->name);
+	s->timer_slack_ns = (uint64_t)cr_sys1(SYS_prctl, PR_GET_TIMERSLACK);
+	s->securebits = (uint32_t)cr_sys1(SYS_prctl, PR_GET_SECUREBITS);
+	s->death_signal = 0;
+	cr_sys2(SYS_prctl, PR_GET_PDEATHSIG, &s->death_signal);
 }
 
 /* Into s->taken, what s->take names and this thread's queue holds. */

@@ -127,6 +127,7 @@ int cr_start(int floor, const char *stdio, struct cr_err *err)
 	if (!stdio || stdio_parse(stdio))
 		cr_stdio_record(&cr_lower.stdio);
 	stdio_format();
+	cr_process_root_record();
 	rc = paths_find(err);
 	if (rc)
 		return rc;

@@ -11,7 +11,9 @@
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netpacket/packet.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
@@ -198,6 +200,62 @@ static void owner(void)
 	CHECK(pipe(p) == 0 && fcntl(p[0], F_SETOWN, 1) == 0);
 }
 
+static pthread_mutex_t inherit;
+
+static void *waits(void *arg)
+{
+	*(volatile pid_t *)arg = (pid_t)syscall(SYS_gettid);
+	CHECK(pthread_mutex_lock(&inherit) == 0);
+	return NULL;
+}
+
+static void inheritance(void)
+{
+	static volatile pid_t tid;
+	pthread_mutexattr_t attr;
+	pthread_t t;
+	char path[64], text[64];
+
+	CHECK(pthread_mutexattr_init(&attr) == 0 && pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT) == 0);
+	CHECK(pthread_mutex_init(&inherit, &attr) == 0 && pthread_mutex_lock(&inherit) == 0);
+	CHECK(pthread_create(&t, NULL, waits, (void *)&tid) == 0);
+	for (text[0] = '\0'; strncmp(text, "202 ", 4) != 0; usleep(1000)) { /* it is in futex(2) */
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", (int)tid);
+		f = tid ? fopen(path, "r") : NULL;
+		if (f && !fgets(text, sizeof(text), f))
+			text[0] = '\0';
+		if (f)
+			fclose(f);
+	}
+}
+
+static void other_root(void)
+{
+	char path[16];
+
+	CHECK(mkdir("root", 0700) == 0 && chdir("root") == 0 && chroot(".") == 0 && getcwd(path, sizeof(path)));
+}
+
+static void deadline(void)
+{
+	struct {
+		uint32_t bytes, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attr = { .bytes = sizeof(attr), .policy = 6, .runtime = 1000000, .deadline = 1000000000, .period = 1000000000 };
+
+	CHECK(syscall(SYS_sched_setattr, 0, &attr, 0) == 0);
+}
+
+static void identity(void)
+{
+	CHECK(setegid(65534) == 0); /* keeps its user: a checkpoint may be asked for by the same one */
+}
+
 static const struct {
 	const char *name;
 	void (*make)(void);
@@ -208,7 +266,8 @@ static const struct {
 	{ "userfaultfd", userfault },	    { "perf_event", perf },	      { "fanotify", fanotify },		  { "bpf", bpf },
 	{ "namespace", namespace },	    { "pty", pty },		      { "other_pidfd", other_pidfd },	  { "events", events },
 	{ "deleted_dir", deleted_dir },	    { "deleted_cwd", deleted_cwd },   { "lost_name", lost_name },	  { "foreign_proc", foreign_proc },
-	{ "owner", owner },
+	{ "owner", owner },		    { "identity", identity },	      { "inheritance", inheritance },	  { "chroot", other_root },
+	{ "deadline", deadline },
 };
 
 static void setup(void)
