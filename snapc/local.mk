@@ -27,8 +27,12 @@ orte_tools_ompi_checkpoint_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 orte_tools_ompi_checkpoint_LDADD = orte-tools/libtools.la snapc/libsnapc.la
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_cut tests/unit/test_cut_model tests/unit/test_proto tests/unit/test_proto_line
-TESTS += tests/unit/test_cut tests/unit/test_cut_model tests/unit/test_proto tests/unit/test_proto_line
+check_PROGRAMS += tests/unit/test_cut tests/unit/test_cut_model tests/unit/test_proto tests/unit/test_proto_line tests/unit/test_link
+TESTS += tests/unit/test_cut tests/unit/test_cut_model tests/unit/test_proto tests/unit/test_proto_line tests/unit/test_link
+
+tests_unit_test_link_SOURCES = tests/unit/test_link.c
+tests_unit_test_link_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_test_link_LDADD = snapc/libsnapc.la $(UNIT_LIBS)
 
 tests_unit_test_cut_SOURCES = tests/unit/test_cut.c
 tests_unit_test_cut_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bytes from an agent, from a tool, and of CLOCKS messages into the cut.  A minute by hand:
+ * Bytes from an agent, from a tool, from another node, and of CLOCKS messages into the cut.  A minute by hand:
  *	make tests/fuzz/fuzz_proto && tests/fuzz/fuzz_proto -max_total_time=60 tests/fuzz/fuzz_proto.corpus
  *
  * -make_corpus=DIR writes one good message of every type to start from.
@@ -15,6 +15,7 @@
 #include "snapc/cut.h"
 #include "snapc/fault.h"
 #include "snapc/line.h"
+#include "snapc/link_wire.h"
 #include "snapc/wire.h"
 
 #define RANKS 4
@@ -55,6 +56,28 @@ static void fuzz_stream(const uint8_t *data, size_t bytes, enum snapc_wire_direc
 	snapc_cut_destroy(cut);
 }
 
+/* What one end of a connection between nodes takes, at every point of the conversation. */
+static void fuzz_link(const uint8_t *data, size_t bytes)
+{
+	struct snapc_link_msg msg;
+	const void *payload;
+	struct cr_err err;
+	int64_t taken;
+
+	for (int stage = SNAPC_LINK_AT_NODE_FIRST; stage <= SNAPC_LINK_AT_GLOBAL; stage++) {
+		const uint8_t *at = data;
+		size_t left = bytes;
+
+		while ((taken = snapc_link_parse(at, left, (enum snapc_link_stage)stage, &msg, &payload, &err)) > 0) {
+			if ((size_t)taken > left || snapc_link_expected(at, left) != (size_t)taken ||
+			    (const uint8_t *)payload + msg.bytes > at + left)
+				abort();
+			at += taken;
+			left -= (size_t)taken;
+		}
+	}
+}
+
 static void fuzz_line(const uint8_t *data, size_t bytes)
 {
 	struct snapc_words words;
@@ -84,6 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	memcpy(copy, data, bytes);
 	fuzz_stream(copy, bytes, SNAPC_WIRE_TO_COORDINATOR);
 	fuzz_stream(copy, bytes, SNAPC_WIRE_TO_AGENT);
+	fuzz_link(copy, bytes);
 	fuzz_line(copy, bytes);
 	free(copy);
 	return 0;
@@ -114,6 +138,41 @@ static void corpus_message(const char *dir, uint32_t type, uint32_t payload_byte
 	}
 }
 
+static void corpus_link(const char *dir, uint32_t kind, uint32_t type, uint32_t bytes)
+{
+	static const unsigned char zeros[1 << 14];
+	const struct snapc_link_msg msg = { .kind = kind, .rank = 1, .type = type, .bytes = bytes, .proc = 1 };
+	struct snapc_link_frame frame;
+	char path[4096];
+	FILE *file;
+
+	snapc_link_frame_make(&msg, &frame);
+	snprintf(path, sizeof(path), "%s/good-link-%u-%u", dir, kind, type);
+	file = fopen(path, "wb");
+	if (!file || fwrite(&frame, sizeof(frame), 1, file) != 1 || (bytes && fwrite(zeros, bytes, 1, file) != 1) || fclose(file) != 0) {
+		perror(path);
+		exit(1);
+	}
+}
+
+static void corpus_links(const char *dir)
+{
+	corpus_link(dir, SNAPC_LINK_NODE_UP, 0, sizeof(struct snapc_link_node));
+	corpus_link(dir, SNAPC_LINK_RANK_UP, 0, sizeof(struct snapc_link_rank));
+	corpus_link(dir, SNAPC_LINK_RANK_DOWN, 0, 0);
+	corpus_link(dir, SNAPC_LINK_FROM_AGENT, CR_MSG_ARRIVED, 0);
+	corpus_link(dir, SNAPC_LINK_FROM_AGENT, CR_MSG_CLOCKS, sizeof(struct cr_msg_clocks));
+	corpus_link(dir, SNAPC_LINK_SURVEY, 0, sizeof(struct snapc_link_survey));
+	corpus_link(dir, SNAPC_LINK_TOPOLOGY, 0, 1);
+	corpus_link(dir, SNAPC_LINK_TO_AGENT, CR_MSG_DUMP, sizeof(struct cr_msg_dump));
+	corpus_link(dir, SNAPC_LINK_ASK_SURVEY, 0, 0);
+	corpus_link(dir, SNAPC_LINK_KILL, 0, 0);
+	corpus_link(dir, SNAPC_LINK_CHALLENGE, 0, sizeof(struct snapc_link_challenge));
+	corpus_link(dir, SNAPC_LINK_PROOF, 0, sizeof(struct snapc_link_proof));
+	corpus_link(dir, SNAPC_LINK_WELCOME, 0, sizeof(struct snapc_link_welcome));
+	corpus_link(dir, SNAPC_LINK_REFUSED, 0, sizeof(struct snapc_link_refused));
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	static const char option[] = "-make_corpus=";
@@ -123,5 +182,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 #define MESSAGE(name, direction, bytes, variable) corpus_message((*argv)[1] + sizeof(option) - 1, CR_MSG_##name, (uint32_t)(bytes));
 #include "snapc/messages.def"
 #undef MESSAGE
+	corpus_links((*argv)[1] + sizeof(option) - 1);
 	exit(0);
 }
