@@ -242,6 +242,9 @@ static int tool_ok(const struct tool *t, const struct snapc_words *words)
 				(int)getpid(), snapc_words_number(words, "file_bytes", INT64_MAX, 0), snapc_words_get(words, "dir", ""), seq,
 				(double)snapc_words_number(words, "stopped_ns", INT64_MAX, 0) / 1e6,
 				snapc_words_number(words, "messages", INT64_MAX, 0), snapc_words_number(words, "message_bytes", INT64_MAX, 0));
+		if (t->options.verbose > 0 && snapc_words_number(words, "advice_s", INT64_MAX, 0))
+			fprintf(stderr, "[%s:%05d] at this cost a checkpoint every %lld s loses least time (Daly; see the settings interval and mtbf)\n",
+				t->host, (int)getpid(), snapc_words_number(words, "advice_s", INT64_MAX, 0));
 		printf("Snapshot Ref.: %3lld %s\n", seq, ref);
 	}
 	return TOOL_OK;

@@ -26,6 +26,8 @@ struct snapc_global_settings {
 	int64_t restarted_seq;
 	uint32_t np;               /* 0: the ranks will say */
 	uint32_t keep;             /* snapshots to keep, 0: all */
+	uint32_t interval;         /* seconds between checkpoints that nobody asks for, 0: none */
+	uint32_t mtbf_hours;       /* of the machine, for advice; 0: none is given */
 	void (*alone)(void *arg);  /* NULL, or: every rank of the job is on node 0, so no other node will ever connect. Called once. */
 	void *arg;
 };

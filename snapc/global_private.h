@@ -44,6 +44,7 @@ struct snapc_global {
 	struct snapc_tool *client; /* who asked for it; NULL: nobody waits */
 	struct event *cleanup;
 	struct event *terminate_timer;
+	struct event *interval_timer; /* NULL: no checkpoints by interval */
 	int terminate_step;
 	uint32_t number;
 	uint32_t checkpoints; /* committed */
@@ -58,7 +59,7 @@ struct snapc_global {
 /* Return: ranks of the job; 0 when not known yet. */
 uint32_t snapc_global_size(const struct snapc_global *global);
 /*
- * snapc_global_request - begin a checkpoint for a tool
+ * snapc_global_request - begin a checkpoint for a tool, or for nobody (NULL)
  * Return: 0; -EAGAIN not now, -EBUSY one is running, other -errno; words beside it. Reasons per rank are sent to the tool before.
  */
 int snapc_global_request(struct snapc_global *global, struct snapc_tool *tool, const struct snapc_checkpoint_options *options,
@@ -74,6 +75,13 @@ void snapc_global_nodes_destroy(struct snapc_global *global);
 /* global.c: a message about a rank; the receive callback of every link */
 void snapc_global_receive(void *global, const struct snapc_link_msg *msg, const void *payload);
 struct snapc_member *snapc_global_member(struct snapc_global *global, int32_t rank);
+
+/* global_interval.c */
+int snapc_global_interval_init(struct snapc_global *global);
+/* A checkpoint has ended. */
+void snapc_global_interval_again(struct snapc_global *global);
+/* Seconds between checkpoints that cost as much as the last one; 0: not known. */
+uint32_t snapc_global_interval_advice(const struct snapc_global *global, uint64_t cost_ns);
 
 /* global_tool.c */
 void snapc_tool_accept(void *global, int fd, const struct ucred *peer);

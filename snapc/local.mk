@@ -9,11 +9,12 @@ snapc_libsnapc_la_SOURCES = \
 	snapc/local.h snapc/local_private.h snapc/local.c snapc/local_agent.c snapc/local_survey.c \
 	snapc/checkpoint.h snapc/checkpoint_private.h snapc/checkpoint.c snapc/checkpoint_phases.c snapc/checkpoint_quiesce.c \
 	snapc/checkpoint_message.c snapc/checkpoint_commit.c \
-	snapc/global.h snapc/global_private.h snapc/global.c snapc/global_node.c snapc/global_tool.c \
+	snapc/global.h snapc/global_private.h snapc/global.c snapc/global_node.c snapc/global_interval.c snapc/global_tool.c \
+	snapc/interval.h snapc/interval.c snapc/settings.h snapc/settings.c snapc/settings.def \
 	snapc/link_wire.h snapc/link_wire.c snapc/link_stream.h snapc/link_stream.c snapc/link_address.h snapc/link_address.c \
 	snapc/link_server.h snapc/link_server.c snapc/link_client.h snapc/link_client.c snapc/auth.h snapc/auth.c
 snapc_libsnapc_la_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS) $(LIBEVENT_CFLAGS) $(MUNGE_CFLAGS) $(NETTLE_CFLAGS)
-snapc_libsnapc_la_LIBADD = snapc/libsnapshot.la $(LIBEVENT_LIBS) $(MUNGE_LIBS) $(NETTLE_LIBS)
+snapc_libsnapc_la_LIBADD = snapc/libsnapshot.la $(LIBEVENT_LIBS) $(MUNGE_LIBS) $(NETTLE_LIBS) -lm
 
 pkglibexec_PROGRAMS += snapc/snapcd
 snapc_snapcd_SOURCES = snapc/snapcd.c snapc/snapcd_options.h snapc/snapcd_options.c

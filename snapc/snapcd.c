@@ -25,6 +25,7 @@
 #include "snapc/local.h"
 #include "snapc/log.h"
 #include "snapc/registry.h"
+#include "snapc/settings.h"
 #include "snapc/snapcd_options.h"
 
 struct snapcd {
@@ -242,6 +243,8 @@ static int snapcd_init_global(struct snapcd *d, struct cr_err *err)
 	d->link = snapc_link_queue_create(d->base);
 	if (!d->link)
 		return cr_err_set(err, ENOMEM, "no memory");
+	d->o.settings.interval = (uint32_t)snapc_setting_number(SNAPC_SETTING_INTERVAL);
+	d->o.settings.mtbf_hours = (uint32_t)snapc_setting_number(SNAPC_SETTING_MTBF);
 	d->o.settings.alone = snapcd_alone;
 	d->o.settings.arg = d;
 	rc = snapc_global_create(d->base, &d->o.settings, snapc_link_queue_global(d->link), &d->global, err);

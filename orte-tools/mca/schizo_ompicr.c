@@ -30,6 +30,7 @@
 #include "orte/util/name_fns.h"
 
 #include "include/cr_proto.h"
+#include "snapc/settings.h"
 #include "snapc/snapshot.h"
 
 extern char **environ;
@@ -87,6 +88,7 @@ static struct {
 	bool terminated;
 	struct params *params;
 	char **env_list;      /* mca_base_env_list of an AMCA file: too late for mpirun to see it by itself */
+	struct snapc_settings *settings;
 	char job[32];
 	char dir[PATH_MAX];
 	struct ompicr_coord coord;
@@ -133,11 +135,11 @@ static int register_params(void)
 	var_string("snapshot_dir", "Directory for global snapshots (default: $OMPI_CR_SNAPSHOT_DIR, else $HOME)", NULL, &state.params->snapshot_dir);
 	var_string("run", "Program that every rank is started through", CR_BINDIR "/cr_run", &state.params->cr_run);
 	var_string("snapcd", "Snapshot coordinator that is started beside mpirun", CR_SNAPCD, &state.params->snapcd);
-	var_string("auth", "How other nodes prove that they are the job's: auto, munge or secret", "auto", &state.params->auth);
+	var_string("auth", "How other nodes prove that they are the job's: auto, munge or secret", NULL, &state.params->auth);
 	var_string("network", "Interfaces or networks that other nodes use to reach the coordinator (default: oob_tcp_if_include, else all)", NULL,
 		   &state.params->network);
-	var_string("port", "TCP port of the coordinator for other nodes; 0: any", "0", &state.params->port);
-	var_string("keep", "How many newest snapshots of the job stay; 0: all", "0", &state.params->keep);
+	var_string("port", "TCP port of the coordinator for other nodes; 0: any", NULL, &state.params->port);
+	var_string("keep", "How many newest snapshots of the job stay; 0: all", NULL, &state.params->keep);
 	return ORTE_SUCCESS;
 }
 
@@ -223,11 +225,42 @@ static void snapshot_dir_check(const char *dir)
 			strerror(errno));
 }
 
+/* From a parameter file of Open MPI when it is there, else from what ompi-cr-info shows. */
+static const char *setting(enum snapc_setting_id id, const char *from_file)
+{
+	return from_file && from_file[0] ? from_file : state.settings->all[id].value;
+}
+
+static int settings_read(void)
+{
+	struct cr_err err = { "" };
+
+	if (snapc_settings_load(&state.settings, &err) == 0 && snapc_settings_export(state.settings) == 0)
+		return ORTE_SUCCESS;
+	fprintf(stderr, "ompi-cr: %s\nompi-cr: no rank was started\n", err.text[0] ? err.text : "out of memory");
+	return ORTE_ERR_SILENT;
+}
+
+/* The deadlines that processes keep themselves come from files as well. */
+static void settings_hand_on(char ***env)
+{
+	char name[128];
+
+	for (int i = 0; i < SNAPC_SETTINGS; i++) {
+		if (state.settings->all[i].origin == SNAPC_FROM_DEFAULT)
+			continue;
+		snapc_setting_env_name((enum snapc_setting_id)i, name, sizeof(name));
+		opal_setenv(name, state.settings->all[i].value, true, env);
+	}
+}
+
 static int job_protect(opal_cmd_line_t *cmd_line)
 {
 	const char *cr_run = parameter("OMPI_MCA_ompi_cr_run", state.params->cr_run), *from = getenv(SNAPC_ENV_RESTARTED_FROM);
 	struct ompicr_coord *c = &state.coord;
 
+	if (settings_read() != ORTE_SUCCESS)
+		return ORTE_ERR_SILENT;
 	snprintf(state.job, sizeof(state.job), "%u.1", (unsigned int)ORTE_JOB_FAMILY(ORTE_PROC_MY_NAME->jobid));
 	if (ompicr_snapshot_dir(state.dir, sizeof(state.dir)) < 0) {
 		fprintf(stderr, "ompi-cr: the path of the snapshot directory is too long; set ompi_cr_snapshot_dir\n");
@@ -240,15 +273,15 @@ static int job_protect(opal_cmd_line_t *cmd_line)
 	}
 	snapshot_dir_check(state.dir);
 	c->mpirun_pid = getpid();
-	c->keep = parameter("OMPI_MCA_ompi_cr_keep", state.params->keep);
+	c->keep = setting(SNAPC_SETTING_KEEP, state.params->keep);
 	c->job = state.job;
 	c->snapshot_dir = state.dir;
 	c->snapcd = parameter("OMPI_MCA_ompi_cr_snapcd", state.params->snapcd);
-	c->auth = parameter("OMPI_MCA_ompi_cr_auth", state.params->auth);
-	c->network = parameter("OMPI_MCA_ompi_cr_network", state.params->network);
-	if (!c->network)
+	c->auth = setting(SNAPC_SETTING_AUTH, state.params->auth);
+	c->network = setting(SNAPC_SETTING_NETWORK, state.params->network);
+	if (!c->network[0])
 		c->network = getenv("OMPI_MCA_oob_tcp_if_include");
-	c->port = parameter("OMPI_MCA_ompi_cr_port", state.params->port);
+	c->port = setting(SNAPC_SETTING_PORT, state.params->port);
 	c->restarted_from = from && from[0] ? from : NULL;
 	c->restarted_seq = getenv(SNAPC_ENV_RESTARTED_SEQ);
 	setenv(SNAPC_ENV_OMPI_VERSION, OMPI_VERSION_TEXT, 1);
@@ -315,6 +348,7 @@ static int parse_env(char *path, opal_cmd_line_t *cmd_line, char **srcenv, char 
 		opal_setenv(CR_ENV_SNAPC_SOCKET, state.coord.socket, true, dstenv);
 	if (rc == ORTE_SUCCESS && state.coord.coordinator[0]) {
 		opal_setenv(CR_ENV_COORDINATOR, state.coord.coordinator, true, dstenv);
+		settings_hand_on(dstenv);
 		opal_setenv("OMPI_MCA_ompi_cr_snapcd", state.coord.snapcd, true, dstenv);
 	}
 	return rc;
@@ -374,4 +408,6 @@ static void finalize(void)
 	if (state.coord.fd >= 0)
 		close(state.coord.fd);
 	state.coord.fd = -1;
+	free(state.settings);
+	state.settings = NULL;
 }
