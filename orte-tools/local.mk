@@ -28,6 +28,15 @@ orte_tools_ompi_snapshot_SOURCES = orte-tools/ompi-snapshot.c orte-tools/snapsho
 orte_tools_ompi_snapshot_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 orte_tools_ompi_snapshot_LDADD = orte-tools/libtools.la
 
+bin_PROGRAMS += orte-tools/ompi-cr-info
+orte_tools_ompi_cr_info_SOURCES = orte-tools/ompi-cr-info.c orte-tools/info_probe.h orte-tools/info_probe.c
+orte_tools_ompi_cr_info_CPPFLAGS = $(AM_CPPFLAGS) -DCR_MCADIR='"$(mcadir)"' -DCR_AMCADIR='"$(amcadir)"' -DCR_OMPI_VERSION='"$(OMPI_VERSION)"' \
+	-DCR_OMPI_COMPONENTDIR='"$(OMPI_LIBDIR)/openmpi3"'
+orte_tools_ompi_cr_info_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
+orte_tools_ompi_cr_info_LDADD = orte-tools/libtools.la snapc/libsnapc.la
+TESTS += tests/unit/test_settings.sh
+EXTRA_DIST += tests/unit/test_settings.sh
+
 check_PROGRAMS += tests/unit/make_snapshot
 tests_unit_make_snapshot_SOURCES = tests/unit/make_snapshot.c
 tests_unit_make_snapshot_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)

@@ -121,4 +121,23 @@ check "a second request meanwhile is refused: try again" second
 check "a node whose connection is cut fails the checkpoint, by its name" cut
 check "the node connects again, the next checkpoints work" after
 
+# --- checkpoints by interval, and settings that are wrong
+by_itself()
+{
+	local i
+	SEG=0 N_CKPT=0
+	hosts n1:1 n4:1
+	OMPI_CR_INTERVAL=1 start_job 2 "$PROGS/mpi_stress" --seed "$SEED" --seconds 3000
+	for ((i = 0; i < 2400; i++)); do
+		[ "$(grep -c 'checkpoint: .* sequence' "$(cluster_log)")" -ge 2 ] && break
+		alive "$JOB" || break
+		nap 50
+	done
+	grep -q "checkpoint by interval" "$(cluster_log)" && grep -q "(Daly)" "$(cluster_log)" && alive "$JOB" && kill_job && return
+	RC=124 give_up "checkpoints by interval"
+}
+check "checkpoints by interval, with advice on it" by_itself
+mistyped() { ! "$MPIRUN" -am ft-enable-cr --mca ompi_cr_intervall 5 -np 1 true >"$RUN/out" 2>"$RUN/err" </dev/null && grep -q "no parameter ompi_cr_intervall" "$RUN/err"; }
+check "a parameter that does not exist: no job" mistyped
+
 done_testing
