@@ -36,11 +36,13 @@ function real_of(i) {
 		return "crcp_op_real(" name[i] ")"
 	if (type[i] == "MPI_File")
 		return "crcp_file_real(" name[i] ")"
+	if (type[i] ~ /^MPI_T_/)
+		return "(" type[i] ")crcp_tool_real((void *)" name[i] ")"
 	return "CRCP_REAL(" type[i] ", " name[i] ")"
 }
 
 function is_handle(t) {
-	return t ~ /^MPI_(Comm|Datatype|Op|Group|Info|Win|File|Errhandler)$/
+	return t ~ /^MPI_(Comm|Datatype|Op|Group|Info|Win|File|Errhandler|T_cvar_handle|T_pvar_session|T_pvar_handle|T_enum)$/
 }
 
 # A persistent collective: its arguments in a record, a function that makes it from the record, and the call.

@@ -2,9 +2,9 @@
 # The program's libmpi.so.40: the real one's SONAME and every symbol that it exports. Made in two steps, because what the real library
 # exports and nobody here defines is found by comparing the two lists of symbols.
 
-EXTRA_DIST += crcp/abi_gen.awk crcp/mpi_calls.def
+EXTRA_DIST += crcp/abi_gen.awk crcp/mpi_calls.def crcp/mpi_coverage.awk crcp/mpi_coverage.def
 noinst_HEADERS += crcp/upper/crcp.h crcp/upper/mem.h crcp/upper/lower_table.h crcp/upper/abi/objects.h crcp/upper/abi/ompi_layout.h \
-	crcp/upper/abi/plain.h crcp/upper/abi/attr.h crcp/upper/abi/file.h crcp/upper/abi/win.h
+	crcp/upper/abi/plain.h crcp/upper/abi/attr.h crcp/upper/abi/file.h crcp/upper/abi/win.h crcp/upper/abi/tool.h
 
 crcp_cflags = $(AM_CFLAGS) -fPIC -fvisibility=hidden -fno-stack-protector -ftls-model=initial-exec -mfsgsbase
 crcp_cppflags = $(AM_CPPFLAGS) $(OMPI_CFLAGS) -DOMPI_OMIT_MPI1_COMPAT_DECLS=0 -DCRCP_REAL_LIBMPI='"libmpi.so.40"'
@@ -40,6 +40,7 @@ crcp_libmpi_parts_la_SOURCES = \
 	crcp/upper/abi/pcoll.c \
 	crcp/upper/abi/predefined.c \
 	crcp/upper/abi/tool.c \
+	crcp/upper/abi/tool_handles.c \
 	crcp/upper/abi/topology.c \
 	crcp/upper/abi/type_make.c \
 	crcp/upper/abi/type_rebuild.c \
@@ -73,6 +74,11 @@ crcp/ours.nm: crcp/libmpi_parts.la
 crcp/stubs_gen.c: crcp/ours.nm crcp/real.nm $(srcdir)/crcp/abi_gen.awk
 	$(AM_V_GEN)LC_ALL=C $(AWK) -f $(srcdir)/crcp/abi_gen.awk -v what=stubs crcp/ours.nm crcp/real.nm > $@.tmp && mv $@.tmp $@
 
+# The page is kept in the repository: tests/abi/coverage.sh tells when it is stale.
+.PHONY: mpi-coverage
+mpi-coverage:
+	cd $(srcdir) && LC_ALL=C $(AWK) -v top=. -f crcp/mpi_coverage.awk crcp/mpi_coverage.def crcp/mpi_calls.def > docs/mpi-coverage.md.tmp && mv docs/mpi-coverage.md.tmp docs/mpi-coverage.md
+
 upper_LTLIBRARIES += crcp/libmpi.la
 crcp_libmpi_la_SOURCES =
 nodist_crcp_libmpi_la_SOURCES = crcp/stubs_gen.c
@@ -80,9 +86,9 @@ crcp_libmpi_la_CFLAGS = -O1 -fPIC -fno-builtin -w
 crcp_libmpi_la_LDFLAGS = -shared -version-info 40:0:0 -Wl,-z,now -no-undefined
 crcp_libmpi_la_LIBADD = crcp/libmpi_parts.la libcr/upper/libcr.la
 
-TESTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh
-dist_noinst_SCRIPTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh
-EXTRA_DIST += tests/abi/tap.sh tests/abi/progs/objects.c tests/abi/progs/natives.c tests/abi/progs/profiler.c tests/abi/progs/profiled.c tests/abi/progs/fortran_api.f90 tests/abi/progs/fortran_f08.f90 tests/abi/progs/cxx_api.cc
+TESTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh tests/abi/coverage.sh
+dist_noinst_SCRIPTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh tests/abi/coverage.sh
+EXTRA_DIST += tests/abi/tap.sh tests/abi/progs/objects.c tests/abi/progs/natives.c tests/abi/progs/errors.c tests/abi/progs/profiler.c tests/abi/progs/profiled.c tests/abi/progs/fortran_api.f90 tests/abi/progs/fortran_f08.f90 tests/abi/progs/cxx_api.cc
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/abi/test_layer_mem

@@ -110,6 +110,8 @@ int crcp_fint_assign(struct crcp_handle *h); /* the handle's Fortran index, assi
 void crcp_fint_release(struct crcp_handle *h); /* when a record is recycled */
 struct crcp_handle *crcp_fint_handle(uint32_t kind, int fint); /* NULL: no such index */
 void crcp_pcoll_drop(MPI_Request request); /* a request of kind 'C' is recycled: forget how it was made. Inside a call, not under a lock */
+int crcp_grequest_free(MPI_Request request); /* MPI_Request_free of a pending generalized request (kind 'g'): the record stays until it is completed */
+int crcp_grequest_rebuild(MPI_Request request); /* after a restart: start it again. 0 or a negative errno */
 void crcp_wtime_note(void); /* remember how late it is by MPI_Wtime, so that it goes on from here after a restart */
 int crcp_rebuild_objects(void); /* after a restart: real handles of every object but requests. Collective over the job. */
 int crcp_files_drain(void); /* every rank is stopped, no request is left: end split collectives, note pointers. Sets board.error_text */
@@ -130,6 +132,7 @@ static inline void crcp_call_begin(void);
 static inline void crcp_call_end(void);
 /* Wrap a lower request of a non-blocking (kind 'c'ollective, 'f'ile, 'w'indow, 'g'eneralized, 'i'dup) or persistent collective operation. */
 MPI_Request crcp_request_wrap(void *real, int kind, struct crcp_comm *comm);
+void crcp_request_unwrap(MPI_Request request); /* a wrapped request that nobody will wait for is over: its record goes back */
 void crcp_comm_init_counters(struct crcp_comm *c); /* clock slot, sent/received arrays */
 void crcp_comm_fini_counters(struct crcp_comm *c); /* at MPI_Comm_free; delivers nothing: the log must be empty or is dropped with the communicator */
 void crcp_p2p_init(void);     /* at the end of MPI_Init: board, stop_client */

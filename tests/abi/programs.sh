@@ -54,8 +54,9 @@ build()
 	fi
 }
 
-echo 1..18
+echo 1..21
 build objects MPICC objects.c && both objects
+build errors MPICC errors.c && both errors
 build natives MPICC natives.c && both natives
 build libprofiler.so MPICC profiler.c -shared -fPIC && build profiled MPICC profiled.c "-L$work" -lprofiler "-Wl,-rpath,$work" && both profiled
 build fortran_api MPIFORT fortran_api.f90 -fallow-argument-mismatch "-J$work" && both fortran_api

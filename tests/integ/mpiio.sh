@@ -5,5 +5,5 @@
 [ -x "$PROGS/mpi_files" ] || skip_all "mpi_files is not built"
 GAP=250
 FILES='view.dat shared.dat split.dat atomic.dat sequential.dat append.dat ext.dat self.0.dat self.1.dat'
-CKPTS=10 chain "files of every kind, 2 ranks" 2 "$PROGS/mpi_files" $(n 120)
+CKPTS=8 chain "files of every kind, 2 ranks" 2 "$PROGS/mpi_files" $(n 80)
 done_testing

@@ -91,7 +91,7 @@ int crcp_keyval_free(uint32_t kind, int *key)
 	struct keyval *k = keyval_of(*key);
 
 	if (!k || k->kind != kind || k->freed)
-		return MPI_ERR_KEYVAL;
+		return MPI_ERR_OTHER; /* what Open MPI says of a wrong keyval */
 	k->freed = 1;
 	keyval_put(*key);
 	*key = MPI_KEYVAL_INVALID;
@@ -163,10 +163,10 @@ int crcp_attr_delete(void *object, int key)
 	int r;
 
 	if (!k || k->kind != ((struct crcp_handle *)object)->kind)
-		return MPI_ERR_KEYVAL;
+		return MPI_ERR_OTHER;
 	a = attr_find(*link, key);
 	if (!a)
-		return MPI_ERR_KEYVAL;
+		return MPI_ERR_OTHER;
 	r = attr_remove_call(object, k, key, a);
 	if (r != MPI_SUCCESS)
 		return r;
@@ -203,7 +203,7 @@ int crcp_attr_set(void *object, int key, enum crcp_attr_language language, union
 	int r;
 
 	if (!k || k->kind != ((struct crcp_handle *)object)->kind)
-		return MPI_ERR_KEYVAL;
+		return MPI_ERR_OTHER;
 	if (attr_find(*crcp_attrs_of(object), key)) {
 		r = crcp_attr_delete(object, key);
 		if (r != MPI_SUCCESS)

@@ -9,13 +9,30 @@ static int judge(struct crcp_comm *c, int r, const char *function)
 	return r == MPI_SUCCESS ? r : crcp_raise(c, r, function);
 }
 
+/* What is wrong with an object that is not live, or with the library's state. */
+static int bad(const void *object)
+{
+	if (crcp_is_live(object))
+		return MPI_ERR_OTHER;
+	if (!object)
+		return MPI_ERR_COMM;
+	switch (((const struct crcp_handle *)object)->kind) {
+	case CRCP_DATATYPE:
+		return MPI_ERR_TYPE;
+	case CRCP_WIN:
+		return MPI_ERR_WIN;
+	default:
+		return MPI_ERR_COMM;
+	}
+}
+
 static int set_c(void *object, int key, void *value, const char *function)
 {
 	struct crcp_comm *c;
 	int r = MPI_ERR_ARG;
 
 	if (!crcp_is_up() || !crcp_is_live(object))
-		return crcp_raise(NULL, crcp_is_live(object) ? MPI_ERR_OTHER : MPI_ERR_COMM, function);
+		return crcp_raise(NULL, bad(object), function);
 	c = ((struct crcp_handle *)object)->kind == CRCP_COMM ? object : NULL;
 	crcp_call_begin();
 	r = crcp_attr_set(object, key, ATTR_C, (union crcp_attr_value){ .pointer = value });
@@ -29,10 +46,13 @@ static int get_c(void *object, int key, void *value, int *flag, const char *func
 	bool valid;
 
 	if (!crcp_is_live(object))
-		return crcp_raise(NULL, MPI_ERR_COMM, function);
+		return crcp_raise(NULL, bad(object), function);
+	if (!value || !flag)
+		return crcp_raise(NULL, MPI_ERR_ARG, function);
 	a = crcp_attr_get(*crcp_attrs_of(object), key, &valid);
 	if (!valid)
-		return crcp_raise(((struct crcp_handle *)object)->kind == CRCP_COMM ? object : NULL, MPI_ERR_KEYVAL, function);
+		return crcp_raise(((struct crcp_handle *)object)->kind == CRCP_COMM ? object : NULL,
+				  key == MPI_KEYVAL_INVALID ? MPI_ERR_KEYVAL : MPI_ERR_OTHER, function);
 	*flag = a != NULL;
 	if (a)
 		*(void **)value = crcp_attr_as_c(a);
@@ -44,7 +64,7 @@ static int delete_c(void *object, int key, const char *function)
 	int r;
 
 	if (!crcp_is_live(object))
-		return crcp_raise(NULL, MPI_ERR_COMM, function);
+		return crcp_raise(NULL, bad(object), function);
 	crcp_call_begin();
 	r = crcp_attr_delete(object, key);
 	crcp_call_end();
@@ -65,6 +85,8 @@ static int free_c(uint32_t kind, int *key, const char *function)
 {
 	int r;
 
+	if (!key)
+		return crcp_raise(NULL, MPI_ERR_ARG, function);
 	crcp_call_begin();
 	r = crcp_keyval_free(kind, key);
 	crcp_call_end();

@@ -69,7 +69,7 @@ CRCP_API(int, MPI_Comm_create, (MPI_Comm comm, MPI_Group group, MPI_Comm *newcom
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
 	real_group = CRCP_REAL(MPI_Group, group);
-	r = CR_LOWER(crcp_lower.MPI_Comm_create(parent, real_group, &real));
+	r = CR_LOWER(crcp_lower.MPI_Comm_create(parent, real_group, newcomm ? &real : NULL));
 	return made(comm, r, real, newcomm, "MPI_Comm_create");
 }
 
@@ -81,7 +81,7 @@ CRCP_API(int, MPI_Comm_split, (MPI_Comm comm, int color, int key, MPI_Comm *newc
 	crcp_call_begin();
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
-	r = CR_LOWER(crcp_lower.MPI_Comm_split(parent, color, key, &real));
+	r = CR_LOWER(crcp_lower.MPI_Comm_split(parent, color, key, newcomm ? &real : NULL));
 	return made(comm, r, real, newcomm, "MPI_Comm_split");
 }
 
@@ -95,7 +95,7 @@ CRCP_API(int, MPI_Comm_split_type, (MPI_Comm comm, int split_type, int key, MPI_
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
 	real_info = crcp_info_real(info);
-	r = CR_LOWER(crcp_lower.MPI_Comm_split_type(parent, split_type, key, real_info, &real));
+	r = CR_LOWER(crcp_lower.MPI_Comm_split_type(parent, split_type, key, real_info, newcomm ? &real : NULL));
 	return made(comm, r, real, newcomm, "MPI_Comm_split_type");
 }
 
@@ -134,7 +134,7 @@ CRCP_API(int, MPI_Comm_dup, (MPI_Comm comm, MPI_Comm *newcomm))
 	crcp_call_begin();
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
-	r = CR_LOWER(crcp_lower.MPI_Comm_dup(parent, &real));
+	r = CR_LOWER(crcp_lower.MPI_Comm_dup(parent, newcomm ? &real : NULL));
 	r = made(comm, r, real, &dup, "MPI_Comm_dup");
 	if (r != MPI_SUCCESS)
 		return r;
@@ -157,7 +157,7 @@ CRCP_API(int, MPI_Comm_dup_with_info, (MPI_Comm comm, MPI_Info info, MPI_Comm *n
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
 	real_info = crcp_info_real(info);
-	r = CR_LOWER(crcp_lower.MPI_Comm_dup_with_info(parent, real_info, &real));
+	r = CR_LOWER(crcp_lower.MPI_Comm_dup_with_info(parent, real_info, newcomm ? &real : NULL));
 	r = made(comm, r, real, &dup, "MPI_Comm_dup_with_info");
 	if (r != MPI_SUCCESS)
 		return r;
@@ -334,7 +334,7 @@ CRCP_API(int, MPI_Comm_get_info, (MPI_Comm comm, MPI_Info *info))
 
 	crcp_call_begin();
 	real = CRCP_REAL(MPI_Comm, comm);
-	r = CR_LOWER(crcp_lower.MPI_Comm_get_info(real, &real_info));
+	r = CR_LOWER(crcp_lower.MPI_Comm_get_info(real, info ? &real_info : NULL));
 	if (r == MPI_SUCCESS)
 		copy = crcp_info_adopt(real_info);
 	crcp_call_end();

@@ -45,7 +45,7 @@ CRCP_API(int, MPI_Comm_create_group, (MPI_Comm comm, MPI_Group group, int tag, M
 		crcp_group_collective_enter(crcp_clock_id(c->clock_id, ~(uint64_t)(unsigned int)tag, g->world_ranks, g->size), g->world_ranks, g->size);
 	parent = CRCP_REAL(MPI_Comm, comm);
 	real_group = CRCP_REAL(MPI_Group, group);
-	r = CR_LOWER(crcp_lower.MPI_Comm_create_group(parent, real_group, tag, &real));
+	r = CR_LOWER(crcp_lower.MPI_Comm_create_group(parent, real_group, tag, newcomm ? &real : NULL));
 	return adopt(comm, r, real, newcomm, "MPI_Comm_create_group");
 }
 
@@ -105,7 +105,7 @@ CRCP_API(int, MPI_Intercomm_create, (MPI_Comm local_comm, int local_leader, MPI_
 	}
 	real_local = CRCP_REAL(MPI_Comm, local_comm);
 	real_bridge = CRCP_REAL(MPI_Comm, bridge);
-	r = CR_LOWER(crcp_lower.MPI_Intercomm_create(real_local, local_leader, real_bridge, remote_leader, tag, &real));
+	r = CR_LOWER(crcp_lower.MPI_Intercomm_create(real_local, local_leader, real_bridge, remote_leader, tag, newcomm ? &real : NULL));
 	return adopt(local_comm, r, real, newcomm, "MPI_Intercomm_create");
 }
 
@@ -117,7 +117,7 @@ CRCP_API(int, MPI_Intercomm_merge, (MPI_Comm intercomm, int high, MPI_Comm *newc
 	crcp_call_begin();
 	crcp_enter_collective(intercomm);
 	parent = CRCP_REAL(MPI_Comm, intercomm);
-	r = CR_LOWER(crcp_lower.MPI_Intercomm_merge(parent, high, &real));
+	r = CR_LOWER(crcp_lower.MPI_Intercomm_merge(parent, high, newcomm ? &real : NULL));
 	return adopt(intercomm, r, real, newcomm, "MPI_Intercomm_merge");
 }
 
@@ -204,7 +204,7 @@ CRCP_API(int, MPI_Comm_join, (int fd, MPI_Comm *newcomm))
 
 	crcp_call_begin();
 	crcp_nocr_add(CRCP_NOCR_FOREIGN, crcp_nocr_foreign_text);
-	r = CR_LOWER(crcp_lower.MPI_Comm_join(fd, &real));
+	r = CR_LOWER(crcp_lower.MPI_Comm_join(fd, newcomm ? &real : NULL));
 	r = adopt(MPI_COMM_SELF, r, real, newcomm, "MPI_Comm_join");
 	crcp_nocr_drop(CRCP_NOCR_FOREIGN);
 	return r;

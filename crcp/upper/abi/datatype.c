@@ -249,8 +249,8 @@ CRCP_API(int, MPI_Type_get_contents,
 {
 	const struct crcp_datatype *t = crcp_datatype(type);
 
-	if (!crcp_is_live(type) || t->combiner == MPI_COMBINER_NAMED)
-		return crcp_raise(NULL, MPI_ERR_TYPE, "MPI_Type_get_contents");
+	if (!crcp_is_live(type) || t->combiner == MPI_COMBINER_NAMED) /* as Open MPI judges them */
+		return crcp_raise(NULL, crcp_is_live(type) ? MPI_ERR_INTERN : MPI_ERR_TYPE, "MPI_Type_get_contents");
 	if (max_integers < t->ni || max_addresses < t->na || max_datatypes < t->nd || (t->ni && !integers) || (t->na && !addresses) ||
 	    (t->nd && !datatypes))
 		return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Type_get_contents");

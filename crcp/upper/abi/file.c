@@ -189,7 +189,7 @@ CRCP_API(int, MPI_File_get_view, (MPI_File file, MPI_Offset *disp, MPI_Datatype 
 
 	crcp_call_begin();
 	real = CRCP_REAL(MPI_File, file);
-	r = CR_LOWER(crcp_lower.MPI_File_get_view(real, disp, &real_etype, &real_filetype, datarep));
+	r = CR_LOWER(crcp_lower.MPI_File_get_view(real, disp, etype ? &real_etype : NULL, filetype ? &real_filetype : NULL, datarep));
 	if (r == MPI_SUCCESS) {
 		/* the real library gives duplicates; the program gets its own types with a reference, which it frees */
 		if (real_etype != crcp_real(MPI_BYTE) && crcp_datatype_find(real_etype) == MPI_DATATYPE_NULL)
@@ -213,7 +213,7 @@ CRCP_API(int, MPI_File_get_group, (MPI_File file, MPI_Group *group))
 
 	crcp_call_begin();
 	real = CRCP_REAL(MPI_File, file);
-	r = CR_LOWER(crcp_lower.MPI_File_get_group(real, &real_group));
+	r = CR_LOWER(crcp_lower.MPI_File_get_group(real, group ? &real_group : NULL));
 	if (r == MPI_SUCCESS)
 		made = crcp_group_adopt(real_group);
 	crcp_call_end();
@@ -230,7 +230,7 @@ CRCP_API(int, MPI_File_get_info, (MPI_File file, MPI_Info *info))
 
 	crcp_call_begin();
 	real = CRCP_REAL(MPI_File, file);
-	r = CR_LOWER(crcp_lower.MPI_File_get_info(real, &real_info));
+	r = CR_LOWER(crcp_lower.MPI_File_get_info(real, info ? &real_info : NULL));
 	if (r == MPI_SUCCESS)
 		made = crcp_info_adopt(real_info);
 	crcp_call_end();

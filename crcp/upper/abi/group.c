@@ -125,7 +125,7 @@ static int group_result(int r, MPI_Group real, MPI_Group *ret_group, const char 
 		crcp_call_begin();                                                                      \
 		real_a = CRCP_REAL(MPI_Group, a);                                                       \
 		real_b = CRCP_REAL(MPI_Group, b);                                                       \
-		r = CR_LOWER(crcp_lower.MPI_Group_##name(real_a, real_b, &real));                       \
+		r = CR_LOWER(crcp_lower.MPI_Group_##name(real_a, real_b, ret_group ? &real : NULL));    \
 		return group_result(r, real, ret_group, "MPI_Group_" #name);                            \
 	}
 GROUP_OF_TWO(union)
@@ -140,7 +140,7 @@ GROUP_OF_TWO(difference)
                                                                                                         \
 		crcp_call_begin();                                                                      \
 		real_group = CRCP_REAL(MPI_Group, group);                                               \
-		r = CR_LOWER(crcp_lower.MPI_Group_##name(real_group, n, list, &real));                  \
+		r = CR_LOWER(crcp_lower.MPI_Group_##name(real_group, n, list, ret_group ? &real : NULL)); \
 		return group_result(r, real, ret_group, "MPI_Group_" #name);                            \
 	}
 GROUP_OF_RANKS(incl, const int, list[])
@@ -157,7 +157,7 @@ GROUP_OF_RANKS(range_excl, int, list[][3])
                                                                                                         \
 		crcp_call_begin();                                                                      \
 		real_comm = CRCP_REAL(MPI_Comm, comm);                                                  \
-		r = CR_LOWER(crcp_lower.MPI_Comm_##name(real_comm, &real));                             \
+		r = CR_LOWER(crcp_lower.MPI_Comm_##name(real_comm, ret_group ? &real : NULL));          \
 		return group_result(r, real, ret_group, "MPI_Comm_" #name);                             \
 	}
 GROUP_OF_COMM(group)

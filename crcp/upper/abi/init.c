@@ -141,6 +141,7 @@ static int reinit(void)
 	r = crcp_lower_load(err, sizeof(err));
 	if (r < 0)
 		return r;
+	crcp_tools_reinit();
 	if (CR_LOWER(crcp_lower.MPI_Init_thread(NULL, NULL, level, &granted)) != MPI_SUCCESS)
 		return -EIO;
 	if (granted < crcp.thread_level)
@@ -152,6 +153,8 @@ static int reinit(void)
 		r = crcp_p2p_rebuild();
 	if (r == 0)
 		r = crcp_pcolls_rebuild();
+	if (r == 0)
+		r = crcp_tools_rebuild();
 	if (r == 0)
 		crcp_attr_init_predefined(); /* the new job may be of another size */
 	if (wtime.begin_ns)

@@ -240,7 +240,7 @@ MPI_Errhandler crcp_real_handler_for(MPI_Errhandler program); /* ERRORS_ARE_FATA
 void crcp_handle_get(void *handle);
 int crcp_errors_rebuild(void);
 /* nocr.c: counted marks "cannot be checkpointed" */
-enum crcp_nocr { CRCP_NOCR_WIN, CRCP_NOCR_FILE, CRCP_NOCR_FOREIGN, CRCP_NOCR_TOOL, CRCP_NOCR_GREQUEST, CRCP_NOCR_PORT,
+enum crcp_nocr { CRCP_NOCR_WIN, CRCP_NOCR_FILE, CRCP_NOCR_FOREIGN, CRCP_NOCR_PORT,
 	CRCP_NOCR_TRANSIT, CRCP_NOCR_KINDS };
 void crcp_nocr_add(enum crcp_nocr kind, const char *text);
 void crcp_nocr_drop(enum crcp_nocr kind);
@@ -249,6 +249,11 @@ void crcp_file_collective(MPI_File file); /* before a collective call on @file, 
 void crcp_file_uses_shared(MPI_File file);
 int crcp_files_rebuild(void);
 void crcp_file_keep_handler(struct crcp_file *f); /* errhandler.c: as crcp_comm_keep_handler */
+/* tool.c, tool_handles.c */
+void *crcp_tool_real(void *handle); /* of MPI_T */
+void crcp_tools_reinit(void);  /* after a restart, before the real MPI_Init: MPI_T_init_thread, written control variables */
+void crcp_tools_rewrite(void);
+int crcp_tools_rebuild(void);  /* after all objects */
 /* datarep.c */
 void crcp_datareps_rebuild(void);
 /* alltoallw.c */

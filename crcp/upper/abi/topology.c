@@ -162,7 +162,7 @@ CRCP_API(int, MPI_Cart_create, (MPI_Comm comm, int ndims, const int dims[], cons
 	crcp_call_begin();
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
-	r = CR_LOWER(crcp_lower.MPI_Cart_create(parent, ndims, dims, periods, reorder, &real));
+	r = CR_LOWER(crcp_lower.MPI_Cart_create(parent, ndims, dims, periods, reorder, newcomm ? &real : NULL));
 	return made(comm, r, real, newcomm, "MPI_Cart_create");
 }
 
@@ -174,7 +174,7 @@ CRCP_API(int, MPI_Cart_sub, (MPI_Comm comm, const int remain[], MPI_Comm *newcom
 	crcp_call_begin();
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
-	r = CR_LOWER(crcp_lower.MPI_Cart_sub(parent, remain, &real));
+	r = CR_LOWER(crcp_lower.MPI_Cart_sub(parent, remain, newcomm ? &real : NULL));
 	return made(comm, r, real, newcomm, "MPI_Cart_sub");
 }
 
@@ -186,7 +186,7 @@ CRCP_API(int, MPI_Graph_create, (MPI_Comm comm, int nnodes, const int index[], c
 	crcp_call_begin();
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
-	r = CR_LOWER(crcp_lower.MPI_Graph_create(parent, nnodes, index, edges, reorder, &real));
+	r = CR_LOWER(crcp_lower.MPI_Graph_create(parent, nnodes, index, edges, reorder, newcomm ? &real : NULL));
 	return made(comm, r, real, newcomm, "MPI_Graph_create");
 }
 
@@ -202,7 +202,7 @@ CRCP_API(int, MPI_Dist_graph_create,
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
 	real_info = crcp_info_real(info);
-	r = CR_LOWER(crcp_lower.MPI_Dist_graph_create(parent, n, nodes, degrees, targets, weights, real_info, reorder, &real));
+	r = CR_LOWER(crcp_lower.MPI_Dist_graph_create(parent, n, nodes, degrees, targets, weights, real_info, reorder, newcomm ? &real : NULL));
 	return made(comm, r, real, newcomm, "MPI_Dist_graph_create");
 }
 
@@ -219,6 +219,6 @@ CRCP_API(int, MPI_Dist_graph_create_adjacent,
 	parent = CRCP_REAL(MPI_Comm, comm);
 	real_info = crcp_info_real(info);
 	r = CR_LOWER(crcp_lower.MPI_Dist_graph_create_adjacent(parent, indegree, sources, sourceweights, outdegree, destinations, destweights, real_info,
-							       reorder, &real));
+							       reorder, newcomm ? &real : NULL));
 	return made(comm, r, real, newcomm, "MPI_Dist_graph_create_adjacent");
 }

@@ -37,7 +37,7 @@ CRCP_API(int, MPI_Type_dup, (MPI_Datatype type, MPI_Datatype *newtype))
 
 	crcp_call_begin();
 	from = CRCP_REAL(MPI_Datatype, type);
-	r = CR_LOWER(crcp_lower.MPI_Type_dup(from, &real));
+	r = CR_LOWER(crcp_lower.MPI_Type_dup(from, newtype ? &real : NULL));
 	r = crcp_datatype_adopt(r, real, MPI_COMBINER_DUP, 0, NULL, 0, NULL, 1, &type, &made, "MPI_Type_dup");
 	if (r != MPI_SUCCESS)
 		return r;
@@ -58,7 +58,7 @@ CRCP_API(int, MPI_Type_contiguous, (int count, MPI_Datatype oldtype, MPI_Datatyp
 
 	crcp_call_begin();
 	old = CRCP_REAL(MPI_Datatype, oldtype);
-	r = CR_LOWER(crcp_lower.MPI_Type_contiguous(count, old, &real));
+	r = CR_LOWER(crcp_lower.MPI_Type_contiguous(count, old, newtype ? &real : NULL));
 	return crcp_datatype_adopt(r, real, MPI_COMBINER_CONTIGUOUS, 1, &count, 0, NULL, 1, &oldtype, newtype, "MPI_Type_contiguous");
 }
 
@@ -70,7 +70,7 @@ CRCP_API(int, MPI_Type_vector, (int count, int blocklength, int stride, MPI_Data
 
 	crcp_call_begin();
 	old = CRCP_REAL(MPI_Datatype, oldtype);
-	r = CR_LOWER(crcp_lower.MPI_Type_vector(count, blocklength, stride, old, &real));
+	r = CR_LOWER(crcp_lower.MPI_Type_vector(count, blocklength, stride, old, newtype ? &real : NULL));
 	return crcp_datatype_adopt(r, real, MPI_COMBINER_VECTOR, 3, ints, 0, NULL, 1, &oldtype, newtype, "MPI_Type_vector");
 }
 
@@ -118,7 +118,7 @@ CRCP_API(int, MPI_Type_indexed, (int count, const int lengths[], const int displ
 
 	crcp_call_begin();
 	old = CRCP_REAL(MPI_Datatype, oldtype);
-	r = CR_LOWER(crcp_lower.MPI_Type_indexed(count, lengths, displs, old, &real));
+	r = CR_LOWER(crcp_lower.MPI_Type_indexed(count, lengths, displs, old, newtype ? &real : NULL));
 	if (r == MPI_SUCCESS)
 		i = ints_make(1, &count, count, 2, arrays);
 	return adopt_ints(r, real, MPI_COMBINER_INDEXED, i, 0, NULL, 1, &oldtype, newtype, "MPI_Type_indexed");
@@ -157,7 +157,7 @@ CRCP_API(int, MPI_Type_create_indexed_block, (int count, int blocklength, const 
 
 	crcp_call_begin();
 	old = CRCP_REAL(MPI_Datatype, oldtype);
-	r = CR_LOWER(crcp_lower.MPI_Type_create_indexed_block(count, blocklength, displs, old, &real));
+	r = CR_LOWER(crcp_lower.MPI_Type_create_indexed_block(count, blocklength, displs, old, newtype ? &real : NULL));
 	if (r == MPI_SUCCESS)
 		i = ints_make(2, head, count, 1, &displs);
 	return adopt_ints(r, real, MPI_COMBINER_INDEXED_BLOCK, i, 0, NULL, 1, &oldtype, newtype, "MPI_Type_create_indexed_block");
@@ -171,7 +171,7 @@ CRCP_API(int, MPI_Type_create_hindexed_block, (int count, int blocklength, const
 
 	crcp_call_begin();
 	old = CRCP_REAL(MPI_Datatype, oldtype);
-	r = CR_LOWER(crcp_lower.MPI_Type_create_hindexed_block(count, blocklength, displs, old, &real));
+	r = CR_LOWER(crcp_lower.MPI_Type_create_hindexed_block(count, blocklength, displs, old, newtype ? &real : NULL));
 	return crcp_datatype_adopt(r, real, MPI_COMBINER_HINDEXED_BLOCK, 2, ints, r == MPI_SUCCESS ? count : 0, displs, 1, &oldtype, newtype,
 				   "MPI_Type_create_hindexed_block");
 }
@@ -214,7 +214,7 @@ CRCP_API(int, MPI_Type_create_resized, (MPI_Datatype oldtype, MPI_Aint lb, MPI_A
 
 	crcp_call_begin();
 	old = CRCP_REAL(MPI_Datatype, oldtype);
-	r = CR_LOWER(crcp_lower.MPI_Type_create_resized(old, lb, extent, &real));
+	r = CR_LOWER(crcp_lower.MPI_Type_create_resized(old, lb, extent, newtype ? &real : NULL));
 	return crcp_datatype_adopt(r, real, MPI_COMBINER_RESIZED, 0, NULL, 2, aints, 1, &oldtype, newtype, "MPI_Type_create_resized");
 }
 
@@ -228,7 +228,7 @@ CRCP_API(int, MPI_Type_create_subarray,
 
 	crcp_call_begin();
 	old = CRCP_REAL(MPI_Datatype, oldtype);
-	r = CR_LOWER(crcp_lower.MPI_Type_create_subarray(ndims, sizes, subsizes, starts, order, old, &real));
+	r = CR_LOWER(crcp_lower.MPI_Type_create_subarray(ndims, sizes, subsizes, starts, order, old, newtype ? &real : NULL));
 	if (r == MPI_SUCCESS)
 		i = ints_make(1, &ndims, ndims, 3, arrays);
 	if (i.v)
@@ -248,7 +248,7 @@ CRCP_API(int, MPI_Type_create_darray,
 
 	crcp_call_begin();
 	old = CRCP_REAL(MPI_Datatype, oldtype);
-	r = CR_LOWER(crcp_lower.MPI_Type_create_darray(size, rank, ndims, gsizes, distribs, dargs, psizes, order, old, &real));
+	r = CR_LOWER(crcp_lower.MPI_Type_create_darray(size, rank, ndims, gsizes, distribs, dargs, psizes, order, old, newtype ? &real : NULL));
 	if (r == MPI_SUCCESS)
 		i = ints_make(3, head, ndims, 4, arrays);
 	if (i.v)

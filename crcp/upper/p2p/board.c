@@ -135,6 +135,12 @@ int crcp_p2p_rebuild(void)
 		MPI_Request real = (MPI_Request)r->h.real;
 		MPI_Request *real_p = &real;
 
+		if (r->op == CRCP_OP_WRAP && r->wrap_kind == 'g') {
+			rc = crcp_grequest_rebuild(crcp_request_handle(r));
+			if (rc < 0)
+				return rc;
+			continue;
+		}
 		if (r->op != CRCP_OP_RECV || !r->comm)
 			return -EPROTO;
 		if (r->persistent)

@@ -68,6 +68,8 @@ int crcp_log_deliver(struct crcp_log_message *m, struct crcp_comm *c, void *buf,
 	struct crcp_bytes b;
 	MPI_Status status = { 0 };
 	MPI_Status *s = &status;
+	MPI_Request send = NULL;
+	MPI_Request *send_p = &send;
 	int rc;
 
 	(void)c;
@@ -79,8 +81,12 @@ int crcp_log_deliver(struct crcp_log_message *m, struct crcp_comm *c, void *buf,
 		/* Both ends are this call's own, so it ends without anybody else; another thread's would match ours. */
 		while (crcp.multiple && __atomic_exchange_n(&crcp_p2p.deliver_lock, 1, __ATOMIC_ACQUIRE))
 			crcp_os_yield();
-		rc = CR_LOWER(crcp_lower.MPI_Sendrecv(data, byte_count, byte_type, me, CRCP_DELIVER_TAG, buf, count, real_type, me, CRCP_DELIVER_TAG,
-						      private_comm, s));
+		/* The send first: Open MPI tells no truncation of a message to oneself when the receive was posted before. */
+		rc = CR_LOWER(crcp_lower.MPI_Isend(data, byte_count, byte_type, me, CRCP_DELIVER_TAG, private_comm, send_p));
+		if (rc == MPI_SUCCESS) {
+			rc = CR_LOWER(crcp_lower.MPI_Recv(buf, count, real_type, me, CRCP_DELIVER_TAG, private_comm, s));
+			CR_LOWER(crcp_lower.MPI_Wait(send_p, MPI_STATUS_IGNORE));
+		}
 		__atomic_store_n(&crcp_p2p.deliver_lock, 0, __ATOMIC_RELEASE);
 		crcp_bytes_fini(&b);
 	}

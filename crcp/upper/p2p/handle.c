@@ -60,6 +60,8 @@ CRCP_API(int, MPI_Request_free, (MPI_Request *request))
 	if (r->state == CRCP_ACTIVE && r->op != CRCP_OP_WRAP) {
 		crcp_request_orphan(r);
 		crcp_request_reap();
+	} else if (r->state == CRCP_ACTIVE && r->wrap_kind == 'g') {
+		rc = crcp_grequest_free(*request);
 	} else {
 		MPI_Request real = (MPI_Request)r->h.real;
 		MPI_Request *real_p = &real;

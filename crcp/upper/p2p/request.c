@@ -233,6 +233,11 @@ MPI_Request crcp_request_wrap(void *real, int kind, struct crcp_comm *comm)
 	return crcp_request_handle(r);
 }
 
+void crcp_request_unwrap(MPI_Request request)
+{
+	crcp_request_put(crcp_request(request));
+}
+
 void crcp_request_set_hook(MPI_Request request, void (*fn)(void *arg), void *arg)
 {
 	struct crcp_request *r = crcp_request(request);

@@ -367,21 +367,35 @@ CRCP_API(int, MPI_Testsome, (int count, MPI_Request requests[], int *outcount, i
 	return rc == MPI_SUCCESS ? crcp_failure_report(&f, "MPI_Testsome", true) : crcp_raise(NULL, rc, "MPI_Testsome");
 }
 
+static int crcp_status_below(const struct crcp_request *r, int *flag, MPI_Status *status)
+{
+	MPI_Request real = (MPI_Request)r->h.real;
+
+	return CR_LOWER(crcp_lower.MPI_Request_get_status(real, flag, status));
+}
+
 CRCP_API(int, MPI_Request_get_status, (MPI_Request request, int *flag, MPI_Status *status))
 {
 	struct crcp_request *r = crcp_request(request);
+	int rc = MPI_SUCCESS;
 
 	if (!r || !flag)
 		return crcp_raise(NULL, r ? MPI_ERR_ARG : MPI_ERR_REQUEST, "MPI_Request_get_status");
 	crcp_call_begin();
-	if (r->state == CRCP_ACTIVE)
+	if (r->state == CRCP_ACTIVE && r->op == CRCP_OP_WRAP && r->wrap_kind == 'g') {
+		/* not by a test: that would end the program's request */
+		rc = crcp_status_below(r, flag, status);
+	} else if (r->state == CRCP_ACTIVE) {
 		crcp_test_request(r);
-	*flag = r->state != CRCP_ACTIVE;
+		*flag = r->state != CRCP_ACTIVE;
+	} else {
+		*flag = 1;
+	}
 	if (r->state == CRCP_COMPLETE)
 		crcp_status_copy(status, &r->status);
-	else if (*flag)
+	else if (r->state == CRCP_INACTIVE)
 		crcp_status_empty(status);
 	crcp_poll_result(*flag);
 	crcp_call_end();
-	return MPI_SUCCESS;
+	return rc == MPI_SUCCESS ? rc : crcp_request_error(NULL, rc, false, "MPI_Request_get_status");
 }
