@@ -185,7 +185,7 @@ static int poll_timeout(void)
 static void *agent_main(void *arg)
 {
 	(void)arg;
-	prctl(PR_SET_NAME, "cr-agent");
+	prctl(PR_SET_NAME, CR_AGENT_NAME);
 	cr_lower.agent_tid = (int)cr_sys0(SYS_gettid);
 	if (cr_agent.conn[0] >= 0)
 		say_hello(0);

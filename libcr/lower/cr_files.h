@@ -45,6 +45,9 @@ struct cr_tid_map {
 
 /* At launch and restart: which directory is the root. */
 void cr_process_root_record(void);
+/* Name of the agent thread, and of the process that it makes to write a context file. */
+#define CR_AGENT_NAME "cr-agent"
+
 /* @own_child: a child process of the lower half (a forked dump writer), 0 for none; every other child is a reason. */
 int cr_process_check(int own_child, cr_nocr_fn report, void *arg);
 /* Every thread of the program is stopped and the lower half has no child. Refuses (-ENOTSUP) what cr_process_check would report. */

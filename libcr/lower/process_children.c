@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "libcr/lower/files_set.h"
@@ -40,6 +41,10 @@ static bool read_stat(pid_t pid, int floor, char *ret_name, size_t bytes, char *
 	return true;
 }
 
+/*
+ * The writer of a dump ends with the agent that made it, and execve ends the agent: then nobody has waited for the writer. It was made without
+ * an exit signal, which no child of the program's fork() is.
+ */
 static void refuse_child(pid_t pid, int floor, struct cr_process_refusals *refusals)
 {
 	char name[64] = "", state = '?';
@@ -47,6 +52,14 @@ static void refuse_child(pid_t pid, int floor, struct cr_process_refusals *refus
 
 	if (!read_stat(pid, floor, name, sizeof(name), &state, &parent))
 		return; /* gone meanwhile */
+	if (!strcmp(name, CR_AGENT_NAME)) {
+		pid_t reaped = waitpid(pid, NULL, __WCLONE | WNOHANG);
+
+		if (reaped == 0)
+			cr_process_refuse(refusals, "process %d, which wrote a context file before an execve, is just ending: try again", (int)pid);
+		if (reaped >= 0)
+			return;
+	}
 	if (state == 'Z')
 		cr_process_refuse(refusals, "child process %d (%s) has ended and was not waited for; a checkpoint holds one process", (int)pid, name);
 	else

@@ -166,9 +166,8 @@ if want exec; then
 		0) served=$((served + 1)) ;;
 		75) again=$((again + 1)) ;;
 		*)
-			# it may just have ended
-			for ((i = 0; i < 100; i++)); do alive "$JOB" && nap 100; done
-			if alive "$JOB"; then
+			# it has just ended, or is doing so
+			if ! grep -qE 'no process|was not started by|the process ended' "$RUN/ckpt.err"; then
 				other=$((other + 1))
 				say "status $rc"
 				say_file "$RUN/ckpt.err"
