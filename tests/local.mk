@@ -9,13 +9,22 @@ integ_special = $(integ)/plain_basic_nopie $(integ)/plain_basic_clang $(integ)/c
 	$(integ)/linked_rpath $(integ)/linked_runpath $(integ)/static
 integ_mpi_c = $(integ)/mpi_objects $(integ)/mpi_inflight $(integ)/omp_mpi $(integ)/mpi_stress $(integ)/raise_cut $(integ)/mpi_files $(integ)/mpi_rma $(integ)/mpi_states tests/bench/mpi_overhead tests/bench/ballast
 integ_mpi_f = $(integ)/ring_f08 $(integ)/ring_mpimod $(integ)/ring_mpifh
-integ_progs = $(integ_c) $(integ_special) $(integ_mpi_c) $(integ_mpi_f)
+# Programs that use libcr: linked with -lcr as it was built; cr_run gives them the installed one, by its soname.
+parity = tests/blcr-parity/progs
+parity_c = $(parity)/seq $(parity)/life $(parity)/phases $(parity)/state $(parity)/nocr $(parity)/dlopen
+parity_progs = $(parity_c) $(parity)/testcxx
+LIBCR_LINK = -Llibcr/upper/.libs -Wl,-rpath,$(abs_top_builddir)/libcr/upper/.libs -lcr
+integ_progs = $(parity_progs) $(integ_c) $(integ_special) $(integ_mpi_c) $(integ_mpi_f)
 
 INTEG_CFLAGS = -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra
 integ_dir = $(MKDIR_P) $(@D) &&
 
 $(integ_c): %: $(top_srcdir)/%.c $(top_srcdir)/$(integ)/step.h
 	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -fopenmp -pthread -o $@ $<
+$(parity_c): %: $(top_srcdir)/%.c $(top_srcdir)/$(parity)/parity.h $(top_srcdir)/include/libcr.h libcr/upper/libcr.la
+	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -I$(top_srcdir)/include -pthread -rdynamic -o $@ $< $(LIBCR_LINK) -lm
+$(parity)/testcxx: $(top_srcdir)/$(parity)/testcxx.cc $(top_srcdir)/include/libcr.h libcr/upper/libcr.la
+	$(AM_V_GEN)$(integ_dir) $(CXX) -O2 -g -Wall -Wextra -Wpedantic -I$(top_srcdir)/include -o $@ $< $(LIBCR_LINK)
 $(integ)/plain_basic_nopie: $(top_srcdir)/$(integ)/plain_basic.c $(top_srcdir)/$(integ)/step.h
 	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -fno-pie -no-pie -o $@ $<
 $(integ)/plain_basic_clang: $(top_srcdir)/$(integ)/plain_basic.c $(top_srcdir)/$(integ)/step.h
@@ -52,4 +61,4 @@ check-progs: $(integ_progs) $(resources)
 mostlyclean-local:
 	rm -f $(integ_progs) $(resources) $(integ)/libplugin.so $(integ)/*.mod
 
-EXTRA_DIST += quickstart run-tests .ci/run tests/integ tests/lib tests/bench tests/fault tests/resources tests/man
+EXTRA_DIST += quickstart run-tests .ci/run tests/integ tests/blcr-parity tests/lib tests/bench tests/fault tests/resources tests/man

@@ -175,6 +175,11 @@ static int poll_timeout(void)
 {
 	if (cr_agent.phase == IDLE)
 		return cr_agent.accept_after_ns ? ACCEPT_PAUSE_MS : -1;
+	if (cr_agent.phase == SECTIONS || cr_agent.phase == CALLBACKS) {
+		uint64_t now = cr_now_ns(), left = cr_agent.callbacks_end_ns > now ? cr_agent.callbacks_end_ns - now : 0;
+
+		return left > 1000000000 ? 1000 : (int)(left / 1000000) + 1;
+	}
 	if (cr_agent.phase != STOP && cr_agent.phase != SIGNALS)
 		return 1000;
 	if (cr_agent.stop_pause_ms < STOP_RETRY_MAX_MS)

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,17 +26,22 @@ struct helper {
 	char *stack;
 	int fd;
 	volatile int error;
+	volatile uint32_t go;      /* futex: its parent has been reaped */
+	volatile uint32_t running; /* futex: 0 when it has executed, or ended */
 };
 
 extern char **environ;
 
-/* Both share our memory until the second one executes: raw system calls only. */
+/* Both share our memory, this one until it executes (the kernel clears @running then): raw system calls only. */
 static int helper_exec(void *arg)
 {
 	struct helper *h = arg;
 	uint64_t none = 0;
 	int null;
 
+	cr_sys1(SYS_set_tid_address, &h->running);
+	while (!h->go)
+		cr_sys4(SYS_futex, &h->go, FUTEX_WAIT, 0, 0);
 	cr_sys0(SYS_setsid);
 	cr_sys3(SYS_dup3, h->fd, 3, 0);
 	cr_sys3(SYS_close_range, 4, ~0U, 0);
@@ -51,16 +57,18 @@ static int helper_exec(void *arg)
 static int helper_main(void *arg)
 {
 	struct helper *h = arg;
-	long pid = cr_clone_thread(CLONE_VM | CLONE_VFORK, h->stack + STACK_BYTES / 2, helper_exec, h);
+	long pid = cr_clone_thread(CLONE_VM, h->stack + STACK_BYTES / 2, helper_exec, h);
 
-	if (pid < 0)
+	if (pid < 0) {
 		h->error = (int)-pid;
+		h->running = 0;
+	}
 	return 0;
 }
 
 int cr_helper_start(const char *const *argv)
 {
-	struct helper h = { .argv = argv, .error = 0 };
+	struct helper h = { .argv = argv, .running = 1 };
 	uint64_t all = ~0UL, old;
 	int fds[2], pid, status, rd;
 	char path[1200];
@@ -79,12 +87,17 @@ int cr_helper_start(const char *const *argv)
 	h.fd = cr_fd_raise(fds[1]);
 	cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
 	pid = rd < 0 || h.fd < 0 ? -EMFILE : (int)cr_clone_thread(CLONE_VM | CLONE_VFORK, h.stack + STACK_BYTES, helper_main, &h);
+	while (pid > 0 && waitpid(pid, &status, __WALL) < 0 && errno == EINTR)
+		;
+	/* Only now: a checkpoint that it asks for at once must not find a child. */
+	__atomic_store_n(&h.go, 1, __ATOMIC_SEQ_CST);
+	cr_sys3(SYS_futex, &h.go, FUTEX_WAKE, 1);
+	while (pid > 0 && h.running)
+		cr_sys4(SYS_futex, &h.running, FUTEX_WAIT, 1, 0);
 	cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &old, 0, 8);
 	if (h.fd >= 0)
 		close(h.fd);
 	munmap(h.stack, STACK_BYTES);
-	while (pid > 0 && waitpid(pid, &status, __WALL) < 0 && errno == EINTR)
-		;
 	if (pid > 0 && h.error)
 		pid = -h.error;
 	if (pid < 0) {

@@ -20,7 +20,7 @@
 #define PACKAGE_VERSION "unknown"
 #endif
 
-enum { EXIT_TRY_AGAIN = 75, ERRNO_MAX = 133 };
+enum { GRACE_S = 20, EXIT_TRY_AGAIN = 75, ERRNO_MAX = 133 };
 
 static const char usage[] =
 	"Usage: cr_checkpoint [OPTION]... PID\n"
@@ -226,8 +226,8 @@ static const struct step {
 
 static int checkpoint(int fd, const struct request *rq, struct result *ret, struct cr_err *err)
 {
-	/* Callbacks of the program have most of our patience: their own words arrive when they are late. */
-	struct cr_msg_begin begin = { .checkpoint = 1, .limit_ms = (uint32_t)rq->seconds * 900, .signal = rq->signo, .target = rq->pid };
+	/* Callbacks of the program have all our patience; when they are late the process says so itself, a moment later. */
+	struct cr_msg_begin begin = { .checkpoint = 1, .limit_ms = (uint32_t)rq->seconds * 1000, .signal = rq->signo, .target = rq->pid };
 	struct cr_msg_dump dump = { .flags = (rq->stopped ? CR_DUMP_STOPPED : 0) | (rq->nosync ? CR_DUMP_NOSYNC : 0) };
 	char path[CR_PATH_BYTES];
 	bool stay = rq->signo == SIGKILL || rq->signo == SIGTERM || rq->signo == SIGSTOP;
@@ -248,7 +248,7 @@ static int checkpoint(int fd, const struct request *rq, struct result *ret, stru
 		rc = ask(fd, s->request, s->request == CR_MSG_BEGIN ? (void *)&begin : s->request == CR_MSG_DUMP ? (void *)&dump : NULL,
 			 s->request == CR_MSG_BEGIN ? sizeof(begin) : s->request == CR_MSG_DUMP ? sizeof(dump) : 0, err);
 		if (!rc)
-			rc = expect(fd, s->answer, rq->seconds * 1000, err);
+			rc = expect(fd, s->answer, (rq->seconds + (s->request == CR_MSG_BEGIN || s->request == CR_MSG_FREEZE ? GRACE_S : 0)) * 1000, err);
 		if (rc < 0) {
 			unlink(dump.path);
 			return rc;

@@ -211,6 +211,32 @@ static int stale(void)
 	return 0;
 }
 
+/* The callback thread is saved like any other: the function goes on in it, with its variables. */
+static pthread_t callback_thread;
+static __thread int of_thread;
+
+static int same_thread(void *arg)
+{
+	int local = 4711;
+
+	callback_thread = pthread_self();
+	of_thread = 42;
+	NEED(cr_checkpoint(CR_CHECKPOINT_READY) >= 0);
+	NEED(local == 4711 && of_thread == 42 && pthread_equal(callback_thread, pthread_self()));
+	say(arg);
+	return 0;
+}
+
+static int thread_saved(void)
+{
+	cr_client_id_t id = cr_init();
+
+	NEED(cr_register_callback(same_thread, (void *)"x", CR_THREAD_CONTEXT) >= 0);
+	save();
+	settle(id);
+	return strcmp(trace, "x");
+}
+
 static volatile int woken;
 
 static void *other(void *arg)
@@ -226,13 +252,24 @@ static void *other(void *arg)
 	return NULL;
 }
 
+/* Has nothing to do with libcr: is saved without callbacks. */
+static void *no_client(void *arg)
+{
+	volatile unsigned long n = 0;
+
+	while (woken != 2)
+		n++;
+	return arg;
+}
+
 /* Threads of all three kinds: each takes part, in either life. */
 static int kinds(void)
 {
 	cr_client_id_t id = cr_init();
-	pthread_t t;
+	pthread_t t, n;
 	int first;
 
+	NEED(pthread_create(&n, NULL, no_client, NULL) == 0);
 	NEED(cr_register_callback(callback, (void *)"T", CR_THREAD_CONTEXT) >= 0);
 	NEED(pthread_create(&t, NULL, other, (void *)"S") == 0);
 	while (!woken)
@@ -242,7 +279,7 @@ static int kinds(void)
 	NEED(!strncmp(trace, "TS", 2));
 	NEED(!!strstr(trace, first ? "cS" : "rS") && !!strstr(trace, first ? "cT" : "rT") && strlen(trace) == 6);
 	woken = 2;
-	NEED(pthread_join(t, NULL) == 0);
+	NEED(pthread_join(t, NULL) == 0 && pthread_join(n, NULL) == 0);
 	trace[0] = '\0';
 	NEED(checkpoint("context.again") == 0); /* a thread that has ended is not waited for */
 	settle(id);
@@ -283,7 +320,8 @@ int main(int argc, char **argv)
 	static const struct part parts[] = {
 		{ "simple", plain }, { "stack_thread", stack_thread }, { "stack_signal", stack_signal }, { "hooks", hooks }, { "get_info", get_info },
 		{ "overlap", overlap }, { "closing_thread", closing_thread }, { "closing_signal", closing_signal }, { "stale", stale },
-		{ "kinds", kinds }, { "lam", lam }, { "by_fd", by_fd }, { NULL, NULL },
+		{ "kinds", kinds }, { "lam", lam }, { "by_fd", by_fd },
+		{ "thread_saved", thread_saved }, { NULL, NULL },
 	};
 
 	return run_part(parts, argc, argv);
