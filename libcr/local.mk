@@ -58,6 +58,7 @@ libcr_upper_libcr_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -ftls-model=init
 libcr_upper_libcr_la_LDFLAGS = -module -avoid-version -shared -Wl,--version-script=$(srcdir)/libcr/upper/libcr.map
 
 # For -lcr: the same file, found where linkers look. A program under cr_run gets the launcher's copy, by its soname.
+dist_man_MANS += docs/man/libcr.3
 pkgconfigdir = $(libdir)/pkgconfig
 pkgconfig_DATA = libcr/libcr.pc
 install-exec-hook:
