@@ -31,21 +31,28 @@ static int plain(void)
 static char trace[256];
 static pthread_t main_thread;
 
+/* Callbacks of several threads may speak at the same time. */
 static void say(const char *word)
 {
+	static cr_spinlock_t lock = CR_SPINLOCK_INITIALIZER;
+
+	cr_spinlock_lock(&lock);
 	strncat(trace, word, sizeof(trace) - strlen(trace) - 1);
+	cr_spinlock_unlock(&lock);
 }
 
 static int callback(void *arg)
 {
 	const char *name = arg;
+	char behind[3] = "";
 	int rc;
 
 	say(name);
 	rc = cr_checkpoint(CR_CHECKPOINT_READY);
 	NEED(rc >= 0);
-	say(rc ? "r" : "c");
-	say(name);
+	behind[0] = rc ? 'r' : 'c';
+	behind[1] = name[0];
+	say(behind);
 	return 0;
 }
 
