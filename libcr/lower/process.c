@@ -123,6 +123,7 @@ int cr_process_check(int own_child, cr_nocr_fn report, void *arg)
 	check_cwd(&refusals);
 	check_root(&refusals);
 	check_identity(&refusals);
+	cr_process_check_ipc(&refusals);
 	cr_process_check_children(own_child, &refusals);
 	cr_process_check_threads(&refusals);
 	cr_process_check_timers(&refusals);

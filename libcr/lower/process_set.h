@@ -25,6 +25,9 @@ int cr_process_floor(void);
 void cr_process_check_children(int own_child, struct cr_process_refusals *refusals);
 void cr_process_check_threads(struct cr_process_refusals *refusals);
 
+/* process_ipc.c: System V semaphores and message queues that this process used last. */
+void cr_process_check_ipc(struct cr_process_refusals *refusals);
+
 /* process_limits.c */
 int cr_process_limits_save(struct cr_process_payload *p, struct cr_err *err);
 int cr_process_limits_check(const struct cr_process_payload *p, struct cr_err *err);

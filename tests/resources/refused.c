@@ -17,6 +17,10 @@
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -231,6 +235,46 @@ static void inheritance(void)
 	}
 }
 
+static int ipc_id = -1, ipc_is_queue;
+
+static void ipc_remove(void)
+{
+	if (ipc_is_queue)
+		msgctl(ipc_id, IPC_RMID, NULL);
+	else
+		semctl(ipc_id, 0, IPC_RMID);
+}
+
+static void semaphores(void)
+{
+	struct sembuf up = { .sem_num = 1, .sem_op = 1 };
+
+	CHECK((ipc_id = semget(IPC_PRIVATE, 2, 0600)) >= 0 && atexit(ipc_remove) == 0 && semop(ipc_id, &up, 1) == 0);
+}
+
+static void queue(void)
+{
+	struct {
+		long type;
+		char text[4];
+	} m = { 1, "abc" };
+
+	ipc_is_queue = 1;
+	CHECK((ipc_id = msgget(IPC_PRIVATE, 0600)) >= 0 && atexit(ipc_remove) == 0 && msgsnd(ipc_id, &m, 4, 0) == 0);
+}
+
+static void segment(void)
+{
+	int id = shmget(IPC_PRIVATE, 4096, 0600);
+
+	CHECK(id >= 0 && shmat(id, NULL, 0) != (void *)-1 && shmctl(id, IPC_RMID, NULL) == 0);
+}
+
+static void memfd(void)
+{
+	CHECK((fd = memfd_create("buffer", 0)) >= 0);
+}
+
 static void other_root(void)
 {
 	char path[16];
@@ -267,7 +311,8 @@ static const struct {
 	{ "namespace", namespace },	    { "pty", pty },		      { "other_pidfd", other_pidfd },	  { "events", events },
 	{ "deleted_dir", deleted_dir },	    { "deleted_cwd", deleted_cwd },   { "lost_name", lost_name },	  { "foreign_proc", foreign_proc },
 	{ "owner", owner },		    { "identity", identity },	      { "inheritance", inheritance },	  { "chroot", other_root },
-	{ "deadline", deadline },
+	{ "deadline", deadline },	    { "semaphores", semaphores },     { "queue", queue },		  { "segment", segment },
+	{ "memfd", memfd },
 };
 
 static void setup(void)
