@@ -25,6 +25,7 @@ enum cr_file_kind {
 	CR_FILE_INOTIFY = 14,
 	CR_FILE_PIDFD = 15,    /* of the process itself */
 	CR_FILE_SOCKET = 16,
+	CR_FILE_MEMFD = 17,    /* its content is stored; the path is what proc calls it */
 	CR_FILE_KINDS          /* one more than the last */
 };
 
@@ -94,6 +95,11 @@ struct cr_file_timerfd {
 
 struct cr_file_signalfd {
 	uint64_t mask;
+};
+
+struct cr_file_memfd {
+	uint32_t seals; /* F_GET_SEALS */
+	uint32_t reserved; /* 0 */
 };
 
 struct cr_file_epoll_item {

@@ -36,6 +36,14 @@ static pid_t parent_of(pid_t pid, int floor)
 /* Kernel objects without an inode of their own all have one name: those are compared. */
 static bool same_object(const struct cr_open_file *file, pid_t pid, const char *their_fd)
 {
+	struct stat st;
+	char path[64];
+
+	/* Different ones may have the same name. */
+	if (strncmp(file->link, "/memfd:", 7) == 0) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%.20s", (int)pid, their_fd);
+		return stat(path, &st) == 0 && st.st_dev == file->st.st_dev && st.st_ino == file->st.st_ino;
+	}
 	if (strncmp(file->link, "anon_inode:", 11) != 0)
 		return true;
 	return syscall(SYS_kcmp, getpid(), pid, KCMP_FILE, file->fds[0].fd, strtol(their_fd, NULL, 10)) == 0;

@@ -18,6 +18,12 @@
 #define NOT_REOPENED (O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_TMPFILE | O_DIRECT)
 #define SETTABLE (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
 
+/* Not a pipe: it has positions. */
+static bool is_file(const struct cr_file_object *obj)
+{
+	return obj->kind == CR_FILE_UNLINKED || obj->kind == CR_FILE_MEMFD;
+}
+
 int cr_file_unlinked_dir(const char *path, char *ret_dir, size_t bytes)
 {
 	const char *slash = strrchr(path, '/');
@@ -110,7 +116,8 @@ int cr_file_object_open(struct cr_file_object *obj, const struct cr_file_view *v
 	*obj = (struct cr_file_object){ .open = true, .number = view->head.object, .kind = view->head.kind, .mode = view->head.mode, .read_end = -1, .write_end = -1 };
 	switch (obj->kind) {
 	case CR_FILE_UNLINKED:
-		r = create_unlinked(view, floor, err);
+	case CR_FILE_MEMFD:
+		r = obj->kind == CR_FILE_MEMFD ? cr_file_memfd_create(view, floor, err) : create_unlinked(view, floor, err);
 		if (r >= 0)
 			obj->write_end = r;
 		break;
@@ -121,7 +128,7 @@ int cr_file_object_open(struct cr_file_object *obj, const struct cr_file_view *v
 		r = hold_fifo(obj, view, floor, err);
 		break;
 	}
-	if (r >= 0 && obj->kind != CR_FILE_UNLINKED)
+	if (r >= 0 && !is_file(obj))
 		r = resize_pipe(obj, view, err);
 	if (r < 0)
 		cr_file_object_close(obj);
@@ -164,7 +171,7 @@ int cr_file_object_fill(struct cr_file_object *obj, const struct cr_file_data_pa
 {
 	if (!obj->open || obj->number != data->object)
 		return cr_err_set(err, EBADMSG, "FILE_DATA of object %u belongs to no FILE record", data->object);
-	return obj->kind == CR_FILE_UNLINKED ? fill_file(obj, data, content, err) : fill_pipe(obj, data, content, err);
+	return is_file(obj) ? fill_file(obj, data, content, err) : fill_pipe(obj, data, content, err);
 }
 
 /* A pipe's own end, the first time: F_GETFL then shows what pipe(2) shows. */
@@ -202,7 +209,7 @@ int cr_file_object_describe(struct cr_file_object *obj, const struct cr_file_vie
 		r = cr_err_set(err, errno, "descriptor %d: its flags %#o cannot be set: %s", view->fds[0].fd, (unsigned int)flags, strerror(errno));
 		goto close_fd;
 	}
-	if (obj->kind == CR_FILE_UNLINKED && lseek(fd, view->head.pos, SEEK_SET) < 0) {
+	if (is_file(obj) && lseek(fd, view->head.pos, SEEK_SET) < 0) {
 		r = cr_err_set(err, errno, "descriptor %d: cannot be positioned: %s", view->fds[0].fd, strerror(errno));
 		goto close_fd;
 	}
@@ -215,9 +222,15 @@ close_fd:
 
 int cr_file_object_make(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
 {
+	bool first = !x->object.open || x->object.number != view->head.object;
+	struct cr_file_memfd memfd;
 	int r = cr_file_object_open(&x->object, view, x->floor, err);
 
-	(void)rec;
+	if (r >= 0 && first && view->head.kind == CR_FILE_MEMFD) {
+		r = cr_file_state_get(x->img, rec, view, CR_FILE_DATA_STATE, &memfd, sizeof(memfd), err);
+		if (r >= 0)
+			x->object.seals = (int)memfd.seals;
+	}
 	return r < 0 ? r : cr_file_object_describe(&x->object, view, x->floor, err);
 }
 
@@ -226,8 +239,10 @@ void cr_file_object_close(struct cr_file_object *obj)
 	if (!obj->open)
 		return;
 	/* Last, because the program's own mode may forbid what was needed here. */
-	if (obj->kind == CR_FILE_UNLINKED && obj->write_end >= 0)
+	if (is_file(obj) && obj->write_end >= 0)
 		(void)!fchmod(obj->write_end, obj->mode & 07777);
+	if (obj->seals && obj->write_end >= 0)
+		(void)!fcntl(obj->write_end, F_ADD_SEALS, obj->seals);
 	if (obj->read_end >= 0)
 		close(obj->read_end);
 	if (obj->write_end >= 0)

@@ -64,6 +64,12 @@ int cr_file_socket_open(struct cr_file_restore *x, const struct cr_image_record 
 bool cr_file_socket_late(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view);
 int cr_file_socket_finish(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
 
+/* files_memfd.c */
+bool cr_file_memfd_check(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals);
+int cr_file_memfd_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+/* A new one, empty: a descriptor, given; or a negative errno. */
+int cr_file_memfd_create(const struct cr_file_view *view, int floor, struct cr_err *err);
+
 /* files_lock.c: locks, leases and the receiver of signals; of any kind. */
 bool cr_file_lock_check(struct cr_open_file *file, struct cr_file_refusals *refusals);
 int cr_file_lock_save(const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);

@@ -272,7 +272,8 @@ static void segment(void)
 
 static void memfd(void)
 {
-	CHECK((fd = memfd_create("buffer", 0)) >= 0);
+	CHECK((fd = memfd_create("buffer", 0)) >= 0 && ftruncate(fd, 4096) == 0);
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED);
 }
 
 static void other_root(void)

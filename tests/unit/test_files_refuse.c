@@ -59,7 +59,7 @@ static void make_pidfd(void)
 
 static void make_memfd(void)
 {
-	to_five(memfd_create("buffer", 0));
+	to_five(memfd_create("buffer", MFD_HUGETLB));
 }
 
 static void make_namespace(void)
@@ -108,7 +108,7 @@ static void test_kernel_objects(void **state)
 	close(outer_event);
 	test_refused(make_pidfd, TEXTS("descriptor 5 ", "pidfd"));
 	test_refused(make_epoll_of_lost, TEXTS("descriptor 5 ", "an epoll instance", "no descriptor refers to any more"));
-	test_refused(make_memfd, TEXTS("descriptor 5 ", "a memfd", "buffer"));
+	test_refused(make_memfd, TEXTS("descriptor 5 ", "a memfd of huge TLB pages", "buffer"));
 	test_refused(make_namespace, TEXTS("descriptor 5 ", "a network namespace"));
 	test_refused(make_mqueue, TEXTS("descriptor 5 ", "/cr-test-"));
 	test_refused(make_pty_master, TEXTS("descriptor 5 ", "character device", "5:2"));
