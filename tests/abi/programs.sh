@@ -25,16 +25,16 @@ fi
 both()
 {
 	for n in 1 2 3; do
-		timeout 60 "$mpirun" -np $n "$work/$1" > "$work/native" 2>&1
+		timeout 60 "$mpirun" -np $n "$work/$1" > "$work/native" 2> "$work/native.err"
 		native=$?
-		timeout 60 "$mpirun" -np $n "$top_builddir/cr_run" "$work/$1" > "$work/ours" 2>&1
+		timeout 60 "$mpirun" -np $n "$top_builddir/cr_run" "$work/$1" > "$work/ours" 2> "$work/ours.err"
 		ours=$?
 		grep '^ok' "$work/native" > "$work/native.ok"
 		grep '^ok' "$work/ours" > "$work/ours.ok"
 		if [ $native -ne 0 ]; then
-			ok $native "$1 on $n ranks runs natively" "$(tail -5 "$work/native")"
+			ok $native "$1 on $n ranks runs natively" "$(tail -5 "$work/native" "$work/native.err")"
 		else
-			ok "$(test $ours -eq 0 && cmp -s "$work/native.ok" "$work/ours.ok"; echo $?)" "$1 on $n ranks is the same under cr_run" "$(tail -5 "$work/ours")"
+			ok "$(test $ours -eq 0 && cmp -s "$work/native.ok" "$work/ours.ok"; echo $?)" "$1 on $n ranks is the same under cr_run" "status $ours; $(diff "$work/native.ok" "$work/ours.ok" | head -5; tail -5 "$work/ours.err")"
 		fi
 	done
 }

@@ -6,5 +6,5 @@
 [ -x "$PROGS/mpi_states" ] || skip_all "mpi_states is not built"
 GAP=250
 CKPTS=8 chain "interesting states, 2 ranks" 2 "$PROGS/mpi_states" $(n 120)
-CKPTS=5 chain "interesting states, 3 ranks" 3 "$PROGS/mpi_states" $(n 60)
+CKPTS=4 chain "interesting states, 3 ranks" 3 "$PROGS/mpi_states" $(n 150)
 done_testing
