@@ -79,6 +79,7 @@ hang_begin()
 	rm -rf "$RUN" && mkdir -p "$RUN"
 	SEG=0 N_CKPT=0
 	hosts n1:2 n2:1 n3:1
+	rm -f "$OMPI_CR_REGISTRY_DIR"/snapcd-*.log
 	start_job $NP "$PROGS/mpi_stress" --seed "$SEED" --seconds 3000
 	checkpoint || { RC=$? give_up "first checkpoint"; return 1; }
 	before=$(grep -c ': quiesce at' "$(cluster_log)")
@@ -98,7 +99,7 @@ second()
 	[ $RC = 75 ] && grep -q "a checkpoint is running" "$RUN/ckpt.err" || give_up "second request"
 }
 
-cut()
+cut_off()
 {
 	local status
 	node n2 ss -K dst $CLUSTER_NET.254 dport = "$(sed -n 's/.*other nodes: [0-9.]*:\([0-9]*\),.*/\1/p' "$(cluster_log)")" >/dev/null 2>&1
@@ -118,7 +119,7 @@ after()
 export CR_DEBUG=2
 check "a checkpoint that waits" hang_begin
 check "a second request meanwhile is refused: try again" second
-check "a node whose connection is cut fails the checkpoint, by its name" cut
+check "a node whose connection is cut fails the checkpoint, by its name" cut_off
 check "the node connects again, the next checkpoints work" after
 
 # --- checkpoints by interval, and settings that are wrong
@@ -127,9 +128,10 @@ by_itself()
 	local i
 	SEG=0 N_CKPT=0
 	hosts n1:1 n4:1
+	rm -f "$OMPI_CR_REGISTRY_DIR"/snapcd-*.log
 	OMPI_CR_INTERVAL=1 start_job 2 "$PROGS/mpi_stress" --seed "$SEED" --seconds 3000
 	for ((i = 0; i < 2400; i++)); do
-		[ "$(grep -c 'checkpoint: .* sequence' "$(cluster_log)")" -ge 2 ] && break
+		[ "$(cat "$OMPI_CR_REGISTRY_DIR"/snapcd-[0-9]*.log 2>/dev/null | grep -c 'checkpoint: .* sequence')" -ge 2 ] && break
 		alive "$JOB" || break
 		nap 50
 	done

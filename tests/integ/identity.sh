@@ -40,6 +40,7 @@ job_start()
 	local pid line=
 	SEG=0 N_CKPT=0
 	hosts n1:1 n2:1
+	rm -f "$OMPI_CR_REGISTRY_DIR"/snapcd-*.log
 	start_job 2 "$PROGS/mpi_stress" --seed "$SEED" --seconds 3000
 	checkpoint || { say_file "$RUN/ckpt.err"; say_file "$RUN/err.1"; say_file "$(cluster_log)"; return 1; }
 	# the owner can read it in the environment of a node's daemon
