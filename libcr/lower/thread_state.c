@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -63,14 +64,19 @@ static int privileges_read(int tid, struct privileges *p)
 	static const char *const caps[] = { "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:" };
 	char path[64], *line = NULL;
 	size_t line_max = 0;
-	int r = 0;
+	int r = 0, fd;
 	FILE *f;
 
 	memset(p, 0, sizeof(*p));
 	snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
+	fd = open(path, O_RDONLY | O_CLOEXEC); /* above the floor, also when the program has no number left: fopen's own would be below */
+	f = fd >= 0 ? fdopen(fd, "r") : NULL;
+	if (!f) {
+		r = -errno;
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
 	while (r == 0 && getline(&line, &line_max, f) > 0) {
 		sscanf(line, "Uid: %u %u %u %u", &p->uid[0], &p->uid[1], &p->uid[2], &p->uid[3]);
 		sscanf(line, "Gid: %u %u %u %u", &p->gid[0], &p->gid[1], &p->gid[2], &p->gid[3]);
@@ -123,7 +129,8 @@ static int check_thread(int tid, const struct privileges *launch, cr_nocr_fn rep
 int cr_thread_state_check(cr_nocr_fn report, void *arg)
 {
 	struct privileges launch;
-	DIR *tasks = opendir("/proc/self/task");
+	int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *tasks = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *entry;
 	int n = 0;
 
@@ -138,6 +145,8 @@ int cr_thread_state_check(cr_nocr_fn report, void *arg)
 	free(launch.groups);
 	if (tasks)
 		closedir(tasks);
+	else if (fd >= 0)
+		close(fd);
 	return n;
 }
 
