@@ -282,7 +282,7 @@ explain()
 # GAP: largest pause between two checkpoints in ms. LIMIT: seconds for the whole.
 chain()
 {
-	local name=$1 np=$2 until_kill begin f rc gap
+	local name=$1 np=$2 until_kill begin f rc gap patience
 	shift 2
 	RUN=$WORK/run SEG=0 N_CKPT=0 N_RESTART=0 RC=''
 	rm -rf "$RUN" "${OMPI_CR_SNAPSHOT_DIR:?}"/*
@@ -314,7 +314,10 @@ chain()
 		checkpoint
 		rc=$?
 		if [ $rc != 0 ]; then
-			for f in 1 2 3 4 5 6 7 8 9 10; do alive "$JOB" && nap 100; done # it may just be ending
+			# It may just be ending; when its coordinator has ended, it certainly is.
+			patience=10
+			if grep -q 'there is no job\|is not an mpirun' "$RUN/ckpt.err"; then patience=300; fi
+			for ((f = 0; f < patience; f++)); do alive "$JOB" && nap 100 || break; done
 			alive "$JOB" || break
 			if [ "${MAY_REFUSE:-0}" = 1 ] && [ $rc != 124 ]; then continue; fi
 			explain
