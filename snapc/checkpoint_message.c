@@ -42,6 +42,7 @@ static void message_check_reply(struct snapc_checkpoint *c, struct snapc_part *p
 {
 	static const char passing[] = "try again"; /* reasons that pass by themselves end with these words */
 	const char *text = msg->payload, *end = text + msg->bytes, *line;
+	bool passes = false, stays = false;
 	size_t length;
 
 	if (c->phase != SNAPC_PHASE_REQUEST || p->checked)
@@ -55,10 +56,15 @@ static void message_check_reply(struct snapc_checkpoint *c, struct snapc_part *p
 			continue;
 		c->refused = true;
 		if (length < sizeof(passing) - 1 || memcmp(line + length - (sizeof(passing) - 1), passing, sizeof(passing) - 1) != 0)
-			c->refused_for_good = true;
+			stays = true;
+		else
+			passes = true;
 		if (c->client.reason)
 			c->client.reason(c->client.arg, rank, line, length);
 	}
+	/* While one reason passes, the others may be of the same passing state (a library that is being brought back): ask again. */
+	if (stays && !passes)
+		c->refused_for_good = true;
 }
 
 static void message_failed(struct snapc_checkpoint *c, struct snapc_part *p, uint32_t rank, const struct snapc_wire_msg *msg)

@@ -111,11 +111,12 @@ static int refusal_code(const char *reasons)
 	while (*reasons) {
 		size_t n = strcspn(reasons, "\n");
 
-		if (n < sizeof(passing) - 1 || memcmp(reasons + n - (sizeof(passing) - 1), passing, sizeof(passing) - 1) != 0)
-			return ENOTSUP;
+		/* One is enough: the others may be of the same passing state. */
+		if (n >= sizeof(passing) - 1 && memcmp(reasons + n - (sizeof(passing) - 1), passing, sizeof(passing) - 1) == 0)
+			return EAGAIN;
 		reasons += n + (reasons[n] == '\n');
 	}
-	return EAGAIN;
+	return ENOTSUP;
 }
 
 /* @first: the report that answers BEGIN. Only what it shows as entered is remembered in the clock (cr_board.h, reported). */
