@@ -2,7 +2,7 @@
 /* Callback threads: woken first, all of them answer before anybody else is stopped; OMIT, TEMP and PERM; those that die without an answer. */
 #include "crmod_request.h"
 
-enum habit { ANSWER, DIE, EXIT_THREAD, CLOSE, EXEC, SLOW };
+enum habit { ANSWER, DIE, EXIT_THREAD, CLOSE, EXEC, SLOW, LAST };
 
 struct plan {
 	unsigned int first; /* counters: first = main, first+1 = second thread; first+2: calls seen; first+3: last result, negated, +1 */
@@ -24,6 +24,7 @@ static void *callback_thread(void *arg)
 	for (;;) {
 		struct cr_ioc_ready ready = { .outcome = plan->outcome, .code = plan->code };
 		struct cr_ioc_called called = { 0 };
+		unsigned int others = atomic_load(&counter[10]);
 		long err = dev_call(fd, CR_IOC_PHASE1_WAIT, &called);
 
 		if (err)
@@ -47,6 +48,11 @@ static void *callback_thread(void *arg)
 			if (!counters_run(plan->first, 2))
 				_exit(9);
 			usleep(100000);
+			break;
+		case LAST:
+			/* When the callback thread of the process that counts from 8 has been called too */
+			while (atomic_load(&counter[10]) == others)
+				usleep(1000);
 			break;
 		default:
 			break;
@@ -152,7 +158,7 @@ static void test_outcomes(int fd)
 	result(0);
 	end_child(a);
 
-	a = phase1_child(0, ANSWER, CR_IOC_TEMP, 17);
+	a = phase1_child(0, LAST, CR_IOC_TEMP, 17);
 	is(stop_two(fd, a, b, 0, &w), -ECANCELED, "one says TEMP");
 	ok(w.ret_why == CR_IOC_WHY_OUTCOME && w.ret_outcome == CR_IOC_TEMP && w.ret_code == 17 && w.ret_pid == a, "with its number");
 	is(result(0), -ECANCELED, "it is told that there was no checkpoint");
@@ -160,7 +166,7 @@ static void test_outcomes(int fd)
 	ok(counters_run(0, 2) && counters_run(8, 2), "both go on");
 	end_child(a);
 
-	a = phase1_child(0, ANSWER, CR_IOC_PERM, 3);
+	a = phase1_child(0, LAST, CR_IOC_PERM, 3);
 	is(stop_two(fd, a, b, 0, &w), -ECANCELED, "one says PERM");
 	ok(w.ret_outcome == CR_IOC_PERM && w.ret_code == 3, "the requester learns it");
 	ok(counters_run(0, 2) && counters_run(8, 2), "without the flag nobody is killed");

@@ -10,8 +10,9 @@ die() { echo "$0: $*" >&2; exit 1; }
 [ -f "$dir/$version/complete" ] && { echo "$version"; exit 0; }
 mkdir -p "$dir/deb" "$dir/$version" || exit 1
 if [ -f "/boot/vmlinuz-$version" ] && [ -d "/lib/modules/$version/kernel" ]; then
-	mkdir -p "$dir/$version/boot" "$dir/$version/lib/modules/$version"
-	cp "/boot/vmlinuz-$version" "$dir/$version/boot/" && cp -r "/lib/modules/$version/kernel" "$dir/$version/lib/modules/$version/" || exit 1
+	mkdir -p "$dir/$version/boot" && cp "/boot/vmlinuz-$version" "$dir/$version/boot/" || exit 1
+	(cd / && find "lib/modules/$version" -path '*/modules.*' -o -path '*/drivers/virtio/*' -o -path '*/net/9p/*' -o -path '*/fs/9p/*' -o -path '*/fs/netfs/*' \
+		-o -path '*/fs/fscache/*' | tar -c --no-recursion -T -) | tar -x -C "$dir/$version" || exit 1
 else
 	log=$dir/download.log
 	for try in 1 2 3; do
