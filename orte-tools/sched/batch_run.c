@@ -22,7 +22,8 @@
 #include "snapc/snapshot.h"
 
 #define RETRY_MS 1000         /* between attempts at a checkpoint */
-#define KILL_AFTER_MS 10000   /* from SIGTERM to SIGKILL for a job that is given up */
+#define TOOL_LATE_MS 5000     /* ompi-checkpoint has told the coordinator the deadline; so much later it is not waited for */
+#define KILL_AFTER_MS 10000   /* for a job that is to end: until SIGTERM, and from that to SIGKILL */
 #define REQUEUED_MS 120000    /* the scheduler ends a job that was requeued; longer than this it has forgotten */
 
 enum batch_state { RUNNING, SAVING, SAVED, GIVEN_UP };
@@ -33,7 +34,8 @@ struct run {
 	pid_t job, tool;      /* mpirun, ompi-checkpoint; 0: not running */
 	int job_status;
 	bool terminated;      /* SIGTERM came: mpirun was given one as well */
-	long long deadline;   /* of SAVING; of GIVEN_UP until SIGKILL */
+	bool ending;          /* mpirun was sent SIGTERM by us */
+	long long deadline;   /* of SAVING; afterwards: of mpirun's end */
 	long long next_try;
 };
 
@@ -142,13 +144,19 @@ static void save_begin(struct run *r, const char *why)
 	save_try(r);
 }
 
+static void job_stop(struct run *r)
+{
+	kill(r->job, r->ending ? SIGKILL : SIGTERM);
+	r->ending = true;
+	r->deadline = now_ms() + KILL_AFTER_MS;
+}
+
 static void give_up(struct run *r)
 {
 	fprintf(stderr, "ompi-cr-batch: no checkpoint within %d s: the job is ended and requeued, it will go on from %s\n", r->b->grace_s,
 		batch_place_saved(&r->b->place) || r->b->place.ref[0] ? "its last snapshot" : "the beginning");
 	r->state = GIVEN_UP;
-	r->deadline = now_ms() + KILL_AFTER_MS;
-	kill(r->job, SIGTERM);
+	job_stop(r);
 }
 
 static void tool_ended(struct run *r, int status)
@@ -158,6 +166,7 @@ static void tool_ended(struct run *r, int status)
 		return;
 	if (status_of(status) == 0) {
 		r->state = SAVED;
+		r->deadline = now_ms() + KILL_AFTER_MS;
 		fprintf(stderr, "ompi-cr-batch: saved\n");
 		return;
 	}
@@ -254,14 +263,18 @@ static void deadlines_meet(struct run *r)
 {
 	long long now = now_ms();
 
-	if (r->state == SAVING && !r->tool && r->job) {
+	if (!r->job || r->state == RUNNING)
+		return;
+	if (r->state != SAVING) {
 		if (now >= r->deadline)
-			give_up(r);
-		else if (now >= r->next_try)
-			save_try(r);
-	} else if (r->state == GIVEN_UP && r->job && now >= r->deadline) {
-		kill(r->job, SIGKILL);
-		r->deadline = now + KILL_AFTER_MS;
+			job_stop(r);
+	} else if (r->tool) {
+		if (now >= r->deadline + TOOL_LATE_MS)
+			kill(r->tool, SIGKILL);
+	} else if (now >= r->deadline) {
+		give_up(r);
+	} else if (now >= r->next_try) {
+		save_try(r);
 	}
 }
 
