@@ -36,6 +36,18 @@ begin()
 	start_job $NP "$PROGS/mpi_stress" --seed "$SEED" --rounds "$ROUNDS"
 }
 
+# ompi-restart looks at the whole snapshot before it becomes an mpirun that can be named by its pid
+registered()
+{
+	local i
+	for ((i = 0; i < 3000; i++)); do
+		[ -e "$OMPI_CR_REGISTRY_DIR/$JOB.job" ] && return
+		alive "$JOB" || return
+		nap 20
+	done
+	return 1
+}
+
 # One life after another, each somewhere else
 travel()
 {
@@ -53,6 +65,7 @@ travel()
 		hosts $place
 		say "restart on $place"
 		restart
+		registered || return 1
 	done
 }
 
