@@ -45,6 +45,8 @@ job_start()
 	checkpoint || { say_file "$RUN/ckpt.err"; say_file "$RUN/err.1"; say_file "$(cluster_log)"; return 1; }
 	# the owner can read it in the environment of a node's daemon
 	for pid in $(ps -eo pid=,comm=,args= | awk '$2 == "snapcd" && / --node/ { print $1 }'); do
+		# ours: another test may run on this machine
+		[ "$(readlink "/proc/$pid/ns/pid")" = "$(readlink "/proc/$(cat "$CLUSTER/n1/pid")/ns/pid")" ] || continue
 		line=$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^OMPI_CR_COORDINATOR=//p')
 		[ -n "$line" ] && break
 	done
