@@ -178,6 +178,8 @@ checkpoint()
 kill_job()
 {
 	local pids p i
+	# an mpirun that is just starting ranks must not start one more behind our back: that would go on for a while and write
+	kill -STOP "$JOB" 2>/dev/null
 	pids=$(descendants "$JOB")
 	# shellcheck disable=SC2086
 	kill -KILL "$JOB" $pids 2>/dev/null

@@ -86,7 +86,7 @@ check "preempted twice: the result is an uninterrupted run's" covered "$WORK/ref
 
 # A checkpoint that fails: requeued all the same, from what there is. And a program that has not come to MPI_Init: the same.
 script failing '#SBATCH --signal=B:USR1@60 --requeue' "[ \"\${SLURM_RESTART_COUNT:-0}\" = 0 ] && export CR_FAULT=commit:fail" \
-	"ompi-cr-batch --grace 4 mpirun -np 2 lmp -in $TOP/examples/lammps/melt.in -var steps 400 -var every 20 -log none"
+	"ompi-cr-batch --grace 2 mpirun -np 2 lmp -in $TOP/examples/lammps/melt.in -var steps 2000 -var every 20 -log none"
 job=$(submit failing -p low)
 await_lines "$RUN/failing.out" 3
 scancel --batch --signal=USR1 "$job"
