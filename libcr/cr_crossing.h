@@ -37,12 +37,12 @@ static inline void cr_cross_enter(struct cr_thread *t)
 	__asm__ volatile("mov %%rsp, %0" : "=r"(sp));
 	if (t->depth++ == 0)
 		t->enter_sp = sp;
-	__asm__ volatile("wrfsbase %0" : : "r"(t->lower_fs) : "memory");
+	cr_fs_set(t->lower_fs, t->fs_by_kernel);
 }
 
 static inline void cr_cross_leave(struct cr_thread *t)
 {
-	__asm__ volatile("wrfsbase %0" : : "r"(t->upper_fs) : "memory");
+	cr_fs_set(t->upper_fs, t->fs_by_kernel);
 	t->depth--;
 }
 

@@ -11,10 +11,11 @@
 
 #include "libcr/cr_board.h"
 #include "libcr/cr_callbacks.h"
+#include "libcr/arch/x86_64/fs.h"
 #include "libcr/cr_layout.h"
 
 #define CR_GATE_MAGIC 0x657461475243ULL
-#define CR_GATE_VERSION 2
+#define CR_GATE_VERSION 3
 
 /* A thread of the program as the lower half knows it. Lower-half memory; gone after a restart. */
 struct cr_thread {
@@ -22,6 +23,7 @@ struct cr_thread {
 	uint64_t upper_fs;   /* the program's own %fs base */
 	volatile uint64_t depth; /* > 0: inside the lower half, possibly with a callback above it: cannot be frozen */
 	volatile uint64_t enter_sp;
+	uint64_t fs_by_kernel; /* %fs is changed by arch_prctl(): no FSGSBASE here; read by assembly at 32 */
 };
 
 /* Called by the lower half on the upper %fs: @a holds the first eight integer arguments of the C function that was called. */

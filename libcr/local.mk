@@ -4,7 +4,7 @@
 include_HEADERS += include/libcr.h
 noinst_HEADERS += include/cr_proto.h libcr/cr_err.h libcr/cr_layout.h libcr/cr_gate.h libcr/cr_crossing.h libcr/cr_board.h libcr/cr_callbacks.h \
 	libcr/lower/lower.h libcr/lower/private.h libcr/lower/start.h libcr/lower/restore.h libcr/lower/message.h libcr/lower/fd_limit.h \
-	libcr/lower/cr_mem.h libcr/lower/cr_files.h libcr/arch/x86_64/raw.h libcr/arch/x86_64/cpu.h libcr/image/thread_payload.h
+	libcr/lower/cr_mem.h libcr/lower/cr_files.h libcr/arch/x86_64/fs.h libcr/arch/x86_64/raw.h libcr/arch/x86_64/cpu.h libcr/image/thread_payload.h
 EXTRA_DIST += libcr/arch/x86_64/blob.S libcr/arch/x86_64/blob.map libcr/arch/x86_64/blob.lds libcr/arch/x86_64/blob_bin.S libcr/upper/libcr.map
 
 # ---- the blob: a vdso-like shared object, embedded in the lower half

@@ -80,6 +80,7 @@ struct cr_lower {
 	int notify_fd;             /* eventfd: the board changed */
 	int agent_tid;
 	bool filter_inherited;
+	bool fs_by_kernel;         /* no FSGSBASE here: %fs is read and changed by arch_prctl() */
 };
 
 struct cr_thread_record {

@@ -19,6 +19,7 @@
 #define CR_P_LOWER_TP_OFFSET 56
 #define CR_P_FORWARD_SIGNAL 64
 #define CR_P_AT_SYSCALL 80
+#define CR_P_FS_BY_KERNEL 88
 #define CR_P_HANDLERS 128 /* handler address per signal number, 8 bytes each, [0..64] */
 
 #ifndef __ASSEMBLER__
@@ -51,7 +52,8 @@ struct cr_private {
 	uint64_t forward_signal;  /* void (int sig, siginfo_t *): a program's signal hit a thread of the lower half */
 	uint64_t reserved0;
 	uint64_t at_syscall;      /* void (void *uc): a program's signal came right before a system call */
-	uint64_t reserved[5];
+	uint64_t fs_by_kernel;    /* %fs is read and changed by arch_prctl() */
+	uint64_t reserved[4];
 	volatile uint64_t handlers[CR_NSIG];
 	/* not read by assembly */
 	struct cr_ksigaction actions[CR_NSIG]; /* as the program set them; valid where the kernel holds our trampoline */
@@ -71,6 +73,7 @@ _Static_assert(offsetof(struct cr_private, syscall_entry) == CR_P_SYSCALL_ENTRY,
 _Static_assert(offsetof(struct cr_private, lower_tp_offset) == CR_P_LOWER_TP_OFFSET, "slot");
 _Static_assert(offsetof(struct cr_private, forward_signal) == CR_P_FORWARD_SIGNAL, "slot");
 _Static_assert(offsetof(struct cr_private, at_syscall) == CR_P_AT_SYSCALL, "slot");
+_Static_assert(offsetof(struct cr_private, fs_by_kernel) == CR_P_FS_BY_KERNEL, "slot");
 _Static_assert(offsetof(struct cr_private, handlers) == CR_P_HANDLERS, "slot");
 _Static_assert(sizeof(struct cr_private) <= CR_GATE_BYTES - (CR_PRIVATE_ADDR - CR_GATE_ADDR), "private area");
 

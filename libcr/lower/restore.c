@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "libcr/arch/x86_64/cpu.h"
+#include "libcr/arch/x86_64/fs.h"
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/image/cr_image.h"
 #include "libcr/image/thread_payload.h"
@@ -139,8 +140,8 @@ static int thread_boot(void *arg)
 {
 	struct boot *b = arg;
 
-	cr_wrfsbase(b->t.fs);
-	__asm__ volatile("wrgsbase %0" : : "r"(b->t.gs));
+	cr_arch_prctl(CR_ARCH_SET_FS, b->t.fs);
+	cr_arch_prctl(CR_ARCH_SET_GS, b->t.gs);
 	cr_sys1(SYS_set_tid_address, b->t.clear_child_tid);
 	if (b->t.robust_head)
 		cr_sys2(SYS_set_robust_list, b->t.robust_head, b->t.robust_bytes);

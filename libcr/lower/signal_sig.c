@@ -12,6 +12,7 @@
 #include <linux/futex.h>
 #include <sys/prctl.h>
 
+#include "libcr/arch/x86_64/fs.h"
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/image/thread_payload.h"
 
@@ -248,7 +249,7 @@ static void slot_fill(struct cr_slot *s, ucontext_t *uc, uint64_t fs)
 {
 	s->uc = (uint64_t)uc;
 	s->fs = fs;
-	s->gs = cr_rdgsbase();
+	s->gs = cr_gs_get(cr_lower.fs_by_kernel);
 	s->clear_child_tid = 0;
 	cr_sys2(SYS_prctl, PR_GET_TID_ADDRESS, &s->clear_child_tid);
 	s->robust_head = s->robust_bytes = 0;
@@ -304,7 +305,7 @@ void cr_pending_put_back(int kernel_tid)
 /* CR_SIGNUM, on whatever the thread was doing. Returns the function that the blob is to call next, in the program's half, or NULL. */
 void *cr_stop_entry(int sig, siginfo_t *si, void *ucp)
 {
-	uint64_t fs = cr_rdfsbase();
+	uint64_t fs = cr_fs_get(cr_lower.fs_by_kernel);
 	int tid = (int)cr_sys0(SYS_gettid);
 	ucontext_t *uc = ucp;
 	struct cr_slot *s = slot_find(tid);

@@ -6,11 +6,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libcr/arch/x86_64/fs.h"
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/lower/cr_mem.h"
 
@@ -113,13 +115,10 @@ static int stdio_parse(const char *text)
 
 int cr_start(int floor, const char *stdio, struct cr_err *err)
 {
-	uint32_t eax, ebx, ecx, edx;
+	const char *fsgsbase = getenv("CR_FSGSBASE");
 	int rc;
 
-	/* FSGSBASE: the kernel says so in AT_HWCAP2 bit 1 */
-	__asm__ volatile("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(7), "c"(0));
-	if (!(ebx & 1))
-		return cr_err_set(err, ENOTSUP, "this processor has no FSGSBASE instructions");
+	cr_lower.fs_by_kernel = !(getauxval(AT_HWCAP2) & CR_HWCAP2_FSGSBASE) || (fsgsbase && !strcmp(fsgsbase, "off"));
 	cr_lower.fd_floor = floor > 0 ? floor : floor_choose();
 	cr_lower.slots = mmap(NULL, sizeof(*cr_lower.slots) * CR_SLOT_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (cr_lower.slots == MAP_FAILED)

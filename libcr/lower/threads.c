@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "libcr/arch/x86_64/fs.h"
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/cr_crossing.h"
 
@@ -124,7 +125,8 @@ int cr_threads_init(void)
 
 	if (!r)
 		return -ENOMEM;
-	r->t.lower_fs = cr_rdfsbase();
+	r->t.lower_fs = cr_fs_self();
+	r->t.fs_by_kernel = cr_lower.fs_by_kernel;
 	r->tid = getpid();
 	r->state = 1;
 	cr_self = &r->t;
@@ -138,7 +140,7 @@ static void *parked(void *arg)
 	static volatile int forever;
 
 	cr_self = &r->t;
-	r->t.lower_fs = cr_rdfsbase();
+	r->t.lower_fs = cr_fs_self();
 	__atomic_store_n(&r->state, 1, __ATOMIC_SEQ_CST);
 	cr_sys3(SYS_futex, &r->state, FUTEX_WAKE_PRIVATE, 1);
 	for (;;)
@@ -176,7 +178,7 @@ struct cr_thread *cr_thread_attach(void)
 	uint64_t all = ~0UL, old;
 
 	if (r) {
-		r->t.upper_fs = cr_rdfsbase();
+		r->t.upper_fs = cr_fs_self();
 		return &r->t;
 	}
 	cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
@@ -195,6 +197,7 @@ struct cr_thread *cr_thread_attach(void)
 		if (m < 0)
 			goto out;
 		r = (struct cr_thread_record *)m;
+		r->t.fs_by_kernel = cr_lower.fs_by_kernel;
 		r->tid = tid;
 		do
 			r->next = cr_lower.records;
@@ -207,7 +210,7 @@ struct cr_thread *cr_thread_attach(void)
 			r = NULL;
 	}
 	if (r)
-		r->t.upper_fs = cr_rdfsbase();
+		r->t.upper_fs = cr_fs_self();
 out:
 	cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &old, 0, 8);
 	return r ? &r->t : NULL;

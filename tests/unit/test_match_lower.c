@@ -77,7 +77,8 @@ int crcp_reinit(void)
 }
 struct cr_thread *cr_crossing_attach(void)
 {
-	__asm__ volatile("rdfsbase %0" : "=r"(fake_thread.lower_fs));
+	fake_thread.lower_fs = cr_fs_self();
+	fake_thread.fs_by_kernel = 1;
 	fake_thread.upper_fs = fake_thread.lower_fs;
 	cr_crossing_tls.thread = &fake_thread;
 	cr_crossing_tls.epoch = CR_GATE->epoch;

@@ -6,6 +6,7 @@
  * It knows the lower half only through the slots at CR_PRIVATE_ADDR. Nothing here uses the stack protector, TLS or libc.
  */
 #define __ASSEMBLER__ 1
+#include "libcr/arch/x86_64/fs.h"
 #include "libcr/lower/private.h"
 
 	.text
@@ -56,6 +57,24 @@ cr_blob_restorer:
 	syscall
 	.size	cr_blob_restorer, . - cr_blob_restorer
 
+/* %fs base := \base. Keeps all registers but %rax, %rcx and %r11. */
+	.macro	set_fs base
+	movabs	$(CR_PRIVATE_ADDR + CR_P_FS_BY_KERNEL), %rcx
+	cmpq	$0, (%rcx)
+	jne	71f
+	wrfsbase \base
+	jmp	72f
+71:	pushq	%rdi
+	pushq	%rsi
+	movq	\base, %rsi
+	movl	$CR_ARCH_SET_FS, %edi
+	movl	$158, %eax			/* arch_prctl */
+	syscall
+	popq	%rsi
+	popq	%rdi
+72:
+	.endm
+
 /* Every handler of the program is entered here: (sig, info, uc), %rsp at the return address (the program's restorer). */
 	.globl	cr_blob_signal
 	.type	cr_blob_signal, @function
@@ -87,8 +106,11 @@ cr_blob_signal:
 1:	movslq	%edi, %rax
 	movabs	$(CR_PRIVATE_ADDR + CR_P_HANDLERS), %rcx
 	movq	(%rcx,%rax,8), %r8		/* the program's handler */
+	movabs	$(CR_PRIVATE_ADDR + CR_P_FS_BY_KERNEL), %rcx
+	cmpq	$0, (%rcx)
+	jne	5f
 	rdfsbase %rax
-	movabs	$CR_WINDOW_BASE, %rcx
+6:	movabs	$CR_WINDOW_BASE, %rcx
 	movq	%rax, %r9
 	subq	%rcx, %r9
 	shrq	$45, %r9			/* the window is 2^45 bytes at a multiple of its size */
@@ -104,12 +126,23 @@ cr_blob_signal:
 	jz	3f
 	pushq	%rbx
 	movq	%rax, %rbx			/* the lower %fs */
-	movq	8(%rcx), %rax			/* upper_fs */
-	wrfsbase %rax
+	movq	8(%rcx), %r9			/* upper_fs */
+	set_fs	%r9
 	call	*%r8
-	wrfsbase %rbx
+	set_fs	%rbx
 	popq	%rbx
 	ret
+5:	pushq	%rdi
+	pushq	%rsi
+	pushq	$0
+	movl	$CR_ARCH_GET_FS, %edi
+	movq	%rsp, %rsi
+	movl	$158, %eax			/* arch_prctl */
+	syscall
+	popq	%rax
+	popq	%rsi
+	popq	%rdi
+	jmp	6b
 3:	movabs	$(CR_PRIVATE_ADDR + CR_P_FORWARD_SIGNAL), %rax
 	jmp	*(%rax)
 	.size	cr_blob_signal, . - cr_blob_signal

@@ -1,16 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The lower half's own assembly: entering the program, upcalls, thread bootstrap, leaving through a signal frame. */
 
+#define __ASSEMBLER__ 1
+#include "libcr/arch/x86_64/fs.h"
+
 	.text
+
+/* %fs base := \base, as struct cr_thread in %rbx says; keeps all registers but %rax, %rcx, %rdi, %rsi, %r11 */
+	.macro	set_fs base
+	cmpq	$0, 32(%rbx)			/* fs_by_kernel */
+	jne	71f
+	wrfsbase \base
+	jmp	72f
+71:	movq	\base, %rsi
+	movl	$CR_ARCH_SET_FS, %edi
+	movl	$158, %eax			/* arch_prctl */
+	syscall
+72:
+	.endm
 
 /* void cr_enter_program(uint64_t sp, uint64_t entry) __attribute__((noreturn)): as the kernel leaves execve. */
 	.globl	cr_enter_program
 	.type	cr_enter_program, @function
 cr_enter_program:
 	movq	%rdi, %rsp
-	movq	%rsi, %rcx
+	movq	%rsi, %rbx
+	movl	$CR_ARCH_SET_FS, %edi
+	xorl	%esi, %esi
+	movl	$158, %eax			/* arch_prctl */
+	syscall
+	movq	%rbx, %rcx
 	xorl	%eax, %eax
-	wrfsbase %rax
 	xorl	%edi, %edi
 	xorl	%esi, %esi
 	xorl	%edx, %edx
@@ -46,13 +66,15 @@ cr_upcall_enter:
 	movq	%fs:(%rcx), %rbx
 	testq	%rbx, %rbx
 	jz	1f
-	rdfsbase %r12
-	movq	8(%rbx), %rax
-	wrfsbase %rax
+	movq	%fs:0, %r12
+	movq	8(%rbx), %rdx
+	set_fs	%rdx
 	movq	8(%r10), %rdi
 	movq	%rsp, %rsi
 	call	*(%r10)
-	wrfsbase %r12
+	movq	%rax, %rdx
+	set_fs	%r12
+	movq	%rdx, %rax
 	leaq	-16(%rbp), %rsp
 	popq	%r12
 	popq	%rbx

@@ -23,25 +23,4 @@ static inline long cr_sys6(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t
 #define cr_sys3(nr, a, b, c) cr_sys6(nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), 0, 0, 0)
 #define cr_sys4(nr, a, b, c, d) cr_sys6(nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), 0, 0)
 
-static inline uint64_t cr_rdfsbase(void)
-{
-	uint64_t v;
-
-	__asm__ volatile("rdfsbase %0" : "=r"(v));
-	return v;
-}
-
-static inline void cr_wrfsbase(uint64_t v)
-{
-	__asm__ volatile("wrfsbase %0" : : "r"(v) : "memory");
-}
-
-static inline uint64_t cr_rdgsbase(void)
-{
-	uint64_t v;
-
-	__asm__ volatile("rdgsbase %0" : "=r"(v));
-	return v;
-}
-
 #endif
