@@ -2,4 +2,5 @@
 # Man pages: one source each, compared with --help by tests/man/man.sh.
 
 dist_man_MANS += docs/man/cr_run.1 docs/man/cr_checkpoint.1 docs/man/cr_restart.1 docs/man/cr_inspect.1 \
-	docs/man/ompi-checkpoint.1 docs/man/ompi-restart.1 docs/man/ompi-snapshot.1 docs/man/ompi-cr-env.1 docs/man/ompi-cr-info.1 docs/man/ompi-cr-batch.1
+	docs/man/ompi-checkpoint.1 docs/man/ompi-restart.1 docs/man/ompi-snapshot.1 docs/man/ompi-cr-env.1 docs/man/ompi-cr-info.1 docs/man/ompi-cr-batch.1 \
+	docs/man/ompi-cr-srun.1 docs/man/ompi-cr-hook.1

@@ -18,7 +18,7 @@ orte_tools_libtools_la_LIBADD = snapc/libsnapshot.la libcr/image/libcr_image.la
 
 bin_PROGRAMS += orte-tools/ompi-restart orte-tools/ompi-snapshot
 orte_tools_ompi_restart_SOURCES = orte-tools/ompi-restart.c orte-tools/restart_command.h orte-tools/restart_command.c \
-	orte-tools/restart_info.h orte-tools/restart_info.c
+	orte-tools/restart_info.h orte-tools/restart_info.c orte-tools/sched/srun_line.h orte-tools/sched/srun_line.c
 orte_tools_ompi_restart_CPPFLAGS = $(AM_CPPFLAGS) -DCR_MCADIR='"$(mcadir)"' -DCR_AMCADIR='"$(amcadir)"'
 orte_tools_ompi_restart_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 orte_tools_ompi_restart_LDADD = orte-tools/libtools.la
@@ -54,7 +54,7 @@ EXTRA_DIST += orte-tools/env/ompi-cr-env.in orte-tools/env/modulefile.in
 bashcompdir = $(datadir)/bash-completion/completions
 dist_bashcomp_DATA = orte-tools/completion/ompi-cr
 # bash looks for a file by the name of the command
-completed = ompi-checkpoint ompi-restart ompi-snapshot ompi-cr-batch cr_checkpoint cr_restart cr_inspect cr_run
+completed = ompi-checkpoint ompi-restart ompi-snapshot ompi-cr-batch ompi-cr-srun ompi-cr-hook cr_checkpoint cr_restart cr_inspect cr_run
 install-data-hook:
 	cd $(DESTDIR)$(bashcompdir) && for c in $(completed); do $(LN_S) -f ompi-cr $$c; done
 uninstall-hook:
@@ -67,10 +67,3 @@ orte-tools/env/ompi-cr-env: $(srcdir)/orte-tools/env/ompi-cr-env.in Makefile
 	$(env_edit) $(srcdir)/orte-tools/env/ompi-cr-env.in >$@.tmp && chmod +x $@.tmp && mv -f $@.tmp $@
 orte-tools/env/ompi-cr: $(srcdir)/orte-tools/env/modulefile.in Makefile
 	$(env_edit) $(srcdir)/orte-tools/env/modulefile.in >$@.tmp && mv -f $@.tmp $@
-
-# ---- batch schedulers
-bin_PROGRAMS += orte-tools/sched/ompi-cr-batch
-orte_tools_sched_ompi_cr_batch_SOURCES = orte-tools/sched/batch.h orte-tools/sched/ompi-cr-batch.c orte-tools/sched/batch_run.c \
-	orte-tools/sched/batch_place.c orte-tools/sched/batch_scheduler.c orte-tools/sched/batch_shell.c
-orte_tools_sched_ompi_cr_batch_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
-orte_tools_sched_ompi_cr_batch_LDADD = orte-tools/libtools.la

@@ -45,6 +45,17 @@ static void tool_signal(int number)
 
 /* --- the job --- */
 
+/* @list: the names that Slurm has for a job, separated by commas */
+static bool tool_is_slurm_job(const char *job, const char *list)
+{
+	size_t n = strlen(job);
+
+	for (const char *at = list; (at = strstr(at, job)); at++)
+		if ((at == list || at[-1] == ',') && (!at[n] || at[n] == ','))
+			return true;
+	return false;
+}
+
 static int tool_match(void *arg, const struct snapc_registry_entry *e)
 {
 	struct tool *t = arg;
@@ -65,7 +76,7 @@ static int tool_match(void *arg, const struct snapc_registry_entry *e)
 		t->entry = *e;
 		return 1; /* a pid goes before a job id that looks like it */
 	}
-	if (job && *job && (!strcmp(job, e->job) || !strcmp(job, e->slurm_job)))
+	if (job && *job && (!strcmp(job, e->job) || tool_is_slurm_job(job, e->slurm_job)))
 		t->entry = *e;
 	return 0;
 }
@@ -91,10 +102,51 @@ static bool tool_starting(long pid)
 		if (at == 0) {
 			restart = !strcmp(base, "ompi-restart");
 			mpirun = !strncmp(base, "mpirun", 6) || !strncmp(base, "mpiexec", 7) || !strncmp(base, "orterun", 7);
+			protected = !strcmp(base, "ompi-cr-srun");
+			mpirun |= protected;
 		}
 		protected |= !strcmp(base, "ft-enable-cr");
 	}
 	return restart || (mpirun && protected);
+}
+
+/* The pid of srun stands for ompi-cr-srun, which has started it. Return: its pid in words, or "". */
+static void tool_srun_parent(long pid, char *ret, size_t room)
+{
+	char path[64], line[1024], *end;
+	size_t bytes;
+	int parent;
+	FILE *f;
+
+	ret[0] = '\0';
+	snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	bytes = fread(line, 1, sizeof(line) - 1, f);
+	fclose(f);
+	line[bytes] = '\0';
+	end = strrchr(line, ')');
+	if (end && strstr(line, "(srun)") && sscanf(end, ") %*c %d", &parent) == 1)
+		snprintf(ret, room, "%d", parent);
+}
+
+static void tool_find(struct tool *t)
+{
+	struct checkpoint_options *o = &t->options;
+	const char *pid = o->pid ? o->pid : o->name;
+	static char parent[24];
+	long number;
+
+	snapc_registry_scan(tool_match, t);
+	if (t->entry.mpirun_pid || o->latest || o->job || !pid || !checkpoint_number(pid, 1, &number))
+		return;
+	tool_srun_parent(number, parent, sizeof(parent));
+	if (!parent[0])
+		return;
+	o->pid = parent;
+	snapc_registry_scan(tool_match, t);
+	o->pid = t->entry.mpirun_pid ? parent : pid;
 }
 
 /* Says why there is no job; returns the exit status. */
@@ -372,7 +424,7 @@ int main(int argc, char **argv)
 		return tool_list(t.options.json) < 0 ? TOOL_FAILED : TOOL_OK;
 	if (gethostname(t.host, sizeof(t.host) - 1) < 0)
 		t.host[0] = 0;
-	snapc_registry_scan(tool_match, &t);
+	tool_find(&t);
 	if (!t.entry.mpirun_pid) {
 		return tool_no_job(&t.options);
 	}

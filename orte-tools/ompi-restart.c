@@ -20,7 +20,7 @@
 #endif
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
-enum { OPT_FORK = 256, OPT_SHOWME, OPT_MPIRUN_OPTS, OPT_MCA, OPT_AM, OPT_JSON, OPT_DRY_RUN, OPT_FALLBACK, OPT_QUICK, OPT_FORCE, OPT_VERSION };
+enum { OPT_FORK = 256, OPT_SHOWME, OPT_MPIRUN_OPTS, OPT_MCA, OPT_AM, OPT_JSON, OPT_DRY_RUN, OPT_FALLBACK, OPT_QUICK, OPT_FORCE, OPT_VERSION, OPT_LAUNCHER };
 
 static const char usage[] =
 	"Usage: ompi-restart [OPTION]... REF [-- MPIRUN_OPTION...]\n"
@@ -38,6 +38,7 @@ static const char usage[] =
 	"  -a, --apponly           write REF/restart-appfile for mpirun --app and exit\n"
 	"      --mpirun_opts TEXT  options for mpirun in one word; the same as after --\n"
 	"      --mca KEY VALUE     MCA parameter for mpirun\n"
+	"      --launcher NAME     mpirun or srun (default: as the job was started); options after -- are that launcher's\n"
 	"      --am NAME           AMCA parameter set (default: the saved one, else ft-enable-cr)\n"
 	"      --json              print --info and --dry-run as JSON\n"
 	"  -v, --verbose           say what is done\n"
@@ -47,7 +48,7 @@ static const char usage[] =
 	"Long options also work with one dash. Exit status: mpirun's; before it has started 1 for a failure, 2 for a usage error.\n";
 
 struct options {
-	const char *ref;
+	const char *ref, *launcher;
 	int64_t seq;
 	bool info, forked, showme, dry_run, fallback, quick, force, apponly, json, verbose;
 	struct restart_request request;
@@ -97,6 +98,7 @@ static int options_parse(int argc, char **argv, struct options *o)
 		{ "fallback", no_argument, NULL, OPT_FALLBACK },
 		{ "quick", no_argument, NULL, OPT_QUICK },
 		{ "force", no_argument, NULL, OPT_FORCE },
+		{ "launcher", required_argument, NULL, OPT_LAUNCHER },
 		{ "version", no_argument, NULL, OPT_VERSION },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -156,6 +158,9 @@ static int options_parse(int argc, char **argv, struct options *o)
 			break;
 		case OPT_FORCE:
 			o->force = true;
+			break;
+		case OPT_LAUNCHER:
+			o->launcher = optarg;
 			break;
 		case OPT_VERSION:
 			puts("ompi-restart (ompi-cr) " PACKAGE_VERSION);
@@ -309,7 +314,7 @@ static int restart(struct options *o, struct snapc_snapshot *s)
 	o->request.extra = o->extra.words;
 	if (o->apponly)
 		return appfile_write(s, o->request.restorer) < 0 ? EXIT_FAILED : 0;
-	if (restart_command_make(&o->request, &command, &err) < 0) {
+	if (restart_launcher_choose(o->launcher, s->job, &o->request.srun, &err) < 0 || restart_command_make(&o->request, &command, &err) < 0) {
 		fprintf(stderr, "ompi-restart: %s\n", err.text);
 		return EXIT_FAILED;
 	}

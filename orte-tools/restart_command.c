@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The mpirun command and environment of a restart. */
+/* The launcher's command and environment of a restart. */
 #include "orte-tools/restart_command.h"
 
 #include <ctype.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "orte-tools/sched/srun_line.h"
 #include "snapc/snapshot_mpirun.h"
 
 #define AMCA_DEFAULT "ft-enable-cr"
@@ -198,6 +199,77 @@ static int user_words(const struct restart_request *r, struct restart_words *use
 	return rc;
 }
 
+int restart_launcher_choose(const char *name, const struct snapc_job *saved, bool *ret_srun, struct cr_err *err)
+{
+	if (!name)
+		*ret_srun = snapc_mpirun_is_srun(saved->argv);
+	else if (strcmp(name, "srun") == 0 || strcmp(name, "mpirun") == 0)
+		*ret_srun = name[0] == 's';
+	else
+		return cr_err_set(err, EINVAL, "--launcher %s: mpirun or srun", name);
+	return 0;
+}
+
+/* Options of srun that the user adds, each made one word. */
+static int srun_user_add(const struct restart_request *r, struct srun_line *ret_user, struct cr_err *err)
+{
+	static char *none[] = { NULL };
+	struct restart_words words = { 0 };
+	int rc = 0;
+
+	if (r->hostfile || r->amca)
+		return cr_err_set(err, EINVAL, "--%s is mpirun's: with srun name nodes by -- -w HOSTS", r->hostfile ? "hostfile" : "am");
+	if (r->mpirun_opts)
+		rc = words_split(r->mpirun_opts, &words, err);
+	for (char *const *e = r->extra; e && *e; e++)
+		restart_words_add(&words, *e);
+	if (rc == 0 && words.failed)
+		rc = cr_err_set(err, ENOMEM, "no memory for the command");
+	if (rc == 0)
+		rc = srun_line_parse(words.words ? words.words : none, ret_user, err);
+	if (rc == 0 && ret_user->program[0]) {
+		rc = cr_err_set(err, EINVAL, "%s: only options can be given to srun, the program is the saved one", ret_user->program[0]);
+		srun_line_free(ret_user);
+	}
+	ret_user->program = none;
+	restart_words_free(&words);
+	return rc;
+}
+
+/* Output goes on in the files that the saved job has begun. */
+static int srun_command_make(const struct restart_request *r, const char *format, struct restart_words *w, struct cr_err *err)
+{
+	char **saved = snapc_mpirun_is_srun(r->s->job->argv) ? r->s->job->argv + 1 : (char *[]){ NULL };
+	struct srun_line user = { NULL, NULL };
+	int rc = srun_user_add(r, &user, err);
+	char text[32];
+	bool file = false, mpi = srun_line_get(&user, "mpi", 0);
+
+	if (rc < 0)
+		return rc;
+	snprintf(text, sizeof(text), "-n%u", r->s->np);
+	restart_words_add(w, CR_BINDIR "/" SNAPC_SRUN);
+	for (; *saved && strcmp(*saved, "--") != 0; saved++)
+		if (srun_option_kept(*saved)) {
+			restart_words_add(w, *saved);
+			file |= srun_option_value(*saved, "output", 'o') || srun_option_value(*saved, "error", 'e');
+			mpi |= srun_option_value(*saved, "mpi", 0) != NULL;
+		}
+	if (!mpi)
+		restart_words_add(w, "--mpi=pmix");
+	if (file)
+		restart_words_add(w, "--open-mode=append");
+	restart_words_add(w, text);
+	for (char **o = user.options; *o; o++)
+		restart_words_add(w, *o);
+	srun_line_free(&user);
+	restart_words_add(w, "--");
+	restart_words_add(w, r->restorer);
+	restart_words_add(w, "--rank-file");
+	restart_words_add(w, format);
+	return w->failed ? cr_err_set(err, ENOMEM, "no memory for the command") : 0;
+}
+
 int restart_command_make(const struct restart_request *r, struct restart_words *ret_command, struct cr_err *err)
 {
 	struct restart_words w = { 0 }, user = { 0 };
@@ -209,6 +281,10 @@ int restart_command_make(const struct restart_request *r, struct restart_words *
 		return cr_err_set(err, EINVAL, "%s: a path with %% in it cannot be restarted from; rename the directory", r->s->dir);
 	if (snprintf(format, sizeof(format), "%s/%u/" "opal_snapshot_%%d.ckpt/cr_context", r->s->dir, r->s->seq) >= (int)sizeof(format))
 		return cr_err_set(err, ENAMETOOLONG, "%s: path too long", r->s->dir);
+	if (r->srun) {
+		rc = srun_command_make(r, format, &w, err);
+		goto out;
+	}
 	rc = user_words(r, &user, err);
 	if (rc < 0)
 		goto out;

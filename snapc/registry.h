@@ -27,7 +27,7 @@ struct snapc_registry_entry {
 	uid_t uid;
 	int64_t started;       /* seconds of the epoch */
 	char job[128];
-	char slurm_job[64];    /* "" outside of Slurm */
+	char slurm_job[64];    /* "" outside of Slurm; "15", for a member of an array "15,12_3" */
 	char host[256];
 	char snapc_socket[108];
 	char tool_socket[108];

@@ -150,7 +150,7 @@ static void snapcd_command(pid_t pid, char *text, size_t room)
 
 static int snapcd_register(struct snapcd *d, struct cr_err *err)
 {
-	const char *slurm = getenv("SLURM_JOB_ID");
+	const char *slurm = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID"), *task = getenv("SLURM_ARRAY_TASK_ID");
 	struct snapc_registry_entry *e = calloc(1, sizeof(*e));
 	int rc;
 
@@ -162,7 +162,9 @@ static int snapcd_register(struct snapcd *d, struct cr_err *err)
 	e->uid = geteuid();
 	e->started = (int64_t)time(NULL);
 	snprintf(e->job, sizeof(e->job), "%s", d->o.settings.job_id);
-	snprintf(e->slurm_job, sizeof(e->slurm_job), "%s", slurm ? slurm : "");
+	/* a member of an array has two names */
+	snprintf(e->slurm_job, sizeof(e->slurm_job), "%.20s%s%.20s%s%.20s", slurm ? slurm : "", slurm && array && task ? "," : "",
+		 slurm && array && task ? array : "", slurm && array && task ? "_" : "", slurm && array && task ? task : "");
 	if (gethostname(e->host, sizeof(e->host) - 1) < 0)
 		e->host[0] = 0;
 	snprintf(e->snapc_socket, sizeof(e->snapc_socket), "%s", d->o.agent_socket);

@@ -3,6 +3,7 @@
 #include "snapc/snapshot_mpirun.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,36 @@ static uint32_t context_parse(char **argv, struct snapc_mpirun *m)
 	return i + n;
 }
 
+/* ompi-cr-srun's line: options of one word each, "--", the program. Nothing of that is mpirun's. */
+static bool srun_parse(char **argv, struct snapc_mpirun *m)
+{
+	struct snapc_app *app = &m->apps[0];
+	uint32_t i = 0, n = 0;
+
+	for (; argv[i] && strcmp(argv[i], "--") != 0; i++) {
+		m->options[m->noptions++] = (struct snapc_option){ &argv[i], 1, argv[i], SNAPC_OPTION_DROP };
+		if (strncmp(argv[i], "-n", 2) == 0 || strncmp(argv[i], "--ntasks=", 9) == 0)
+			app->np = (uint32_t)strtoul(argv[i] + (argv[i][1] == '-' ? 9 : 2), NULL, 10);
+	}
+	if (!argv[i])
+		return true;
+	for (i++; argv[i + n];)
+		n++;
+	app->argv = calloc(n + 1, sizeof(*app->argv));
+	if (!app->argv)
+		return false;
+	memcpy(app->argv, &argv[i], n * sizeof(*app->argv));
+	m->napps = n > 0;
+	return true;
+}
+
+bool snapc_mpirun_is_srun(char *const *argv)
+{
+	const char *name = argv[0] ? strrchr(argv[0], '/') : NULL;
+
+	return argv[0] && strcmp(name ? name + 1 : argv[0], SNAPC_SRUN) == 0;
+}
+
 int snapc_mpirun_parse(char **argv, struct snapc_mpirun **ret_mpirun)
 {
 	struct snapc_mpirun *m = calloc(1, sizeof(*m));
@@ -75,6 +106,11 @@ int snapc_mpirun_parse(char **argv, struct snapc_mpirun **ret_mpirun)
 	}
 	if (!m || !m->options || !m->apps)
 		goto out_nomem;
+	if (snapc_mpirun_is_srun(argv)) {
+		if (!srun_parse(&argv[1], m))
+			goto out_nomem;
+		i = n;
+	}
 	while (i < n) {
 		used = context_parse(&argv[i], m);
 		if (used == UINT32_MAX)

@@ -133,8 +133,10 @@ static void say_hello(int index)
 		if (p)
 			h.start_time = strtoull(p, NULL, 10);
 	}
-	if (!rank)
+	if (!rank) { /* srun */
 		rank = getenv("PMIX_RANK");
+		size = getenv("SLURM_STEP_NUM_TASKS");
+	}
 	if (rank)
 		h.rank = atoi(rank);
 	if (size)

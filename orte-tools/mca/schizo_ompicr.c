@@ -30,6 +30,7 @@
 #include "orte/util/name_fns.h"
 
 #include "include/cr_proto.h"
+#include "orte-tools/sched/batch_env.h"
 #include "snapc/settings.h"
 #include "snapc/snapshot.h"
 
@@ -115,9 +116,36 @@ static void var_string(const char *name, const char *text, const char *preset, c
 			      MCA_BASE_VAR_SCOPE_READONLY, storage);
 }
 
+/*
+ * `sbatch --ft-cr`: a plain mpirun in the batch script becomes one under ompi-cr-batch, which starts mpirun again. Nothing has been done yet that would
+ * have to be undone.
+ */
+static void batch_become(void)
+{
+	static char text[131072], *argv[8192];
+	size_t bytes, n = 1;
+	FILE *f;
+
+	if (!getenv(BATCH_ENV_AUTO) || getenv(BATCH_ENV_RUNS))
+		return;
+	f = fopen("/proc/self/cmdline", "re");
+	bytes = f ? fread(text, 1, sizeof(text), f) : 0;
+	if (f)
+		fclose(f);
+	argv[0] = (char *)CR_BINDIR "/ompi-cr-batch";
+	for (size_t at = 0; at < bytes && bytes < sizeof(text) && n < sizeof(argv) / sizeof(argv[0]) - 1; at += strlen(text + at) + 1)
+		argv[n++] = text + at;
+	if (n < 3 || !strcmp(argv[2], "--version") || !strcmp(argv[2], "-V") || !strcmp(argv[2], "--help") || !strcmp(argv[2], "-h"))
+		return;
+	execv(argv[0], argv);
+	fprintf(stderr, "ompi-cr: %s: %s; the job runs, and is not saved at its preemption\n", argv[0], strerror(errno));
+}
+
 static int register_params(void)
 {
 	program_find();
+	if (state.mpirun)
+		batch_become();
 	if (state.mpirun) {
 		bool before = getenv("OMPI_MCA_mca_base_env_list") != NULL;
 		char *list;

@@ -31,6 +31,8 @@ struct batch_scheduler {
 	bool (*cancelled)(const char *id);
 	/* Have the job requeued at once; NULL: by exit status alone. Return: 0; -errno with words. */
 	int (*requeue)(const char *id, struct cr_err *err);
+	/* For a shell: status 0 when one of the job's nodes is being drained, of which the scheduler says nothing to its jobs; NULL: not known. */
+	const char *drained;
 };
 
 /* The one whose job we are in, by the environment; outside of any: one that knows nothing, named "job". */
@@ -82,6 +84,7 @@ struct batch {
 	struct batch_place place;
 	char **command;       /* mpirun and its arguments */
 	int grace_s;          /* from the warning to the end */
+	int drain_s;          /* seconds between looks for a drained node; 0: none */
 	unsigned int keep;
 	bool verbose;
 	pid_t shell;          /* guarded; 0: none */

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,11 +33,13 @@ struct run {
 	struct batch *b;
 	enum batch_state state;
 	pid_t job, tool;      /* mpirun, ompi-checkpoint; 0: not running */
+	pid_t look;           /* for a drained node */
 	int job_status;
 	bool terminated;      /* SIGTERM came: mpirun was given one as well */
 	bool ending;          /* mpirun was sent SIGTERM by us */
 	long long deadline;   /* of SAVING; afterwards: of mpirun's end */
 	long long next_try;
+	long long next_look;
 };
 
 /* What the scheduler sends: before the end, and at the end. */
@@ -144,6 +147,15 @@ static void save_begin(struct run *r, const char *why)
 	save_try(r);
 }
 
+/* A node that an administrator drains is left while there is time. A scheduler that does not answer is asked again. */
+static void drain_look(struct run *r)
+{
+	char *argv[] = { (char *)"/bin/sh", (char *)"-c", (char *)(uintptr_t)r->b->sched->drained, NULL };
+
+	r->next_look = now_ms() + r->b->drain_s * 1000LL;
+	r->look = spawn(argv, true);
+}
+
 static void job_stop(struct run *r)
 {
 	kill(r->job, r->ending ? SIGKILL : SIGTERM);
@@ -229,6 +241,11 @@ static void children_reap(struct run *r)
 
 	if (r->tool && waitpid(r->tool, &status, WNOHANG) == r->tool)
 		tool_ended(r, status);
+	if (r->look && waitpid(r->look, &status, WNOHANG) == r->look) {
+		r->look = 0;
+		if (status_of(status) == 0)
+			save_begin(r, "a node is being drained");
+	}
 	if (r->job && waitpid(r->job, &status, WNOHANG) == r->job) {
 		r->job = 0;
 		r->job_status = status;
@@ -263,6 +280,8 @@ static void deadlines_meet(struct run *r)
 {
 	long long now = now_ms();
 
+	if (r->job && r->state == RUNNING && r->b->drain_s && r->b->sched->drained && !r->look && now >= r->next_look)
+		drain_look(r);
 	if (!r->job || r->state == RUNNING)
 		return;
 	if (r->state != SAVING) {
@@ -299,6 +318,7 @@ int batch_run(struct batch *b)
 			strerror(-b->shell));
 		return BATCH_USAGE;
 	}
+	r.next_look = now_ms() + b->drain_s * 1000LL;
 	r.job = job_start(b);
 	if (!r.job)
 		return BATCH_FAILED;

@@ -2,6 +2,7 @@
 /* What differs between batch schedulers: how a job knows its id, that it was requeued, and how it asks for that. */
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,10 +98,23 @@ static long slurm_seconds(const char *text)
 	return sscanf(text, "%ld:%ld:%ld", &h, &m, &s) == 3 ? (h * 60 + m) * 60 + s : LONG_MAX;
 }
 
+/* How Slurm's commands are to be told the job: the number of an array's first or last member stands for the whole array. */
+static const char *slurm_name(const char *id, char *ret, size_t room)
+{
+	const char *array = getenv("SLURM_ARRAY_JOB_ID"), *task = getenv("SLURM_ARRAY_TASK_ID");
+
+	if (array && *array && task && *task)
+		snprintf(ret, room, "%s_%s", array, task);
+	else
+		snprintf(ret, room, "%s", id);
+	return ret;
+}
+
 /* While a job is being ended its state reads COMPLETING, whatever the reason: neither preempted nor at its limit, it was cancelled. */
 static bool slurm_cancelled(const char *id)
 {
-	char *argv[] = { "scontrol", "-o", "show", "job", (char *)id, NULL }, text[8192], state[32], preempted[32], ran[32], limit[32];
+	char name[128], text[8192], state[32], preempted[32], ran[32], limit[32];
+	char *argv[] = { "scontrol", "-o", "show", "job", (char *)(uintptr_t)slurm_name(id, name, sizeof(name)), NULL };
 
 	if (command_read(argv, text, sizeof(text)) != 0)
 		return false;
@@ -115,13 +129,14 @@ static bool slurm_cancelled(const char *id)
 
 static int slurm_requeue(const char *id, struct cr_err *err)
 {
-	char *argv[] = { "scontrol", "requeue", (char *)id, NULL }, text[1024];
+	char name[128], text[1024];
+	char *argv[] = { "scontrol", "requeue", (char *)(uintptr_t)slurm_name(id, name, sizeof(name)), NULL };
 	int rc = command_read(argv, text, sizeof(text));
 
 	if (rc == 0)
 		return 0;
 	text[strcspn(text, "\n")] = '\0';
-	return cr_err_set(err, EREMOTEIO, "scontrol requeue %s: status %d: %s", id, rc, text);
+	return cr_err_set(err, EREMOTEIO, "scontrol requeue %s: status %d: %s", name, rc, text);
 }
 
 /* --- Grid Engine --- */
@@ -132,9 +147,10 @@ static bool sge_again(void)
 }
 
 static const struct batch_scheduler schedulers[] = {
-	{ "slurm", "SLURM_JOB_ID", NULL, "SLURM_TASK_PID", BATCH_AGAIN, 0, slurm_again, slurm_cancelled, slurm_requeue },
-	{ "sge", "JOB_ID", "SGE_TASK_ID", NULL, 99, SIGUSR2, sge_again, not_cancelled, NULL },
-	{ "job", "OMPI_CR_BATCH_JOB", NULL, NULL, BATCH_AGAIN, 0, never, not_cancelled, NULL },
+	{ "slurm", "SLURM_JOB_ID", NULL, "SLURM_TASK_PID", BATCH_AGAIN, 0, slurm_again, slurm_cancelled, slurm_requeue,
+	  "sinfo -h -N -n \"$SLURM_JOB_NODELIST\" -o %T 2>/dev/null | grep -q drain" },
+	{ "sge", "JOB_ID", "SGE_TASK_ID", NULL, 99, SIGUSR2, sge_again, not_cancelled, NULL, NULL },
+	{ "job", "OMPI_CR_BATCH_JOB", NULL, NULL, BATCH_AGAIN, 0, never, not_cancelled, NULL, NULL },
 };
 
 const struct batch_scheduler *batch_scheduler_find(void)

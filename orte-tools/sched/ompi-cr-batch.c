@@ -3,22 +3,24 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "orte-tools/sched/batch.h"
+#include "orte-tools/sched/batch_env.h"
 #include "orte-tools/tool_ref.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
 
-enum { OPT_VERSION = 256, OPT_GRACE, OPT_DIR, OPT_JOB, OPT_KEEP };
+enum { OPT_VERSION = 256, OPT_GRACE, OPT_DIR, OPT_JOB, OPT_KEEP, OPT_DRAIN };
 
 static const char usage[] =
-	"Usage: ompi-cr-batch [OPTION]... mpirun [ARGUMENT]...\n"
+	"Usage: ompi-cr-batch [OPTION]... mpirun|srun [ARGUMENT]...\n"
 	"Run an MPI job in a batch script so that it survives preemption and time limits: as the script's last line, with the scheduler asked for a warning.\n"
 	"\n"
 	"    #SBATCH --requeue --signal=B:USR1@60\n"
@@ -30,6 +32,7 @@ static const char usage[] =
 	"      --dir DIR    where the jobs' snapshots are kept, on all nodes the same (default: OMPI_CR_SNAPSHOT_DIR, else HOME)\n"
 	"      --grace SEC  from the warning to the requeue at the latest (default: 50)\n"
 	"      --keep N     keep the snapshots of the newest N starts (default: 2)\n"
+	"      --drain SEC  look so often whether a node is being drained, and leave it (Slurm; default: 60; 0: never)\n"
 	"      --job NAME   name of the job (default: the scheduler's id)\n"
 	"  -h, --help       print this help\n"
 	"      --version    print the version\n"
@@ -42,14 +45,14 @@ static int usage_error(const char *words, const char *what)
 	return BATCH_USAGE;
 }
 
-static int number_parse(const char *text, long max, int *ret)
+static int number_parse(const char *text, long min, long max, int *ret)
 {
 	char *end;
 	long n;
 
 	errno = 0;
 	n = strtol(text, &end, 10);
-	if (errno || end == text || *end || n < 1 || n > max)
+	if (errno || end == text || *end || n < min || n > max)
 		return -EINVAL;
 	*ret = (int)n;
 	return 0;
@@ -57,7 +60,7 @@ static int number_parse(const char *text, long max, int *ret)
 
 struct options {
 	const char *dir, *job;
-	int grace_s, keep;
+	int grace_s, keep, drain_s;
 };
 
 /* Return: -1 to go on, else the exit status. */
@@ -70,6 +73,7 @@ static int options_parse(int argc, char **argv, struct options *o)
 		{ "dir", required_argument, NULL, OPT_DIR },
 		{ "job", required_argument, NULL, OPT_JOB },
 		{ "keep", required_argument, NULL, OPT_KEEP },
+		{ "drain", required_argument, NULL, OPT_DRAIN },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
@@ -83,12 +87,16 @@ static int options_parse(int argc, char **argv, struct options *o)
 			puts("ompi-cr-batch (ompi-cr) " PACKAGE_VERSION);
 			return 0;
 		case OPT_GRACE:
-			if (number_parse(optarg, 86400, &o->grace_s) < 0)
+			if (number_parse(optarg, 1, 86400, &o->grace_s) < 0)
 				return usage_error("--grace: not a number of seconds: ", optarg);
 			break;
 		case OPT_KEEP:
-			if (number_parse(optarg, 1000000, &o->keep) < 0)
+			if (number_parse(optarg, 1, 1000000, &o->keep) < 0)
 				return usage_error("--keep: not a number: ", optarg);
+			break;
+		case OPT_DRAIN:
+			if (number_parse(optarg, 0, 86400, &o->drain_s) < 0)
+				return usage_error("--drain: not a number of seconds: ", optarg);
 			break;
 		case OPT_DIR:
 			o->dir = optarg;
@@ -104,10 +112,17 @@ static int options_parse(int argc, char **argv, struct options *o)
 	return optind < argc ? -1 : usage_error("the command is missing", "");
 }
 
+static const char *base_name(const char *word)
+{
+	const char *slash = strrchr(word, '/');
+
+	return slash ? slash + 1 : word;
+}
+
 static bool is_mpirun(const char *word)
 {
 	static const char *const names[] = { "mpirun", "mpiexec", "orterun" };
-	const char *base = strrchr(word, '/') ? strrchr(word, '/') + 1 : word;
+	const char *base = base_name(word);
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		size_t n = strlen(names[i]);
@@ -118,37 +133,70 @@ static bool is_mpirun(const char *word)
 	return false;
 }
 
-/* mpirun's command with "-am ft-enable-cr"; NULL with a message. */
+/* Is mpirun's line protected already? Return: 1; 0; -EINVAL with a message: by something else. */
+static int mpirun_protected(int argc, char **argv)
+{
+	for (int i = 1; i + 1 < argc; i++)
+		if (!strcmp(argv[i], "-am") || !strcmp(argv[i], "--am")) {
+			if (strstr(argv[i + 1], "ft-enable-cr"))
+				return 1;
+			usage_error("the parameter set ft-enable-cr is missing in -am ", argv[i + 1]);
+			return -EINVAL;
+		}
+	return 0;
+}
+
+/* Our component is found by an mpirun whose environment says nothing else. */
+static void environment_complete(void)
+{
+	if (access(CR_MCADIR "/mca_schizo_ompicr.so", R_OK) == 0)
+		setenv("OMPI_MCA_mca_base_component_path", CR_MCADIR ":SYSTEM_DEFAULT:USER_DEFAULT", 0);
+	setenv(BATCH_ENV_RUNS, "1", 1);
+}
+
+/* mpirun's command with "-am ft-enable-cr", or srun's with ompi-cr-srun in its place; NULL with a message. */
 static char **command_make(int argc, char **argv)
 {
 	char **command = calloc((size_t)argc + 3, sizeof(*command));
-	bool protected = false;
-	int n = 0;
+	bool srun = !strcmp(base_name(argv[0]), "srun") || !strcmp(base_name(argv[0]), "ompi-cr-srun");
+	int n = 0, rc = 0;
 
 	if (!command)
 		return NULL;
-	if (!is_mpirun(argv[0])) {
-		usage_error("the command has to be mpirun, mpiexec or orterun of Open MPI, not ", argv[0]);
+	if (!srun && !is_mpirun(argv[0])) {
+		usage_error("the command has to be srun, or mpirun, mpiexec or orterun of Open MPI, not ", argv[0]);
+		rc = -EINVAL;
+	} else if (!srun) {
+		rc = mpirun_protected(argc, argv);
+	}
+	if (rc < 0) {
 		free(command);
 		return NULL;
 	}
-	for (int i = 1; i + 1 < argc; i++)
-		if (!strcmp(argv[i], "-am") || !strcmp(argv[i], "--am")) {
-			if (!strstr(argv[i + 1], "ft-enable-cr")) {
-				usage_error("the parameter set ft-enable-cr is missing in -am ", argv[i + 1]);
-				free(command);
-				return NULL;
-			}
-			protected = true;
-		}
-	command[n++] = argv[0];
-	if (!protected) {
+	environment_complete();
+	command[n++] = srun ? (char *)CR_BINDIR "/ompi-cr-srun" : argv[0];
+	if (!srun && !rc) {
 		command[n++] = (char *)"-am";
-		command[n++] = (char *)"ft-enable-cr";
+		/* by its name where mpirun is told where to look */
+		command[n++] = getenv("OMPI_MCA_mca_base_param_file_path") ? (char *)"ft-enable-cr" : (char *)CR_AMCADIR "/ft-enable-cr";
 	}
 	for (int i = 1; i < argc; i++)
 		command[n++] = argv[i];
 	return command;
+}
+
+/* FNV-1a of the words, for a name: a script that nobody has written for us may have several lines of mpirun. */
+static unsigned int command_number(char *const *words)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *words; words++)
+		for (const char *c = *words;; c++) {
+			hash = (hash ^ (unsigned char)*c) * 16777619u;
+			if (!*c)
+				break;
+		}
+	return hash;
 }
 
 /* "<scheduler>-<id>[_<task>]", only characters that are safe in a file name. */
@@ -161,26 +209,55 @@ static void name_make(const struct batch *b, const char *job, char *ret, size_t 
 	else
 		snprintf(ret, room, "%s-%s%s%s", b->sched->name, b->id, task && isdigit((unsigned char)task[0]) ? "_" : "",
 			 task && isdigit((unsigned char)task[0]) ? task : "");
+	if (!job && getenv(BATCH_ENV_AUTO) && strlen(ret) + 12 < room)
+		sprintf(ret + strlen(ret), "-%08x", command_number(b->command));
 	for (char *c = ret; *c; c++)
 		if (*c == '/' || (c == ret && *c == '.'))
 			*c = '_';
 }
 
+static pid_t parent_of(pid_t pid)
+{
+	char path[64], text[1024], *end;
+	int parent = 0;
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	end = strrchr(text, ')');
+	return end && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+/* The batch shell, when we are below it: then somebody between us and it waits, and at last the shell. */
 static pid_t shell_find(const struct batch *b)
 {
 	const char *text = b->sched->shell_variable ? getenv(b->sched->shell_variable) : NULL;
+	long shell = text ? atol(text) : 0;
+	pid_t pid = getpid();
 
-	/* Only when it is our parent: then it waits for us. */
-	return text && atol(text) == (long)getppid() ? getppid() : 0;
+	while (shell > 1 && (pid = parent_of(pid)) > 1)
+		if (pid == shell)
+			return pid;
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct options o = { .dir = tool_snapshot_dir(), .grace_s = 50, .keep = 2 };
+	struct options o = { .dir = tool_snapshot_dir(), .grace_s = 50, .keep = 2, .drain_s = 60 };
 	static struct batch b;
 	struct cr_err err = { "" };
 	char name[256];
-	int status = options_parse(argc, argv, &o);
+	int status;
+
+	if (getenv(BATCH_ENV_GRACE) && number_parse(getenv(BATCH_ENV_GRACE), 1, 86400, &o.grace_s) < 0)
+		return usage_error(BATCH_ENV_GRACE ": not a number of seconds: ", getenv(BATCH_ENV_GRACE));
+	status = options_parse(argc, argv, &o);
 
 	if (status >= 0)
 		return status;
@@ -190,6 +267,7 @@ int main(int argc, char **argv)
 	b.sched = batch_scheduler_find();
 	b.grace_s = o.grace_s;
 	b.keep = (unsigned int)o.keep;
+	b.drain_s = o.drain_s;
 	b.shell = shell_find(&b);
 	if (!getenv(b.sched->id_variable) && !o.job)
 		return usage_error("this is not a batch job of a scheduler that is known: --job gives it a name", "");

@@ -63,7 +63,7 @@ unset JOB_ID SGE_TASK_ID RESTARTED
 
 status() { "$@" >"$RUN/o" 2>"$RUN/e"; echo $?; }
 check "no command: 2" [ "$(status ompi-cr-batch --job x)" = 2 ]
-check "not mpirun: 2, with its name" sh -c "[ $(status ompi-cr-batch --job x srun true) = 2 ] && grep -q srun '$RUN/e'"
+check "not mpirun: 2, with its name" sh -c "[ $(status ompi-cr-batch --job x aprun true) = 2 ] && grep -q aprun '$RUN/e'"
 check "another parameter set: 2" [ "$(status ompi-cr-batch --job x mpirun -am other true)" = 2 ]
 check "no batch job and no name: 2" [ "$(status ompi-cr-batch mpirun true)" = 2 ]
 check "a directory that cannot be made: 1, with its name" sh -c "[ $(status ompi-cr-batch --job x --dir /proc/none mpirun true) = 1 ] && grep -q /proc/none '$RUN/e'"

@@ -16,38 +16,6 @@ filter() { awk '$1 ~ /^[0-9]+$/ && NF == 5'; }
 steps=$(n 2400)
 command="lmp -in $TOP/examples/lammps/melt.in -var steps $steps -var every 20 -log none"
 
-# script NAME LINE...: a batch script as a user writes it
-script()
-{
-	local name=$1
-	shift
-	{ echo '#!/bin/bash'; printf '%s\n' "$@"; } >"$RUN/$name.sbatch"
-}
-# submit NAME [OPTION...]: its id
-submit()
-{
-	local name=$1
-	shift
-	sbatch --parsable -n 2 --output="$RUN/$name.out" --error="$RUN/$name.err" --open-mode=append "$@" "$RUN/$name.sbatch"
-}
-# await_lines FILE COUNT: until it has that many lines that count
-await_lines()
-{
-	local i
-	for ((i = 0; i < 2400; i++)); do
-		[ "$(cat "$1" 2>/dev/null | filter | wc -l)" -ge "$2" ] && return 0
-		nap 100
-	done
-	return 1
-}
-explain_job()
-{
-	scontrol -o show job "$1" | cut -c1-400 | sed 's/^/#   /'
-	say_file "$RUN/$2.err"
-	say_file "$SLURM_DIR/slurmd.log" 5
-}
-timed() { say "$(($(date +%s) - began)) s: $*"; }
-
 if ! slurm_start; then
 	not_ok "a Slurm of our own comes up"
 	done_testing
@@ -62,13 +30,13 @@ MODE=mpi
 script low '#SBATCH --signal=B:USR1@60 --requeue' "ompi-cr-batch mpirun -np 2 $command"
 script high 'sleep 1'
 began=$(date +%s)
-low=$(submit low -p low)
+low=$(submit low -n 2 -p low)
 good=0
 for k in 1 2; do
 	have=$(cat "$RUN/low.out" 2>/dev/null | filter | wc -l)
 	await_lines "$RUN/low.out" $((have + 15)) || break
 	timed "preemption $k, after line $((have + 15))"
-	high=$(submit high -p high)
+	high=$(submit high -n 2 -p high)
 	await_field "$high" JobState COMPLETED 120 || break
 	timed "the other job has run"
 	await_field "$low" Restarts "$k" 60 && await_field "$low" JobState RUNNING 120 || break
@@ -87,7 +55,7 @@ check "preempted twice: the result is an uninterrupted run's" covered "$WORK/ref
 # A checkpoint that fails: requeued all the same, from what there is. And a program that has not come to MPI_Init: the same.
 script failing '#SBATCH --signal=B:USR1@60 --requeue' "[ \"\${SLURM_RESTART_COUNT:-0}\" = 0 ] && export CR_FAULT=commit:fail" \
 	"ompi-cr-batch --grace 2 mpirun -np 2 lmp -in $TOP/examples/lammps/melt.in -var steps 2000 -var every 20 -log none"
-job=$(submit failing -p low)
+job=$(submit failing -n 2 -p low)
 await_lines "$RUN/failing.out" 3
 scancel --batch --signal=USR1 "$job"
 await_field "$job" Restarts 1 60
@@ -98,13 +66,13 @@ check "a checkpoint that fails: it began anew, and said so" sh -c "grep -q 'no c
 
 # The status of the program is the job's
 script status '#SBATCH --signal=B:USR1@60 --requeue' 'ompi-cr-batch mpirun -np 2 /bin/sh -c "exit 7"'
-job=$(submit status -p low)
+job=$(submit status -n 2 -p low)
 await_field "$job" JobState FAILED 60
 check "the exit status of the program is the job's" [ "$(job_field "$job" ExitCode)" = 7:0 ]
 
 # scancel is no preemption
 script cancel '#SBATCH --signal=B:USR1@60 --requeue' "ompi-cr-batch mpirun -np 2 $command"
-job=$(submit cancel -p low)
+job=$(submit cancel -n 2 -p low)
 await_lines "$RUN/cancel.out" 3
 scancel "$job"
 await_field "$job" JobState CANCELLED 60
@@ -113,7 +81,7 @@ check "a cancelled job is not requeued" [ "$(job_field "$job" JobState) $(job_fi
 
 # By hand: the Slurm job id names the job for ompi-checkpoint
 script byid '#SBATCH --signal=B:USR1@60 --requeue' "ompi-cr-batch mpirun -np 2 $command"
-job=$(submit byid -p low)
+job=$(submit byid -n 2 -p low)
 await_lines "$RUN/byid.out" 3
 check "ompi-checkpoint takes the Slurm job id" sh -c "ompi-checkpoint $job >'$RUN/byid.ckpt' 2>&1 || { sed 's/^/# /' '$RUN/byid.ckpt'; false; }"
 scancel "$job"

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
-# A private Slurm with its own munged, for tests: one node, two partitions of which "high" preempts "low". Sourced after lib.sh; root only.
-#   slurm_start     in $WORK/slurm; exports SLURM_CONF; 1 when it does not come up (its logs as comments)
+# A private Slurm with its own munged, for tests: two partitions of which "high" preempts "low". Sourced after lib.sh; root only.
+#   slurm_start         one node, in $WORK/slurm; exports SLURM_CONF; 1 when it does not come up (its logs as comments)
+#   slurm_start_nodes   the nodes of tests/lib/cluster.sh
 #   slurm_stop
-# Everything is on the loopback address and on ports that were free; the daemons are ended by the pids that they wrote.
+# Everything is on the loopback address (or the cluster's) and on ports that were free; the daemons are ended by the pids that they wrote.
 
 SLURM_DIR=$WORK/slurm
 
@@ -13,13 +14,15 @@ free_port()
 	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
+# slurm_conf LINE NODE-LINES NODES: the file
 slurm_conf()
 {
-	local host
+	local host addr=127.0.0.1
 	host=$(hostname -s)
+	[ -z "${CLUSTER_NET:-}" ] || addr=$CLUSTER_NET.254
 	cat <<-CONF
 		ClusterName=ompicrtest
-		SlurmctldHost=$host(127.0.0.1)
+		SlurmctldHost=$host($addr)
 		SlurmUser=root
 		SlurmdUser=root
 		AuthType=auth/munge
@@ -28,11 +31,11 @@ slurm_conf()
 		SlurmctldPort=$(free_port)
 		SlurmdPort=$(free_port)
 		SlurmctldPidFile=$SLURM_DIR/slurmctld.pid
-		SlurmdPidFile=$SLURM_DIR/slurmd.pid
+		SlurmdPidFile=$SLURM_DIR/slurmd.%n.pid
 		SlurmctldLogFile=$SLURM_DIR/slurmctld.log
-		SlurmdLogFile=$SLURM_DIR/slurmd.log
+		SlurmdLogFile=$SLURM_DIR/slurmd.%n.log
 		StateSaveLocation=$SLURM_DIR/state
-		SlurmdSpoolDir=$SLURM_DIR/spool
+		SlurmdSpoolDir=$SLURM_DIR/spool/%n
 		MpiDefault=none
 		ProctrackType=proctrack/linuxproc
 		TaskPlugin=task/none
@@ -55,31 +58,65 @@ slurm_conf()
 		MinJobAge=300
 		$1
 		SlurmdParameters=config_overrides
-		NodeName=$host NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000 State=UNKNOWN
-		PartitionName=low  Nodes=$host Default=YES PriorityTier=1  PreemptMode=REQUEUE GraceTime=60 MaxTime=60 State=UP
-		PartitionName=high Nodes=$host Default=NO  PriorityTier=10 PreemptMode=OFF MaxTime=60 State=UP
+		$2
+		PartitionName=low  Nodes=$3 Default=YES PriorityTier=1  PreemptMode=REQUEUE GraceTime=60 MaxTime=60 State=UP
+		PartitionName=high Nodes=$3 Default=NO  PriorityTier=10 PreemptMode=OFF MaxTime=60 State=UP
 	CONF
+	echo "PMIxCliTmpDirBase=$SLURM_DIR/pmix" >"$SLURM_DIR/mpi.conf"
 }
 
-# slurm_start [LINE]: LINE goes into slurm.conf
-slurm_start()
+# slurm_daemons NODES: munged and slurmctld here
+slurm_daemons()
 {
-	local i
-	mkdir -p "$SLURM_DIR/state" "$SLURM_DIR/spool"
-	export SLURM_CONF=$SLURM_DIR/slurm.conf
-	slurm_conf "${1:-}" >"$SLURM_CONF"
 	head -c 1024 /dev/urandom >"$SLURM_DIR/munge.key"
 	chmod 400 "$SLURM_DIR/munge.key"
 	munged --force --key-file="$SLURM_DIR/munge.key" --socket="$SLURM_DIR/munge.sock" --pid-file="$SLURM_DIR/munged.pid" \
 		--log-file="$SLURM_DIR/munged.log" --seed-file="$SLURM_DIR/munged.seed" >"$SLURM_DIR/start.log" 2>&1
 	slurmctld -c -f "$SLURM_CONF" >>"$SLURM_DIR/start.log" 2>&1
-	slurmd -f "$SLURM_CONF" >>"$SLURM_DIR/start.log" 2>&1
+}
+
+# slurm_await NODES: until as many are idle
+slurm_await()
+{
+	local i
 	for ((i = 0; i < 600; i++)); do
-		[ "$(sinfo -h -N -p low -o %t 2>/dev/null)" = idle ] && return 0
+		[ "$(sinfo -h -N -p low -o %t 2>/dev/null | grep -c '^idle$')" = "$1" ] && return 0
 		nap 100
 	done
-	for i in start slurmctld slurmd munged; do say_file "$SLURM_DIR/$i.log"; done
+	for i in "$SLURM_DIR"/*.log; do say_file "$i"; done
 	return 1
+}
+
+# slurm_start [LINE]: LINE goes into slurm.conf
+slurm_start()
+{
+	local host
+	host=$(hostname -s)
+	mkdir -p "$SLURM_DIR/state" "$SLURM_DIR/spool" "$SLURM_DIR/pmix"
+	export SLURM_CONF=$SLURM_DIR/slurm.conf
+	slurm_conf "${1:-}" "NodeName=$host NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000 State=UNKNOWN" "$host" >"$SLURM_CONF"
+	slurm_daemons
+	slurmd -f "$SLURM_CONF" >>"$SLURM_DIR/start.log" 2>&1
+	slurm_await 1
+}
+
+# slurm_start_nodes N [LINE]: on n1 .. nN of tests/lib/cluster.sh, which are up; two processors each
+slurm_start_nodes()
+{
+	local i lines=
+	mkdir -p "$SLURM_DIR/state" "$SLURM_DIR/spool" "$SLURM_DIR/pmix"
+	export SLURM_CONF=$SLURM_DIR/slurm.conf
+	unset OMPI_MCA_orte_default_hostfile OMPI_MCA_plm_rsh_agent # Slurm says where, and starts Open MPI's daemons
+	for ((i = 1; i <= $1; i++)); do lines="$lines${lines:+$'\n'}NodeName=n$i NodeAddr=$CLUSTER_NET.$i CPUs=2 RealMemory=1000 State=UNKNOWN"; done
+	slurm_conf "${2:-}" "$lines" "n[1-$1]" >"$SLURM_CONF"
+	for ((i = 1; i <= $1; i++)); do echo "$CLUSTER_NET.$i n$i"; done >"$SLURM_DIR/hosts"
+	slurm_daemons
+	export OMPI_CR_MUNGE_SOCKET=$SLURM_DIR/munge.sock
+	for ((i = 1; i <= $1; i++)); do
+		# Slurm's PMIx keeps files by job, not by node
+		node "n$i" sh -c "mount -t tmpfs none $(printf %q "$SLURM_DIR/pmix") && exec slurmd -f $(printf %q "$SLURM_CONF") -N n$i" >>"$SLURM_DIR/start.log" 2>&1
+	done
+	slurm_await "$1"
 }
 
 slurm_stop()
@@ -90,8 +127,10 @@ slurm_stop()
 		[ -z "$(squeue -h 2>/dev/null)" ] && break
 		nap 100
 	done
-	for f in slurmd slurmctld munged; do
-		p=$(cat "$SLURM_DIR/$f.pid" 2>/dev/null) || continue
+	for f in "$SLURM_DIR"/slurmd.*.pid "$SLURM_DIR/slurmctld.pid" "$SLURM_DIR/munged.pid"; do
+		# of a node with processes of its own: they end with it
+		[ -z "${CLUSTER_NET:-}" ] || case $f in */slurmd.*) continue ;; esac
+		p=$(cat "$f" 2>/dev/null) || continue
 		kill "$p" 2>/dev/null
 		for ((i = 0; i < 100; i++)); do alive "$p" && nap 100 || break; done
 		kill -KILL "$p" 2>/dev/null
@@ -114,3 +153,35 @@ await_field()
 	say "job $1: $2 is $v, not $3, after $4 s"
 	return 1
 }
+
+# script NAME LINE...: a batch script as a user writes it, $RUN/NAME.sbatch
+script()
+{
+	local name=$1
+	shift
+	{ echo '#!/bin/bash'; printf '%s\n' "$@"; } >"$RUN/$name.sbatch"
+}
+# submit NAME [OPTION...]: its id; output in $RUN/NAME.out and .err
+submit()
+{
+	local name=$1
+	shift
+	sbatch --parsable --output="$RUN/$name.out" --error="$RUN/$name.err" --open-mode=append "$@" "$RUN/$name.sbatch"
+}
+# await_lines FILE COUNT: until it has that many lines that count
+await_lines()
+{
+	local i
+	for ((i = 0; i < 2400; i++)); do
+		[ "$(cat "$1" 2>/dev/null | filter | wc -l)" -ge "$2" ] && return 0
+		nap 100
+	done
+	return 1
+}
+explain_job()
+{
+	scontrol -o show job "$1" | cut -c1-400 | sed 's/^/#   /'
+	say_file "$RUN/$2.err"
+	for f in "$SLURM_DIR"/slurmd.*.log; do say_file "$f" 5; done
+}
+timed() { say "$(($(date +%s) - began)) s: $*"; }
