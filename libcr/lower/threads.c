@@ -22,6 +22,7 @@
 #include "libcr/arch/x86_64/fs.h"
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/cr_crossing.h"
+#include "libcr/cr_remote.h"
 
 __thread struct cr_thread *cr_self __attribute__((tls_model("initial-exec")));
 
@@ -243,6 +244,7 @@ static void child_after_fork(void)
 		CR_GATE->board = NULL; /* MPI stays with the parent */
 	CR_GATE->callbacks = NULL; /* and so do callbacks */
 	CR_GATE->kernel_pid = tid;
+	cr_remote_forget();
 	cr_agent_start(false, NULL);
 }
 
