@@ -47,8 +47,11 @@ crcp_libmpi_parts_la_SOURCES = \
 	crcp/upper/abi/win.c \
 	crcp/upper/abi/win_calls.c \
 	crcp/upper/abi/win_data.c \
+	crcp/upper/abi/win_far.c \
+	crcp/upper/abi/win_lock.c \
 	crcp/upper/abi/win_make.c \
 	crcp/upper/abi/win_mem.c \
+	crcp/upper/abi/win_reach.c \
 	crcp/upper/abi/win_sync.c \
 	$(crcp_p2p_sources)
 nodist_crcp_libmpi_parts_la_SOURCES = crcp/plain_gen.c crcp/entries_gen.S

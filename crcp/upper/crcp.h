@@ -114,6 +114,7 @@ int crcp_grequest_free(MPI_Request request); /* MPI_Request_free of a pending ge
 int crcp_grequest_rebuild(MPI_Request request); /* after a restart: start it again. 0 or a negative errno */
 void crcp_wtime_note(void); /* remember how late it is by MPI_Wtime, so that it goes on from here after a restart */
 int crcp_rebuild_objects(void); /* after a restart: real handles of every object but requests. Collective over the job. */
+int crcp_wins_drain(void);  /* every rank is stopped: wait for what one-sided operations have under way. 0 or a negative errno */
 int crcp_files_drain(void); /* every rank is stopped, no request is left: end split collectives, note pointers. Sets board.error_text */
 void crcp_comm_world_ranks(struct crcp_comm *c); /* fills world_ranks, rank, size, clock id */
 

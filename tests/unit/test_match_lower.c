@@ -67,6 +67,7 @@ struct crcp_handle *crcp_fint_handle(uint32_t kind, int fint)
 void crcp_wtime_note(void) { }
 void crcp_pcoll_drop(MPI_Request request) { (void)request; }
 void crcp_lower_need(void) { abort(); }
+int crcp_wins_drain(void) { return 0; }
 int crcp_files_drain(void) { return 0; }
 int crcp_grequest_free(MPI_Request request) { return request ? MPI_ERR_REQUEST : MPI_ERR_INTERN; }
 int crcp_grequest_rebuild(MPI_Request request) { return request ? -EPROTO : -EINVAL; }

@@ -2,7 +2,7 @@
 /*
  * The one-sided operations on the layer's own windows: arguments judged in the real library's order, then a copy.
  *
- * What combines data holds the target's slot, so that operations on the same memory exclude each other whoever issues them.
+ * What combines data holds the target's lock word, so that operations on the same memory exclude each other whoever issues them.
  */
 #include "crcp/upper/abi/win.h"
 #include "crcp/upper/p2p/p2p.h"
@@ -51,13 +51,13 @@ static int locate(const struct crcp_win_own *o, int target, MPI_Aint disp, const
 	if (!crcp_win_may_access(o, target))
 		return MPI_ERR_RMA_SYNC;
 	if (o->flavor == MPI_WIN_FLAVOR_DYNAMIC) {
-		*ret = (struct crcp_win_place){ .here = target == o->rank ? (char *)disp : NULL, .at = (uint64_t)disp, .pid = peer->pid };
+		*ret = (struct crcp_win_place){ .here = target == o->rank ? (char *)disp : NULL, .at = (uint64_t)disp, .peer = peer };
 		return MPI_SUCCESS;
 	}
 	at = disp * peer->disp_unit;
 	if (t->bytes && (at + t->low < 0 || (uint64_t)(at + t->low + t->span) > peer->bytes))
 		return MPI_ERR_RMA_RANGE;
-	*ret = (struct crcp_win_place){ .here = peer->here ? peer->here + at : NULL, .at = peer->base + (uint64_t)at, .pid = peer->pid };
+	*ret = (struct crcp_win_place){ .here = peer->here ? peer->here + at : NULL, .at = peer->base + (uint64_t)at, .peer = peer };
 	return MPI_SUCCESS;
 }
 
@@ -84,14 +84,20 @@ static int get(const struct crcp_win_own *o, void *origin, int n, MPI_Datatype t
 static int combine(const struct crcp_win_own *o, const void *origin, int n, MPI_Datatype type, void *result, int result_n, MPI_Datatype result_type,
 		   int target, MPI_Aint disp, int target_n, MPI_Datatype target_type, MPI_Op op)
 {
-	struct crcp_win_slot *slot = &o->shared->slot[target];
-	struct crcp_win_data to = crcp_win_describe(target_n, target_type), data;
+	struct crcp_win_head *head = o->peers[target].head;
+	struct crcp_win_data to = crcp_win_describe(target_n, target_type), data, fetched;
 	struct crcp_win_place place;
 	int r = locate(o, target, disp, &to, &place);
 
 	if (r != MPI_SUCCESS)
 		return r;
-	crcp_win_slot_take(slot);
+	if (crcp_win_is_far(&place)) {
+		data = op == MPI_NO_OP ? to : crcp_win_describe(n, type);
+		if (result)
+			fetched = crcp_win_describe(result_n, result_type);
+		return crcp_win_combine_far(&place, &to, origin, &data, result, result ? &fetched : NULL, op);
+	}
+	crcp_win_combine_begin(head);
 	if (result) {
 		data = crcp_win_describe(result_n, result_type);
 		r = crcp_win_get(&place, &to, result, &data);
@@ -100,24 +106,26 @@ static int combine(const struct crcp_win_own *o, const void *origin, int n, MPI_
 		data = crcp_win_describe(n, type);
 		r = crcp_win_combine(&place, &to, origin, &data, op);
 	}
-	crcp_win_slot_give(slot);
+	crcp_win_combine_end(head);
 	return r;
 }
 
 static int compare_and_swap(const struct crcp_win_own *o, const void *origin, const void *compare, void *result, MPI_Datatype type, int target, MPI_Aint disp)
 {
-	struct crcp_win_slot *slot = &o->shared->slot[target];
+	struct crcp_win_head *head = o->peers[target].head;
 	struct crcp_win_data data = crcp_win_describe(1, type);
 	struct crcp_win_place place;
 	int r = locate(o, target, disp, &data, &place);
 
 	if (r != MPI_SUCCESS)
 		return r;
-	crcp_win_slot_take(slot);
+	if (crcp_win_is_far(&place))
+		return crcp_win_far_swap(place.peer, place.at, compare, origin, result, data.bytes);
+	crcp_win_combine_begin(head);
 	r = crcp_win_get(&place, &data, result, &data);
 	if (r == MPI_SUCCESS && memcmp(result, compare, data.bytes) == 0)
 		r = crcp_win_put(&place, &data, origin, &data);
-	crcp_win_slot_give(slot);
+	crcp_win_combine_end(head);
 	return r;
 }
 

@@ -54,7 +54,7 @@ struct crcp_win_data crcp_win_describe(int count, MPI_Datatype type)
 }
 
 /* ---- the real library's packing; MPI error code ---- */
-static int pack(const void *from, const struct crcp_win_data *d, void *to)
+int crcp_win_pack(const void *from, const struct crcp_win_data *d, void *to)
 {
 	MPI_Comm self = (MPI_Comm)crcp_real(MPI_COMM_SELF);
 	MPI_Datatype type = (MPI_Datatype)crcp_real((void *)d->type);
@@ -63,7 +63,7 @@ static int pack(const void *from, const struct crcp_win_data *d, void *to)
 	return d->bytes > INT_MAX ? MPI_ERR_COUNT : CR_LOWER(crcp_lower.MPI_Pack(from, count, type, to, bytes, &at, self));
 }
 
-static int unpack(const void *from, void *to, const struct crcp_win_data *d)
+int crcp_win_unpack(const void *from, void *to, const struct crcp_win_data *d)
 {
 	MPI_Comm self = (MPI_Comm)crcp_real(MPI_COMM_SELF);
 	MPI_Datatype type = (MPI_Datatype)crcp_real((void *)d->type);
@@ -84,15 +84,17 @@ static int gather(const struct crcp_win_place *p, const struct crcp_win_data *t,
 		return MPI_SUCCESS;
 	}
 	if (p->here)
-		return pack(p->here, t, to);
+		return crcp_win_pack(p->here, t, to);
+	if (p->peer->far)
+		return crcp_win_far_get(p->peer, p->at, t, to);
 	if (t->flat)
-		return crcp_win_fetch(p->pid, p->at, to, t->bytes);
+		return crcp_win_fetch(p->peer->pid, p->at, to, t->bytes);
 	whole = crcp_alloc((size_t)t->span);
 	if (!whole)
 		return MPI_ERR_NO_MEM;
-	r = crcp_win_fetch(p->pid, p->at + (uint64_t)t->low, whole, (size_t)t->span);
+	r = crcp_win_fetch(p->peer->pid, p->at + (uint64_t)t->low, whole, (size_t)t->span);
 	if (r == MPI_SUCCESS)
-		r = pack(whole - t->low, t, to);
+		r = crcp_win_pack(whole - t->low, t, to);
 	crcp_free(whole);
 	return r;
 }
@@ -108,7 +110,7 @@ static int store_runs(const struct crcp_win_place *p, const struct crcp_win_data
 		while (at < end && pattern[at])
 			at++;
 		if (at > begin)
-			r = crcp_win_store(p->pid, p->at + (uint64_t)t->low + begin, whole + begin, at - begin);
+			r = crcp_win_store(p->peer->pid, p->at + (uint64_t)t->low + begin, whole + begin, at - begin);
 		while (at < end && !pattern[at])
 			at++;
 	}
@@ -126,18 +128,20 @@ static int scatter(const struct crcp_win_place *p, const struct crcp_win_data *t
 		return MPI_SUCCESS;
 	}
 	if (p->here)
-		return unpack(from, p->here, t);
+		return crcp_win_unpack(from, p->here, t);
+	if (p->peer->far)
+		return crcp_win_far_put(p->peer, p->at, t, from);
 	if (t->flat)
-		return crcp_win_store(p->pid, p->at, from, t->bytes);
+		return crcp_win_store(p->peer->pid, p->at, from, t->bytes);
 	pattern = crcp_alloc(2 * (size_t)t->span + t->bytes);
 	if (!pattern)
 		return MPI_ERR_NO_MEM;
 	whole = pattern + t->span;
 	ones = whole + t->span;
 	memset(ones, 1, t->bytes);
-	r = unpack(ones, pattern - t->low, t);
+	r = crcp_win_unpack(ones, pattern - t->low, t);
 	if (r == MPI_SUCCESS)
-		r = unpack(from, whole - t->low, t);
+		r = crcp_win_unpack(from, whole - t->low, t);
 	if (r == MPI_SUCCESS)
 		r = store_runs(p, t, pattern, whole);
 	crcp_free(pattern);
@@ -159,7 +163,7 @@ int crcp_win_put(const struct crcp_win_place *p, const struct crcp_win_data *t, 
 	packed = crcp_alloc(o->bytes);
 	if (!packed)
 		return MPI_ERR_NO_MEM;
-	r = pack(origin, o, packed);
+	r = crcp_win_pack(origin, o, packed);
 	if (r == MPI_SUCCESS)
 		r = scatter(p, t, packed);
 	crcp_free(packed);
@@ -182,7 +186,7 @@ int crcp_win_get(const struct crcp_win_place *p, const struct crcp_win_data *t, 
 		return MPI_ERR_NO_MEM;
 	r = gather(p, t, packed);
 	if (r == MPI_SUCCESS)
-		r = unpack(packed, origin, o);
+		r = crcp_win_unpack(packed, origin, o);
 	crcp_free(packed);
 	return r;
 }
@@ -204,6 +208,21 @@ static MPI_Datatype leaf_of(MPI_Datatype type)
 			return leaf;
 	}
 	return NULL;
+}
+
+/* What the target's service knows @leaf as: it may be a handle that this rank has made for an ordinary type. */
+static MPI_Datatype wire_leaf(MPI_Datatype leaf)
+{
+	const struct crcp_datatype *d = crcp_datatype(leaf);
+	int size = type_size(leaf);
+
+	if (d->head.h.flags & CRCP_H_PREDEFINED)
+		return leaf;
+	if (d->combiner == MPI_COMBINER_F90_REAL)
+		return size == 4 ? MPI_REAL4 : size == 8 ? MPI_REAL8 : MPI_REAL16;
+	if (d->combiner == MPI_COMBINER_F90_COMPLEX)
+		return size == 8 ? MPI_COMPLEX8 : size == 16 ? MPI_COMPLEX16 : MPI_COMPLEX32;
+	return size == 1 ? MPI_INTEGER1 : size == 2 ? MPI_INTEGER2 : size == 4 ? MPI_INTEGER4 : MPI_INTEGER8;
 }
 
 /* @in op @inout, two arrays of a predefined type. */
@@ -241,19 +260,73 @@ int crcp_win_combine(const struct crcp_win_place *p, const struct crcp_win_data 
 	mine = memory + room;
 	theirs = mine + room;
 	/* Both sides as arrays of the leaf. */
-	r = o->flat ? (memcpy(memory, origin, o->bytes), MPI_SUCCESS) : pack(origin, o, memory);
+	r = o->flat ? (memcpy(memory, origin, o->bytes), MPI_SUCCESS) : crcp_win_pack(origin, o, memory);
 	if (r == MPI_SUCCESS)
-		r = unpack(memory, mine, &array);
+		r = crcp_win_unpack(memory, mine, &array);
 	if (r == MPI_SUCCESS)
 		r = gather(p, t, memory);
 	if (r == MPI_SUCCESS)
-		r = unpack(memory, theirs, &array);
+		r = crcp_win_unpack(memory, theirs, &array);
 	if (r == MPI_SUCCESS)
 		r = reduce(&array, mine, theirs, op);
 	if (r == MPI_SUCCESS)
-		r = pack(theirs, &array, memory);
+		r = crcp_win_pack(theirs, &array, memory);
 	if (r == MPI_SUCCESS)
 		r = scatter(p, t, memory);
+	crcp_free(memory);
+	return r;
+}
+
+/* ---- at a rank that its service leads to ---- */
+/* The real library's opinion of @op on @leaf: it is asked about one element that is nobody's. */
+static int judge_reduction(MPI_Datatype leaf, MPI_Op op)
+{
+	struct crcp_win_data one = crcp_win_describe(1, leaf);
+	char in[64] __attribute__((aligned(64))) = { 0 }, inout[64] __attribute__((aligned(64))) = { 0 };
+
+	return one.span > (MPI_Aint)sizeof(in) ? MPI_ERR_TYPE : reduce(&one, in, inout, op);
+}
+
+static int combine_packed(const struct crcp_win_place *p, const struct crcp_win_data *t, const void *packed, void *old, MPI_Op op)
+{
+	MPI_Datatype leaf = NULL;
+	int r = MPI_SUCCESS;
+
+	if (op != MPI_REPLACE && op != MPI_NO_OP) {
+		leaf = leaf_of(t->type);
+		r = judge_reduction(leaf, op);
+		leaf = wire_leaf(leaf);
+	}
+	return r == MPI_SUCCESS ? crcp_win_far_combine(p->peer, p->at, t, packed, old, leaf, op) : r;
+}
+
+int crcp_win_combine_far(const struct crcp_win_place *p, const struct crcp_win_data *t, const void *origin, const struct crcp_win_data *o, void *result,
+			 const struct crcp_win_data *res, MPI_Op op)
+{
+	bool gives = res != NULL, takes = op != MPI_NO_OP;
+	char *memory = NULL, *old = result;
+	const void *packed = origin;
+	int r = MPI_SUCCESS;
+
+	if ((takes && o->bytes != t->bytes) || (gives && res->bytes != t->bytes))
+		return MPI_ERR_TRUNCATE;
+	if (t->bytes == 0)
+		return MPI_SUCCESS;
+	if ((takes && !o->flat) || (gives && !res->flat)) {
+		memory = crcp_alloc(2 * t->bytes);
+		if (!memory)
+			return MPI_ERR_NO_MEM;
+	}
+	if (takes && !o->flat) {
+		r = crcp_win_pack(origin, o, memory);
+		packed = memory;
+	}
+	if (gives && !res->flat)
+		old = memory + t->bytes;
+	if (r == MPI_SUCCESS)
+		r = combine_packed(p, t, takes ? packed : NULL, gives ? old : NULL, op);
+	if (r == MPI_SUCCESS && gives && !res->flat)
+		r = crcp_win_unpack(old, result, res);
 	crcp_free(memory);
 	return r;
 }

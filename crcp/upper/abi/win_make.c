@@ -1,39 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Windows of the layer: made, freed, and mapped again after a restart.
+ * Windows of the layer: made, freed, and opened again after a restart.
  *
  * A window has a communicator of its own, a duplicate of the one that it was made over: for its barriers and messages, and because the
  * program may free the other. Its id, which all ranks share, orders the windows for the rebuild.
- *
- * Object of a window that shares memory: the locks, then the ranks' memory.
  */
 #include "crcp/upper/abi/win.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "libcr/cr_layout.h"
-
-static const char nocr_text[] = "an MPI window over several nodes is open, or one where the system keeps processes from each other's memory";
-static const volatile uint64_t probe = CRCP_WIN_PROBE;
+static const char nocr_text[] = "an MPI window is the real library's: its processes are not all of this job, or could neither share memory nor connect";
 static struct crcp_win_own *windows; /* the layer's own */
-
-static size_t whole_pages(size_t bytes)
-{
-	return (bytes + CR_PAGE_BYTES - 1) / CR_PAGE_BYTES * CR_PAGE_BYTES;
-}
-
-static size_t head_bytes(int size)
-{
-	return whole_pages(sizeof(struct crcp_win_shared) + (size_t)size * sizeof(struct crcp_win_slot));
-}
-
-static bool has_memory(int flavor)
-{
-	return flavor == MPI_WIN_FLAVOR_ALLOCATE || flavor == MPI_WIN_FLAVOR_SHARED;
-}
 
 static void insert(struct crcp_win_own *o)
 {
@@ -68,8 +45,7 @@ static void own_free(struct crcp_win_own *o)
 {
 	if (!o)
 		return;
-	if (o->shared)
-		munmap(o->shared, o->shared_bytes);
+	crcp_win_part_drop(o);
 	if (o->info)
 		crcp_info_destroy(o->info);
 	while (o->attached) {
@@ -83,81 +59,6 @@ static void own_free(struct crcp_win_own *o)
 	crcp_free(o->peers);
 	crcp_free(o->locks);
 	crcp_free(o);
-}
-
-/* ---- what the ranks tell each other ---- */
-static struct crcp_win_hello *meet(MPI_Comm real, int size, const struct crcp_win_hello *mine)
-{
-	struct crcp_win_hello *all = crcp_alloc((size_t)size * sizeof(*all));
-	MPI_Datatype byte = (MPI_Datatype)crcp_real(MPI_BYTE);
-	int n = sizeof(*mine);
-	bool ok = all != NULL;
-
-	ok = crcp_win_all_agree(real, ok) && CR_LOWER(crcp_lower.MPI_Allgather(mine, n, byte, all, n, byte, real)) == MPI_SUCCESS;
-	if (!ok) {
-		crcp_free(all);
-		return NULL;
-	}
-	return all;
-}
-
-/* May every rank look into the next one's memory? */
-static bool can_reach(const struct crcp_win_own *o, MPI_Comm real, const struct crcp_win_hello *all)
-{
-	const struct crcp_win_hello *next = &all[(o->rank + 1) % o->size];
-	uint64_t word = 0;
-	bool ok = crcp_win_fetch(next->pid, next->probe, &word, sizeof(word)) == MPI_SUCCESS && word == CRCP_WIN_PROBE;
-
-	return crcp_win_all_agree(real, ok);
-}
-
-/* Offsets of the ranks' memory in the object; returns its bytes. */
-static size_t lay_out(struct crcp_win_own *o, const struct crcp_win_hello *all)
-{
-	size_t at = head_bytes(o->size);
-	bool apart = o->flavor != MPI_WIN_FLAVOR_SHARED;
-
-	for (int i = 0; i < o->size; i++)
-		apart = apart || all[i].apart;
-	for (int i = 0; i < o->size && has_memory(o->flavor); i++) {
-		o->peers[i].here = (char *)at; /* the start of the mapping is added later */
-		at += apart ? whole_pages(all[i].bytes) : all[i].bytes;
-	}
-	return whole_pages(at);
-}
-
-/* Fill @o after its rank, size, flavor. Collective over @real; true on all or on none. */
-static bool own_set_up(struct crcp_win_own *o, MPI_Comm real, const struct crcp_win_hello *mine)
-{
-	struct crcp_win_hello *all = meet(real, o->size, mine);
-	bool ok;
-
-	if (!all)
-		return false;
-	ok = true;
-	for (int i = 0; i < o->size; i++)
-		ok = ok && all[i].ok;
-	if (ok && !has_memory(o->flavor))
-		ok = can_reach(o, real, all);
-	if (ok) {
-		o->shared_bytes = lay_out(o, all);
-		o->shared = crcp_win_map(real, o->rank, o->size, o->shared_bytes, NULL);
-		ok = o->shared != NULL;
-	}
-	for (int i = 0; i < o->size && ok; i++) {
-		struct crcp_win_peer *p = &o->peers[i];
-
-		if (has_memory(o->flavor))
-			p->here += (uintptr_t)o->shared;
-		else if (i == o->rank && o->flavor == MPI_WIN_FLAVOR_CREATE)
-			p->here = (char *)(uintptr_t)mine->base;
-		p->base = all[i].base;
-		p->bytes = all[i].bytes;
-		p->disp_unit = all[i].disp_unit;
-		p->pid = all[i].pid;
-	}
-	crcp_free(all);
-	return ok;
 }
 
 /* ---- making ---- */
@@ -203,7 +104,7 @@ static struct crcp_win_own *own_create(const struct making *m)
 
 static void keep_attributes(struct crcp_win *w, const struct crcp_win_own *o, const struct making *m)
 {
-	void *base = has_memory(o->flavor) ? o->peers[o->rank].here : m->base;
+	void *base = crcp_win_has_memory(o) ? o->peers[o->rank].here : m->base;
 
 	crcp_attr_set_pointer(w, MPI_WIN_BASE, base);
 	crcp_attr_set_aint(w, MPI_WIN_SIZE, m->size);
@@ -215,16 +116,15 @@ static void keep_attributes(struct crcp_win *w, const struct crcp_win_own *o, co
 /* The window of @m, or NULL on all ranks: it is for the real library. Inside a call, the collective has been entered. */
 static struct crcp_win *make(const struct making *m)
 {
-	struct crcp_win_hello mine = { .base = (uint64_t)(uintptr_t)m->base, .bytes = (uint64_t)m->size, .probe = (uint64_t)(uintptr_t)&probe,
-				       .disp_unit = m->disp_unit, .apart = info_says(m->info, "alloc_shared_noncontig") };
 	MPI_Comm parent = (MPI_Comm)crcp_real(m->comm), real = NULL;
 	MPI_Errhandler back = MPI_ERRORS_RETURN;
 	struct crcp_win *w = crcp_alloc(sizeof(*w));
 	struct crcp_win_own *o = own_create(m);
+	bool ok;
 
-	mine.ok = w && o && crcp_win_os_init();
-	mine.pid = mine.ok ? crcp_win_os_pid() : 0;
-	if (!crcp_win_all_agree(parent, mine.ok) || !crcp_win_one_node(parent) || !own_set_up(o, parent, &mine))
+	ok = w && o && crcp_win_os_init();
+	if (!crcp_win_all_agree(parent, ok) ||
+	    !crcp_win_reach(o, parent, (uint64_t)(uintptr_t)m->base, (uint64_t)m->size, m->disp_unit, info_says(m->info, "alloc_shared_noncontig")))
 		goto fail;
 	if (CR_LOWER(crcp_lower.MPI_Comm_dup(parent, &real)) != MPI_SUCCESS)
 		goto fail;
@@ -270,8 +170,9 @@ static int make_native(const struct making *m, void *ret_base, MPI_Win *ret_win,
 
 static int win_make(const struct making *m, void *ret_base, MPI_Win *ret_win, const char *function)
 {
+	bool gives = m->flavor == MPI_WIN_FLAVOR_ALLOCATE || m->flavor == MPI_WIN_FLAVOR_SHARED;
 	bool sound = crcp_is_live(m->comm) && !crcp_comm(m->comm)->recipe->inter && !crcp_comm(m->comm)->recipe->foreign && m->size >= 0 &&
-		     m->disp_unit > 0 && ret_win && (ret_base || !has_memory(m->flavor)) && m->info;
+		     m->disp_unit > 0 && ret_win && (ret_base || !gives) && m->info;
 	struct crcp_win *w;
 
 	crcp_call_begin();
@@ -280,7 +181,7 @@ static int win_make(const struct making *m, void *ret_base, MPI_Win *ret_win, co
 	if (!w)
 		return make_native(m, ret_base, ret_win, function);
 	*ret_win = (MPI_Win)(void *)w;
-	if (has_memory(m->flavor))
+	if (gives)
 		*(void **)ret_base = w->own->peers[w->own->rank].here;
 	crcp_call_end();
 	return MPI_SUCCESS;
@@ -338,7 +239,9 @@ static int free_own(struct crcp_win *w)
 	crcp_call_begin();
 	crcp_collective_enter(o->comm);
 	real = (MPI_Comm)o->comm->h.real;
-	r = CR_LOWER(crcp_lower.MPI_Barrier(real));
+	r = o->is_far ? crcp_win_far_sync(NULL) : MPI_SUCCESS;
+	if (r == MPI_SUCCESS)
+		r = CR_LOWER(crcp_lower.MPI_Barrier(real));
 	if (r == MPI_SUCCESS)
 		r = CR_LOWER(crcp_lower.MPI_Comm_free(&real));
 	if (r == MPI_SUCCESS) {
@@ -383,48 +286,11 @@ CRCP_API(int, MPI_Win_free, (MPI_Win * win))
 }
 
 /* ---- after a restart ---- */
-static void complain(const struct crcp_win_own *o, const char *reason)
-{
-	static const char text[] = "ompi-cr: an MPI window cannot be opened again: ";
-
-	if (o->rank == 0 && (write(2, text, sizeof(text) - 1) < 0 || write(2, reason, strlen(reason)) < 0))
-		return;
-}
-
-static int rebuild(struct crcp_win_own *o)
-{
-	MPI_Comm real = (MPI_Comm)o->comm->h.real;
-	struct crcp_win_hello mine = { .probe = (uint64_t)(uintptr_t)&probe, .ok = crcp_win_os_init() }, *all;
-	bool reached;
-
-	mine.pid = mine.ok ? crcp_win_os_pid() : 0;
-	if (!crcp_win_all_agree(real, mine.ok) || !crcp_win_one_node(real)) {
-		complain(o, "its ranks were on one node and are on several now; restart them on one\n");
-		return -EREMOTE;
-	}
-	all = meet(real, o->size, &mine);
-	if (!all)
-		return -ENOMEM;
-	for (int i = 0; i < o->size; i++)
-		o->peers[i].pid = all[i].pid;
-	reached = has_memory(o->flavor) || can_reach(o, real, all);
-	crcp_free(all);
-	if (!reached) {
-		complain(o, "the system keeps processes from each other's memory here (process_vm_readv); allow it, as where the job was started\n");
-		return -EPERM;
-	}
-	if (!crcp_win_map(real, o->rank, o->size, o->shared_bytes, o->shared)) {
-		complain(o, "its shared memory cannot be made\n");
-		return -ENOMEM;
-	}
-	return 0;
-}
-
 int crcp_wins_rebuild(void)
 {
 	int r = 0;
 
 	for (struct crcp_win_own *o = windows; o && r == 0; o = o->next)
-		r = rebuild(o);
+		r = crcp_win_rebuild(o);
 	return r;
 }

@@ -4,7 +4,7 @@
  *
  * The shared object is a memfd of the first rank; the others open it through /proc, so there is no name that a killed job would leave
  * behind. libcr knows it by its name and saves it like shared anonymous memory, without the parts that are marked MADV_DONTDUMP: each rank
- * saves an equal share of the pages.
+ * saves an equal share of the pages of a shared window, whose addresses the program knows on all ranks, and its own part of any other object.
  */
 #include "crcp/upper/abi/win.h"
 
@@ -32,7 +32,7 @@ static struct {
 	ssize_t (*writev)(int pid, const struct iovec *from, unsigned long n_from, const struct iovec *to, unsigned long n_to, unsigned long flags);
 } os;
 
-static void *look_up(const char *name)
+void *crcp_lower_find(const char *name)
 {
 	void *(*lower_sym)(void *, const char *) = CR_GATE->lower_sym;
 
@@ -42,15 +42,15 @@ static void *look_up(const char *name)
 bool crcp_win_os_init(void)
 {
 	if (os.epoch != crcp.epoch) {
-		os.getpid = (int (*)(void))look_up("getpid");
-		os.open = (int (*)(const char *, int, ...))look_up("open");
-		os.close = (int (*)(int))look_up("close");
-		os.memfd_create = (int (*)(const char *, unsigned int))look_up("memfd_create");
-		os.ftruncate = (int (*)(int, long))look_up("ftruncate");
-		os.pwrite = (ssize_t (*)(int, const void *, size_t, long))look_up("pwrite");
-		os.prctl = (int (*)(int, ...))look_up("prctl");
-		os.readv = (ssize_t (*)(int, const struct iovec *, unsigned long, const struct iovec *, unsigned long, unsigned long))look_up("process_vm_readv");
-		os.writev = (ssize_t (*)(int, const struct iovec *, unsigned long, const struct iovec *, unsigned long, unsigned long))look_up("process_vm_writev");
+		os.getpid = (int (*)(void))crcp_lower_find("getpid");
+		os.open = (int (*)(const char *, int, ...))crcp_lower_find("open");
+		os.close = (int (*)(int))crcp_lower_find("close");
+		os.memfd_create = (int (*)(const char *, unsigned int))crcp_lower_find("memfd_create");
+		os.ftruncate = (int (*)(int, long))crcp_lower_find("ftruncate");
+		os.pwrite = (ssize_t (*)(int, const void *, size_t, long))crcp_lower_find("pwrite");
+		os.prctl = (int (*)(int, ...))crcp_lower_find("prctl");
+		os.readv = (ssize_t (*)(int, const struct iovec *, unsigned long, const struct iovec *, unsigned long, unsigned long))crcp_lower_find("process_vm_readv");
+		os.writev = (ssize_t (*)(int, const struct iovec *, unsigned long, const struct iovec *, unsigned long, unsigned long))crcp_lower_find("process_vm_writev");
 		if (!os.getpid || !os.open || !os.close || !os.memfd_create || !os.ftruncate || !os.pwrite || !os.prctl || !os.readv || !os.writev)
 			return false;
 		/* Where a process may only be looked into by its parents (yama), let the other ranks. */
@@ -72,20 +72,6 @@ bool crcp_win_all_agree(MPI_Comm real, bool ok)
 	int mine = ok, all = 0;
 
 	return CR_LOWER(crcp_lower.MPI_Allreduce(&mine, &all, 1, type, min, real)) == MPI_SUCCESS && all;
-}
-
-bool crcp_win_one_node(MPI_Comm real)
-{
-	MPI_Info info = (MPI_Info)crcp_real(MPI_INFO_NULL);
-	MPI_Comm node = NULL;
-	int size = 0, here = -1;
-
-	CR_LOWER(crcp_lower.MPI_Comm_size(real, &size));
-	if (CR_LOWER(crcp_lower.MPI_Comm_split_type(real, MPI_COMM_TYPE_SHARED, 0, info, &node)) == MPI_SUCCESS) {
-		CR_LOWER(crcp_lower.MPI_Comm_size(node, &here));
-		CR_LOWER(crcp_lower.MPI_Comm_free(&node));
-	}
-	return crcp_win_all_agree(real, here == size);
 }
 
 /* The pages that @rank saves: [*ret_begin, *ret_end) in bytes. */
@@ -119,16 +105,16 @@ static int object_open(MPI_Comm real, int rank, size_t bytes)
 	return CR_LOWER(os.open(path, O_RDWR | O_CLOEXEC));
 }
 
-static bool write_share(int fd, const char *from, size_t begin, size_t end)
+static bool write_at(int fd, const char *from, size_t bytes, size_t at)
 {
-	while (begin < end) {
-		const char *data = from + begin;
-		size_t n = end - begin;
-		ssize_t done = CR_LOWER(os.pwrite(fd, data, n, (long)begin));
+	while (bytes > 0) {
+		ssize_t done = CR_LOWER(os.pwrite(fd, from, bytes, (long)at));
 
 		if (done <= 0)
 			return false;
-		begin += (size_t)done;
+		from += done;
+		at += (size_t)done;
+		bytes -= (size_t)done;
 	}
 	return true;
 }
@@ -151,7 +137,7 @@ void *crcp_win_map(MPI_Comm real, int rank, int size, size_t bytes, void *at)
 
 	share_of(rank, size, bytes, &begin, &end);
 	if (ok && at)
-		ok = write_share(fd, at, begin, end);
+		ok = write_at(fd, (char *)at + begin, end - begin, begin);
 	if (crcp_win_all_agree(real, ok)) { /* the content is there */
 		map = mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | (at ? MAP_FIXED : 0), fd, 0);
 		ok = map != MAP_FAILED;
@@ -169,6 +155,60 @@ void *crcp_win_map(MPI_Comm real, int rank, int size, size_t bytes, void *at)
 		return NULL;
 	mark_shares(map, begin, end, bytes);
 	return map;
+}
+
+/* ---- a part of each rank ---- */
+/* Bytes of all parts of @node, and where ours begins. False: it failed. */
+static bool parts_of(MPI_Comm node, size_t mine, size_t *ret_offset, size_t *ret_all)
+{
+	MPI_Datatype type = (MPI_Datatype)crcp_real(MPI_UINT64_T);
+	MPI_Op sum = (MPI_Op)crcp_real(MPI_SUM);
+	uint64_t bytes = mine, upto = 0, all = 0;
+
+	if (CR_LOWER(crcp_lower.MPI_Scan(&bytes, &upto, 1, type, sum, node)) != MPI_SUCCESS ||
+	    CR_LOWER(crcp_lower.MPI_Allreduce(&bytes, &all, 1, type, sum, node)) != MPI_SUCCESS)
+		return false;
+	*ret_offset = upto - bytes;
+	*ret_all = all;
+	return true;
+}
+
+bool crcp_win_map_parts(struct crcp_win_own *o, MPI_Comm node, size_t *ret_offset)
+{
+	const int how = MAP_SHARED | MAP_NORESERVE, access = PROT_READ | PROT_WRITE;
+	char *part = MAP_FAILED, *whole = MAP_FAILED;
+	size_t offset = 0, all = 0;
+	int rank = 0, fd = -1;
+	bool ok;
+
+	CR_LOWER(crcp_lower.MPI_Comm_rank(node, &rank));
+	ok = parts_of(node, o->part_bytes, &offset, &all);
+	if (crcp_win_all_agree(node, ok))
+		fd = object_open(node, rank, all);
+	ok = fd >= 0 && (!o->part || write_at(fd, o->part, o->part_bytes, offset));
+	if (crcp_win_all_agree(node, ok)) { /* the contents are there */
+		whole = mmap(NULL, all, access, how, fd, 0);
+		if (whole != MAP_FAILED)
+			part = mmap(o->part, o->part_bytes, access, how | (o->part ? MAP_FIXED : 0), fd, (off_t)offset);
+		ok = crcp_win_all_agree(node, part != MAP_FAILED);
+	} else {
+		ok = false;
+	}
+	if (fd >= 0)
+		CR_LOWER(os.close(fd)); /* everybody has opened it */
+	if (!ok) {
+		if (whole != MAP_FAILED)
+			munmap(whole, all);
+		if (part != MAP_FAILED && !o->part)
+			munmap(part, o->part_bytes);
+		return false;
+	}
+	madvise(whole, all, MADV_DONTDUMP); /* everybody saves the own part */
+	o->part = part;
+	o->node = whole;
+	o->node_bytes = all;
+	*ret_offset = offset;
+	return true;
 }
 
 #define PART_BYTES (1UL << 30) /* the kernel moves a little less than 2^31 bytes at once */

@@ -250,6 +250,8 @@ int crcp_bookmark_drain(void)
 	expected = words[1 + crcp.board.world_rank];
 	if (rc == 0)
 		rc = crcp_drain_until(expected);
+	if (rc == 0 && crcp_wins_drain() != 0)
+		rc = crcp_drain_fail(-EIO, "a rank that one-sided operations go to does not answer; see whether its node still runs");
 	if (rc == 0)
 		rc = crcp_files_drain();
 	if (rc == 0) {

@@ -2,10 +2,14 @@
 /*
  * One-sided communication. The table at the end names the states; each step is one of them, and works for a moment inside of it, so that
  * checkpoints come there. Windows of every kind live as long as the program, one of them under lock_all all the time.
+ *
+ *   mpi_rma STEPS [STATE|-1 [MULTIPLE [APART [HIDDEN]]]]   one state alone; MPI_THREAD_MULTIPLE unless 0; no shared windows unless 0: the
+ *                                                         ranks may then be on several nodes; the ranks are not dumpable
  */
 #include <mpi.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "step.h"
 
@@ -15,6 +19,7 @@
 enum { CREATED, ALLOCATED, SHARED, HELD, WINDOWS };
 
 static int rank, size, right, left, handled, moment = 1;
+static bool apart;
 static MPI_Win win[WINDOWS], dynamic;
 static int64_t *mine[WINDOWS], *shared_at[16];
 static int64_t model[WINDOWS][16], counter;
@@ -241,15 +246,23 @@ static void shared_stores(int step)
 	void *at;
 
 	MPI_Win_lock_all(0, win[SHARED]);
-	for (int i = 0; i < size; i++)
-		shared_at[i][RANDOM_AT + 16 + rank] = value(step, rank, i);
+	for (int i = 0; i < size; i++) {
+		int64_t v = value(step, rank, i);
+
+		if (apart)
+			MPI_Put(&v, 1, MPI_INT64_T, i, RANDOM_AT + 16 + rank, 1, MPI_INT64_T, win[SHARED]);
+		else
+			shared_at[i][RANDOM_AT + 16 + rank] = v;
+	}
 	MPI_Win_sync(win[SHARED]);
+	MPI_Win_flush_all(win[SHARED]);
 	inside((uint64_t)step);
 	MPI_Barrier(MPI_COMM_WORLD);
 	MPI_Win_sync(win[SHARED]);
 	for (int i = 0; i < size; i++) {
-		MPI_Win_shared_query(win[SHARED], i, &bytes, &unit, &at);
-		STEP_CHECK(at == shared_at[i] && bytes == WORDS * 8 && unit == 8);
+		if (!apart)
+			MPI_Win_shared_query(win[SHARED], i, &bytes, &unit, &at);
+		STEP_CHECK(apart || (at == shared_at[i] && bytes == WORDS * 8 && unit == 8));
 		STEP_CHECK(mine[SHARED][RANDOM_AT + 16 + i] == value(step, i, rank));
 	}
 	MPI_Win_unlock_all(win[SHARED]);
@@ -290,7 +303,7 @@ static void questions(int step)
 	MPI_Win_get_attr(win[ALLOCATED], MPI_WIN_SIZE, &bytes, &flag);
 	STEP_CHECK(flag && *bytes == WORDS * 8);
 	MPI_Win_get_attr(win[SHARED], MPI_WIN_CREATE_FLAVOR, &number, &flag);
-	STEP_CHECK(flag && *number == MPI_WIN_FLAVOR_SHARED);
+	STEP_CHECK(flag && *number == (apart ? MPI_WIN_FLAVOR_ALLOCATE : MPI_WIN_FLAVOR_SHARED));
 	MPI_Win_get_attr(win[CREATED], key, &p, &flag);
 	STEP_CHECK(flag && p == &key);
 	MPI_Win_get_group(win[CREATED], &group);
@@ -325,7 +338,7 @@ static void make_free(int step)
 	MPI_Comm_size(comm, &n);
 	MPI_Comm_rank(comm, &r);
 	next = (r + 1) % n;
-	if (step % 2)
+	if (step % 2 || apart)
 		MPI_Win_allocate(4096 * 3, 8, MPI_INFO_NULL, comm, &memory, &w);
 	else
 		MPI_Win_allocate_shared(24, 8, MPI_INFO_NULL, comm, &memory, &w);
@@ -443,14 +456,17 @@ static void begin(void)
 	mine[CREATED] = calloc(WORDS, 8);
 	MPI_Win_create(mine[CREATED], WORDS * 8, 8, info, MPI_COMM_WORLD, &win[CREATED]);
 	MPI_Win_allocate(WORDS * 8, 8, MPI_INFO_NULL, MPI_COMM_WORLD, &mine[ALLOCATED], &win[ALLOCATED]);
-	MPI_Win_allocate_shared(WORDS * 8, 8, info, MPI_COMM_WORLD, &mine[SHARED], &win[SHARED]);
+	if (apart)
+		MPI_Win_allocate(WORDS * 8, 8, info, MPI_COMM_WORLD, &mine[SHARED], &win[SHARED]);
+	else
+		MPI_Win_allocate_shared(WORDS * 8, 8, info, MPI_COMM_WORLD, &mine[SHARED], &win[SHARED]);
 	MPI_Win_allocate(WORDS * 8, 8, info, MPI_COMM_WORLD, &mine[HELD], &win[HELD]);
 	MPI_Win_create_dynamic(MPI_INFO_NULL, MPI_COMM_WORLD, &dynamic);
 	for (int i = 0; i < WINDOWS; i++) {
 		MPI_Win_set_name(win[i], names[i]);
 		memset(mine[i], 0, WORDS * 8);
 	}
-	for (int i = 0; i < size; i++)
+	for (int i = 0; i < size && !apart; i++)
 		MPI_Win_shared_query(win[SHARED], i, &bytes, &unit, &shared_at[i]);
 	MPI_Win_create_keyval(MPI_WIN_NULL_COPY_FN, MPI_WIN_NULL_DELETE_FN, &key, NULL);
 	MPI_Win_set_attr(win[CREATED], key, &key);
@@ -471,7 +487,10 @@ int main(int argc, char **argv)
 	int steps = step_count(argc, argv, 500), only = argc > 2 ? atoi(argv[2]) : -1, provided;
 	uint64_t sum = 1, all;
 
-	MPI_Init_thread(&argc, &argv, argc > 3 ? MPI_THREAD_MULTIPLE : MPI_THREAD_SINGLE, &provided);
+	apart = argc > 4 && atoi(argv[4]);
+	if (argc > 5)
+		prctl(PR_SET_DUMPABLE, 0);
+	MPI_Init_thread(&argc, &argv, argc > 3 && atoi(argv[3]) ? MPI_THREAD_MULTIPLE : MPI_THREAD_SINGLE, &provided);
 	MPI_Comm_rank(MPI_COMM_WORLD, &rank);
 	MPI_Comm_size(MPI_COMM_WORLD, &size);
 	right = (rank + 1) % size;
