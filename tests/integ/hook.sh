@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 RUN=$WORK/run
 HOOK=$PREFIX/bin/ompi-cr-hook
-prog=${HOOK_PROGRAM:-$PROGS/mpi_inflight $(n 150)}
+prog=${HOOK_PROGRAM:-$PROGS/mpi_inflight $(n 80)}
 mkdir -p "$RUN"
 root=no user=$(id -un) group=$(id -gn)
 # The job's user is another one when we are root and he can reach what is needed
@@ -146,7 +146,7 @@ check "echkpnt.ompicr -c -f -k: saved" lsf echkpnt.ompicr -c -f -k -d "$WORK/spo
 check "echkpnt.ompicr -k: killed after success" gone
 check "erestart.ompicr: writes .restart_cmd" lsf erestart.ompicr -c "$WORK/spool/lsf"
 command=$(sed -n 's/^LSB_RESTART_CMD=//p' "$WORK/spool/lsf/.restart_cmd")
-check "LSB_RESTART_CMD: ended with status 0" as sh -c "exec setsid --wait $command >/dev/null 2>'$RUN/back.err' </dev/null"
+check "LSB_RESTART_CMD: ended with status 0" as sh -c "exec setsid --wait $command >/dev/null 2>'$RUN/lsfback.err' </dev/null"
 check "LSB_RESTART_CMD: the result is an uninterrupted run's" result
 tell
 

@@ -94,7 +94,7 @@ slurm_start()
 	host=$(hostname -s)
 	mkdir -p "$SLURM_DIR/state" "$SLURM_DIR/spool" "$SLURM_DIR/pmix"
 	export SLURM_CONF=$SLURM_DIR/slurm.conf
-	slurm_conf "${1:-}" "NodeName=$host NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000 State=UNKNOWN" "$host" >"$SLURM_CONF"
+	slurm_conf "${1:-}" "NodeName=$host NodeAddr=127.0.0.1 CPUs=${SLURM_CPUS:-2} RealMemory=1000 State=UNKNOWN" "$host" >"$SLURM_CONF"
 	slurm_daemons
 	slurmd -f "$SLURM_CONF" >>"$SLURM_DIR/start.log" 2>&1
 	slurm_await 1
