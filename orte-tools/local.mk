@@ -24,7 +24,7 @@ orte_tools_ompi_restart_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 orte_tools_ompi_restart_LDADD = orte-tools/libtools.la
 
 orte_tools_ompi_snapshot_SOURCES = orte-tools/ompi-snapshot.c orte-tools/snapshot_print.h orte-tools/snapshot_list.c \
-	orte-tools/snapshot_show.c
+	orte-tools/snapshot_show.c orte-tools/snapshot_prune.h orte-tools/snapshot_prune.c orte-tools/restart_info.h orte-tools/restart_info.c
 orte_tools_ompi_snapshot_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 orte_tools_ompi_snapshot_LDADD = orte-tools/libtools.la
 
@@ -41,6 +41,14 @@ check_PROGRAMS += tests/unit/make_snapshot
 tests_unit_make_snapshot_SOURCES = tests/unit/make_snapshot.c
 tests_unit_make_snapshot_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 tests_unit_make_snapshot_LDADD = snapc/libsnapshot.la libcr/image/libcr_image.la
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_damage
+TESTS += tests/unit/test_damage
+tests_unit_test_damage_SOURCES = tests/unit/test_damage.c
+tests_unit_test_damage_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
+tests_unit_test_damage_LDADD = orte-tools/libtools.la $(UNIT_LIBS)
+endif
 
 TESTS += tests/unit/test_snapshot_tools.sh tests/unit/test_snapshot_mpirun.sh
 EXTRA_DIST += tests/unit/test_snapshot_tools.sh tests/unit/test_snapshot_mpirun.sh

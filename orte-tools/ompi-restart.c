@@ -189,42 +189,50 @@ static int sequence_check(const struct snapc_snapshot *s, const struct options *
 	return n ? -EBADMSG : 0;
 }
 
-/* The sequence to restart: checked, unless only the command is wanted. */
-static int sequence_choose(const struct snapc_meta *meta, const struct options *o, struct snapc_snapshot **ret_s)
+/* One sequence, checked unless only the command is wanted. Return: 0, or -errno after words. */
+static int sequence_load(const struct snapc_meta *meta, uint32_t seq, const struct options *o, struct snapc_snapshot **ret_s)
 {
 	struct cr_err err = { "" };
-	struct snapc_snapshot *s;
-	const uint32_t *seqs;
-	uint32_t n = snapc_meta_sequences(meta, &seqs), wanted;
-	int rc = snapc_meta_load(meta, o->seq, &s, &err);
+	int rc = snapc_meta_load(meta, seq, ret_s, &err);
 
 	if (rc < 0) {
 		fprintf(stderr, "ompi-restart: %s\n", err.text);
 		return rc;
 	}
-	wanted = s->seq;
-	while (!o->showme && sequence_check(s, o) < 0) {
-		uint32_t older = 0;
+	rc = o->showme ? 0 : sequence_check(*ret_s, o);
+	if (rc < 0)
+		snapc_snapshot_destroy(*ret_s);
+	return rc;
+}
 
-		while (older < n && seqs[older] < s->seq)
-			older++;
-		if (!o->fallback || older == 0) {
-			fprintf(stderr, "ompi-restart: sequence %u of %s is damaged; nothing was started%s\n", wanted, s->dir,
-				older == 0 ? ", and there is no older one" : "; --fallback takes the newest older one that is whole, -s N another");
-			snapc_snapshot_destroy(s);
-			return -EBADMSG;
-		}
-		snapc_snapshot_destroy(s);
-		rc = snapc_meta_load(meta, seqs[older - 1], &s, &err);
-		if (rc < 0) {
-			fprintf(stderr, "ompi-restart: %s\n", err.text);
-			return rc;
-		}
+/* The sequence to restart; with --fallback the newest one before it that is whole. */
+static int sequence_choose(const struct snapc_meta *meta, const char *dir, const struct options *o, struct snapc_snapshot **ret_s)
+{
+	const uint32_t *seqs;
+	uint32_t n = snapc_meta_sequences(meta, &seqs), wanted;
+
+	while (n > 0 && o->seq >= 0 && seqs[n - 1] != o->seq)
+		n--;
+	if (n == 0) {
+		struct cr_err err = { "" };
+
+		snapc_meta_load(meta, o->seq, ret_s, &err); /* says what is there instead */
+		fprintf(stderr, "ompi-restart: %s\n", err.text);
+		return -ENOENT;
 	}
-	if (s->seq != wanted)
+	wanted = seqs[n - 1];
+	while (sequence_load(meta, seqs[n - 1], o, ret_s) < 0) {
+		if (o->fallback && --n > 0)
+			continue;
+		fprintf(stderr, "ompi-restart: sequence %u of %s is damaged; nothing was started%s\n", wanted, dir,
+			o->fallback ? ", and no older one is whole" :
+			n == 1      ? ", and there is no older one" :
+				      "; --fallback takes the newest older one that is whole, -s N another");
+		return -EBADMSG;
+	}
+	if (seqs[n - 1] != wanted)
 		fprintf(stderr, "ompi-restart: sequence %u is damaged, falling back to sequence %u: what was computed in between is computed again\n",
-			wanted, s->seq);
-	*ret_s = s;
+			wanted, seqs[n - 1]);
 	return 0;
 }
 
@@ -353,7 +361,7 @@ int main(int argc, char **argv)
 	status = EXIT_FAILED;
 	if (o.info)
 		status = restart_info(meta, o.seq, o.verbose, o.json) < 0 ? EXIT_FAILED : 0;
-	else if (sequence_choose(meta, &o, &s) == 0) {
+	else if (sequence_choose(meta, dir, &o, &s) == 0) {
 		status = restart(&o, s);
 		snapc_snapshot_destroy(s);
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "orte-tools/snapshot_print.h"
+#include "orte-tools/snapshot_prune.h"
 #include "orte-tools/tool_json.h"
 #include "orte-tools/tool_ref.h"
 #include "orte-tools/tool_verify.h"
@@ -30,7 +31,7 @@ static const char usage[] =
 	"list     every sequence of every reference (or of REF)\n"
 	"show     one sequence (default: the newest): job, phases, ranks\n"
 	"verify   read every context file of every sequence (or of SEQ) and compare all checksums; names the bad ones\n"
-	"prune    remove all sequences but the N newest\n"
+	"prune    remove all sequences but the N newest, and but the newest one that is whole\n"
 	"\n"
 	"  -s, --seq N      sequence number\n"
 	"      --keep N     how many sequences stay (at least 1)\n"
@@ -154,7 +155,6 @@ static int command_prune(const struct options *o)
 {
 	struct cr_err err = { "" };
 	char path[PATH_MAX];
-	int n;
 
 	if (o->keep < 1) {
 		fprintf(stderr, "ompi-snapshot: prune needs --keep N, at least 1; to throw a reference away, remove its directory\n");
@@ -162,12 +162,7 @@ static int command_prune(const struct options *o)
 	}
 	if (tool_ref_resolve(o->ref, o->dir, path, &err) < 0)
 		return fail(&err);
-	n = snapc_snapshot_prune(path, (uint32_t)o->keep, &err);
-	if (n < 0)
-		return fail(&err);
-	if (!o->quiet)
-		printf("%d sequence%s removed from %s\n", n, n == 1 ? "" : "s", path);
-	return 0;
+	return snapshot_prune(path, (uint32_t)o->keep, o->quiet);
 }
 
 static const struct {

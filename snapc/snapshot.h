@@ -151,8 +151,15 @@ int snapc_snapshot_commit(const struct snapc_snapshot *s, struct cr_err *err);
  * else. A sequence that was committed stays. Never waits for a lock. */
 void snapc_snapshot_undo(const char *dir, uint32_t seq);
 
-/* Remove sequences so that the @keep newest stay; first from the metadata, then from the disk. Return: number removed or -errno. */
-int snapc_snapshot_prune(const char *dir, uint32_t keep, struct cr_err *err);
+/* Remove what is no snapshot from a reference directory that nobody writes to. Never waits. Return: 0 or -errno. */
+int snapc_snapshot_tidy(const char *dir);
+
+/* The same for the reference of @job, if it has one: what a coordinator that died has left to the one that takes its place. */
+void snapc_snapshot_recover(const char *snapshot_dir, const char *ref, const struct snapc_job *job);
+
+/* Remove sequences so that the @keep newest and @spare (-1: none) stay; first from the metadata, then from the disk. Return: number removed or
+ * -errno. */
+int snapc_snapshot_prune(const char *dir, uint32_t keep, int64_t spare, struct cr_err *err);
 
 /**
  * snapc_topology_xml - this node's topology as hwloc writes it

@@ -49,7 +49,7 @@ static int reference_take(const char *dir, const struct snapc_job *job, struct c
 	char id[512], path[PATH_MAX];
 	int rc;
 
-	if (mkdir(dir, 0700) == 0) {
+	if (snapc_disk_mkdir(dir) == 0) {
 		rc = snapc_disk_join(path, dir, SNAPC_OWNER_NAME, err);
 		if (rc == 0)
 			rc = snapc_disk_write(path, job->id, strlen(job->id), 1, err);
@@ -126,12 +126,12 @@ static int rank_directories(const char *dir, uint32_t seq, uint32_t np, struct c
 	rc = snapc_disk_join(tmp, dir, name, err);
 	if (rc < 0)
 		return rc;
-	if (mkdir(tmp, 0700) < 0)
+	if (snapc_disk_mkdir(tmp) < 0)
 		return cr_err_set(err, errno, "%s: cannot make the directory: %m", tmp);
 	for (uint32_t rank = 0; rank < np && rc == 0; rank++) {
 		snprintf(name, sizeof(name), SNAPC_CONTEXT_DIR_FMT, (int)rank);
 		rc = snapc_disk_join(path, tmp, name, err);
-		if (rc == 0 && mkdir(path, 0700) < 0)
+		if (rc == 0 && snapc_disk_mkdir(path) < 0)
 			rc = cr_err_set(err, errno, "%s: cannot make the directory: %m", path);
 	}
 	if (rc < 0)
@@ -193,4 +193,32 @@ void snapc_snapshot_undo(const char *dir, uint32_t seq)
 		close(lock);
 	}
 	snapc_sweep_empty(dir);
+}
+
+/* Nobody writes there: take away what is no snapshot. */
+int snapc_snapshot_tidy(const char *dir)
+{
+	int lock = snapc_disk_lock(dir, 0, NULL), rc;
+	uint32_t next;
+
+	if (lock < 0)
+		return lock;
+	rc = snapc_sweep(dir, &next, NULL);
+	close(lock);
+	snapc_sweep_empty(dir);
+	return rc;
+}
+
+void snapc_snapshot_recover(const char *snapshot_dir, const char *ref, const struct snapc_job *job)
+{
+	char name[NAME_MAX + 1], dir[PATH_MAX], id[512];
+
+	for (int attempt = 1; attempt < OTHER_NAMES; attempt++) {
+		if (reference_name(ref, attempt, name, sizeof(name)) < 0 || snapc_disk_join(dir, snapshot_dir, name, NULL) < 0 || access(dir, F_OK) < 0)
+			return;
+		if (owner_read(dir, id, sizeof(id)) == 0 && strcmp(id, job->id) == 0) {
+			snapc_snapshot_tidy(dir);
+			return;
+		}
+	}
 }

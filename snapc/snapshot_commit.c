@@ -100,22 +100,22 @@ static void commit_undo(const struct snapc_snapshot *s, const char *tmp, const c
 	snapc_sweep_empty(s->dir);
 }
 
-static int prune_locked(const char *dir, uint32_t keep, int nosync, struct cr_err *err)
+static int prune_locked(const char *dir, uint32_t keep, int64_t spare, int nosync, struct cr_err *err)
 {
 	char path[PATH_MAX], name[32];
 	struct snapc_meta *meta;
 	const uint32_t *seqs;
-	uint32_t n, ndrop, *drop;
+	uint32_t n, ndrop = 0, *drop;
 	int rc;
 
 	rc = snapc_meta_open(dir, &meta, err);
 	if (rc < 0)
 		return rc;
 	n = snapc_meta_sequences(meta, &seqs);
-	ndrop = n > keep ? n - keep : 0;
-	drop = calloc(ndrop + 1, sizeof(*drop));
-	if (drop && ndrop)
-		memcpy(drop, seqs, ndrop * sizeof(*drop));
+	drop = calloc(n + 1, sizeof(*drop));
+	for (uint32_t i = 0; drop && n > keep && i < n - keep; i++)
+		if (seqs[i] != spare)
+			drop[ndrop++] = seqs[i];
 	snapc_meta_close(meta);
 	if (!drop)
 		return cr_err_set(err, ENOMEM, "%s: no memory", dir);
@@ -160,18 +160,18 @@ int snapc_snapshot_commit(const struct snapc_snapshot *s, struct cr_err *err)
 	if (rc < 0)
 		commit_undo(s, tmp, final);
 	else if (s->keep > 0)
-		prune_locked(s->dir, s->keep, nosync, NULL);
+		prune_locked(s->dir, s->keep, -1, nosync, NULL);
 	close(lock);
 	return rc;
 }
 
-int snapc_snapshot_prune(const char *dir, uint32_t keep, struct cr_err *err)
+int snapc_snapshot_prune(const char *dir, uint32_t keep, int64_t spare, struct cr_err *err)
 {
 	int lock = snapc_disk_lock(dir, 1, err), rc;
 
 	if (lock < 0)
 		return lock;
-	rc = prune_locked(dir, keep, 0, err);
+	rc = prune_locked(dir, keep, spare, 0, err);
 	close(lock);
 	return rc;
 }

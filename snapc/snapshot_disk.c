@@ -24,6 +24,26 @@ void snapc_disk_step(const char *step)
 		step_hook(step);
 }
 
+static int disk_fault;
+
+void snapc_disk_fault(int error)
+{
+	disk_fault = error;
+}
+
+/* Room is missed where something new is written, the device where it has to keep it. */
+static int disk_fails(int error)
+{
+	if (disk_fault == error)
+		errno = error;
+	return disk_fault == error;
+}
+
+int snapc_disk_mkdir(const char *path)
+{
+	return disk_fails(ENOSPC) || disk_fails(EIO) ? -1 : mkdir(path, 0700);
+}
+
 int snapc_disk_join(char *ret_path, const char *a, const char *b, struct cr_err *err)
 {
 	int n = snprintf(ret_path, PATH_MAX, "%s/%s", a, b);
@@ -43,7 +63,7 @@ int snapc_disk_sync(const char *path, int directory, int nosync, struct cr_err *
 	if (fd < 0)
 		return cr_err_set(err, errno, "%s: cannot open to bring it to the disk: %m", path);
 	/* Some file systems have nothing to do for a directory and say EINVAL. */
-	if (fsync(fd) < 0 && !(directory && errno == EINVAL))
+	if ((disk_fails(EIO) || fsync(fd) < 0) && !(directory && errno == EINVAL))
 		rc = cr_err_set(err, errno, "%s: fsync: %m; nothing written there can be trusted", path);
 	close(fd);
 	if (rc == 0)
@@ -61,7 +81,7 @@ int snapc_disk_write(const char *path, const void *data, size_t bytes, int nosyn
 		return cr_err_set(err, errno, "%s: cannot create: %m", path);
 	snapc_disk_step("create");
 	while (bytes > 0) {
-		ssize_t n = write(fd, p, bytes);
+		ssize_t n = disk_fails(ENOSPC) ? -1 : write(fd, p, bytes);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -73,7 +93,7 @@ int snapc_disk_write(const char *path, const void *data, size_t bytes, int nosyn
 		bytes -= (size_t)n;
 	}
 	snapc_disk_step("write");
-	if (!nosync && fsync(fd) < 0) {
+	if (!nosync && (disk_fails(EIO) || fsync(fd) < 0)) {
 		rc = cr_err_set(err, errno, "%s: fsync: %m", path);
 		goto out_remove;
 	}

@@ -14,6 +14,11 @@
 void snapc_disk_set_hook(void (*hook)(const char *step));
 void snapc_disk_step(const char *step);
 
+/* Fault injection: ENOSPC: nothing new can be made or written; EIO: nor made or brought to the disk; 0: as it is. */
+void snapc_disk_fault(int error);
+/* mkdir(2) with mode 0700. */
+int snapc_disk_mkdir(const char *path);
+
 /* fsync a regular file or a directory by path; @nosync: do nothing. */
 int snapc_disk_sync(const char *path, int directory, int nosync, struct cr_err *err);
 /* Write a whole file of mode 0600 under @path (replaced when it exists), fsync'ed unless @nosync. Removed again on failure. */

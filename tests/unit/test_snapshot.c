@@ -134,7 +134,7 @@ static void commits_one_after_the_other(void **state)
 	assert_int_equal(newest, 3);
 	snprintf(path, sizeof(path), "%s/0", dir);
 	assert_int_equal(access(path, F_OK), -1);
-	assert_int_equal(snapc_snapshot_prune(dir, 1, &err), 2);
+	assert_int_equal(snapc_snapshot_prune(dir, 1, -1, &err), 2);
 	assert_int_equal(valid_sequences(dir, &newest), 1);
 	assert_int_equal(begin(*state, dir), 4);
 }

@@ -82,6 +82,23 @@ run "$snapshot" prune $ref --keep 2
 [ $status -eq 0 ] && [ ! -e "$tmp/snaps/$ref/2" ] && [ -e "$tmp/snaps/$ref/3" ] && [ -e "$tmp/snaps/$ref/4" ]; ok $? "prune keeps the newest"
 run "$snapshot" verify $ref
 [ $status -eq 0 ] && [ "$(grep -c whole "$tmp/out")" -eq 2 ]; ok $? "what is left is whole"
+# The last good one stays, whatever is asked for; leftovers of a job that is over go.
+fresh 2 5
+flip "$tmp/snaps/$ref/4/opal_snapshot_0.ckpt/cr_context" 20000
+flip "$tmp/snaps/$ref/3/opal_snapshot_1.ckpt/cr_context" 20000
+mkdir -p "$tmp/snaps/$ref/9.tmp/opal_snapshot_0.ckpt" "$tmp/snaps/$ref/8"
+run "$restart" --dry-run --fallback $ref
+[ $status -eq 0 ] && grep -q "falling back to sequence 2" "$tmp/err" && grep -q "sequence 4, rank 0: .*/4/" "$tmp/err" && grep -q "sequence 3, rank 1: .*/3/" "$tmp/err"; ok $? "--fallback over two damaged ones: both bad files are named"
+run "$restart" --dry-run $ref
+[ $status -eq 1 ] && grep -q "sequence 4, rank 0: .*/4/" "$tmp/err" && grep -q -- "--fallback takes" "$tmp/err"; ok $? "without --fallback: refused, the file is named, --fallback is told of"
+run "$snapshot" prune $ref --keep 2
+[ $status -eq 0 ] && [ ! -e "$tmp/snaps/$ref/1" ] && [ -e "$tmp/snaps/$ref/2" ] && [ -e "$tmp/snaps/$ref/4" ] && grep -q "sequence 2, the newest one that is whole" "$tmp/err"; ok $? "prune keeps the last good one as well"
+[ ! -e "$tmp/snaps/$ref/9.tmp" ] && [ ! -e "$tmp/snaps/$ref/8" ]; ok $? "prune takes leftovers away"
+flip "$tmp/snaps/$ref/2/opal_snapshot_1.ckpt/cr_context" 20000
+run "$snapshot" prune $ref --keep 1
+[ $status -eq 1 ] && [ -e "$tmp/snaps/$ref/2" ] && [ -e "$tmp/snaps/$ref/3" ] && grep -q "nothing is removed" "$tmp/err"; ok $? "prune removes nothing when nothing is whole"
+run "$restart" --dry-run --fallback $ref
+[ $status -eq 1 ] && grep -q "no older one is whole" "$tmp/err"; ok $? "--fallback with nothing whole is refused"
 
 # The command.
 fresh 4 1 mpirun -am ft-enable-cr -np 4 --oversubscribe --mca btl self,tcp --hostfile nodes -x SECRET=1 ./heat -np 7 --oversubscribe
