@@ -7,7 +7,7 @@ integ_c = $(integ)/plain_basic $(integ)/omp_plain $(integ)/threads $(integ)/bloc
 	$(integ)/pending $(integ)/vectors $(integ)/descriptors $(integ)/syscalls $(integ)/on_tty $(integ)/socketed $(integ)/storm $(integ)/await $(integ)/edges
 integ_special = $(integ)/plain_basic_nopie $(integ)/plain_basic_clang $(integ)/cxx_throw $(integ)/fort_plain $(integ)/plugin.so \
 	$(integ)/linked_rpath $(integ)/linked_runpath $(integ)/static
-integ_mpi_c = $(integ)/mpi_objects $(integ)/mpi_inflight $(integ)/omp_mpi $(integ)/mpi_stress $(integ)/raise_cut $(integ)/mpi_files $(integ)/mpi_rma $(integ)/mpi_states tests/bench/mpi_overhead tests/bench/rma_nodes tests/bench/ballast
+integ_mpi_c = $(integ)/mpi_objects $(integ)/mpi_inflight $(integ)/omp_mpi $(integ)/mpi_stress $(integ)/mpi_steady $(integ)/raise_cut $(integ)/mpi_files $(integ)/mpi_rma $(integ)/mpi_states tests/bench/mpi_overhead tests/bench/rma_nodes tests/bench/ballast
 integ_mpi_f = $(integ)/ring_f08 $(integ)/ring_mpimod $(integ)/ring_mpifh
 # Programs that use libcr: linked with -lcr as it was built; cr_run gives them the installed one, by its soname.
 parity = tests/blcr-parity/progs
@@ -50,15 +50,18 @@ $(integ)/ring_mpimod: $(top_srcdir)/$(integ)/ring_mpimod.f90
 $(integ)/ring_mpifh: $(top_srcdir)/$(integ)/ring_mpifh.f
 	$(AM_V_GEN)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -w -fallow-argument-mismatch -o $(@F) $(abs_top_srcdir)/$(integ)/ring_mpifh.f
 
+tests/fault/crash_shim.so: $(top_srcdir)/tests/fault/crash_shim.c
+	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -fPIC -shared -o $@ $< -ldl
+
 # One program per resource: all that is in tests/resources
 resources = $(patsubst $(top_srcdir)/%.c,%,$(wildcard $(top_srcdir)/tests/resources/*.c))
 $(resources): %: $(top_srcdir)/%.c $(top_srcdir)/tests/resources/resource.h
 	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -pthread -o $@ $< -lrt
 
 .PHONY: check-progs
-check-progs: $(integ_progs) $(resources)
+check-progs: $(integ_progs) $(resources) tests/fault/crash_shim.so
 
 mostlyclean-local:
-	rm -f $(integ_progs) $(resources) $(integ)/libplugin.so $(integ)/*.mod
+	rm -f $(integ_progs) $(resources) tests/fault/crash_shim.so $(integ)/libplugin.so $(integ)/*.mod
 
 EXTRA_DIST += quickstart run-tests .ci/run tests/integ tests/blcr-parity tests/lib tests/bench tests/fault tests/resources tests/man

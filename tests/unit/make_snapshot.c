@@ -64,6 +64,7 @@ static void sequence_make(const char *base, const char *ref, struct snapc_job *j
 		context_make(dir, s.seq, (int)i, &ranks[i]);
 	}
 	s.dir = dir;
+	s.keep = getenv("MAKE_SNAPSHOT_KEEP") ? (uint32_t)atoi(getenv("MAKE_SNAPSHOT_KEEP")) : 0;
 	s.begin_ns = 1700000000000000000ull;
 	s.end_ns = 1700000000500000000ull;
 	if (snapc_snapshot_commit(&s, &err) < 0)
