@@ -54,6 +54,7 @@ enum cr_msg_type {
 	CR_MSG_EXIT,        /* S->A  struct cr_msg_exit: after a committed checkpoint with --term: leave now */
 	CR_MSG_NOCR,        /* S->A  struct cr_msg_nocr: a mark on behalf of the process; no checkpoint needs to be running */
 	CR_MSG_NOCR_REPLY,  /* A->S  struct cr_msg_nocr_reply */
+	CR_MSG_ALIVE,       /* S->A  nothing is to be done: the coordinator is there (silence_s of BEGIN) */
 };
 
 struct cr_msg_head {
@@ -85,7 +86,7 @@ struct cr_msg_mpi_state {
 
 struct cr_msg_begin {
 	uint32_t checkpoint; /* > 0 */
-	uint32_t flags;      /* 0 */
+	uint32_t silence_s;  /* a coordinator that says nothing for so long in this checkpoint is taken for dead; 0: the agent's own limit */
 	uint32_t limit_ms;   /* callbacks of the program must be ready within; 0: the agent's own limit */
 	/* for callbacks that ask what the checkpoint is for */
 	int32_t signal, scope, target;
@@ -132,6 +133,9 @@ struct cr_msg_dump {
 };
 #define CR_DUMP_STOPPED 1u /* do not use copy-on-write: stay frozen until the file is written */
 #define CR_DUMP_NOSYNC 2u
+/* fault injection: writing the memory fails with this error */
+#define CR_DUMP_FAULT_ENOSPC 4u
+#define CR_DUMP_FAULT_EIO 8u
 
 struct cr_msg_dumped {
 	uint64_t file_bytes;

@@ -19,12 +19,13 @@
 #include "orte-tools/checkpoint_list.h"
 #include "orte-tools/checkpoint_options.h"
 #include "orte-tools/tool_json.h"
+#include "snapc/fault.h"
 #include "snapc/line.h"
 #include "snapc/listener.h"
 #include "snapc/registry.h"
 
-/* Beyond what the coordinator was given: its answer must come by then. */
-#define TOOL_GRACE_SECONDS 60
+/* Beyond what the coordinator was given, or gave itself: its answer must come by then. */
+#define TOOL_GRACE_SECONDS 10
 
 struct tool {
 	struct checkpoint_options options;
@@ -33,6 +34,8 @@ struct tool {
 	int fd;
 	double last_s; /* time of the last status line */
 	bool printed_reasons;
+	long limit_s;      /* the coordinator says something within */
+	char phase[32];    /* what it said last */
 };
 
 static volatile sig_atomic_t tool_interrupted;
@@ -325,6 +328,8 @@ static int tool_line(struct tool *t, char *text, FILE *reasons_json, char **reas
 	at_s = (double)snapc_words_number(&words, "ns", INT64_MAX, 0) / 1e9;
 	if (!strcmp(words.word, "phase")) {
 		phase = snapc_words_get(&words, "name", "");
+		snprintf(t->phase, sizeof(t->phase), "%s", phase);
+		t->limit_s = (long)snapc_words_number(&words, "limit_s", 10000000, t->limit_s);
 		state = tool_state(phase);
 		if (!strcmp(phase, "established"))
 			snprintf(name, sizeof(name), "%s", snapc_words_get(&words, "ref", "..."));
@@ -347,12 +352,57 @@ static int tool_line(struct tool *t, char *text, FILE *reasons_json, char **reas
 	return -1; /* a word of a later version */
 }
 
+/* State of a process as /proc says it; 0: it is gone. */
+static char tool_process_state(pid_t pid)
+{
+	char path[64], text[512], *p;
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = 0;
+	p = strrchr(text, ')');
+	return p && p[1] == ' ' ? p[2] : 0;
+}
+
+/* The coordinator is silent: why, as far as can be seen from here, and what that means. */
+static void tool_silence(const struct tool *t)
+{
+	const char *where = t->phase[0] ? t->phase : "request";
+	char state = tool_process_state(t->entry.snapcd_pid);
+
+	fprintf(stderr, "ompi-checkpoint: the coordinator (process %d) has said nothing for %ld s in phase %s: %s. The ranks run on by themselves after "
+		"the setting timeout_silence; whether the snapshot became valid, `ompi-snapshot list` says\n", (int)t->entry.snapcd_pid,
+		t->limit_s + TOOL_GRACE_SECONDS, where, state == 'T' || state == 't' ? "it is stopped (SIGCONT lets it go on)" :
+		state == 'D' ? "it waits for a device or a file system" : state ? "it hangs" : "it is gone");
+}
+
+/* The coordinator has closed the connection without an answer. */
+static void tool_abandoned(const struct tool *t)
+{
+	char job = tool_process_state(t->entry.mpirun_pid), coordinator = tool_process_state(t->entry.snapcd_pid);
+
+	if (!job || job == 'Z')
+		fprintf(stderr, "ompi-checkpoint: the job ended before the checkpoint was established\n");
+	else if (!coordinator || coordinator == 'Z')
+		fprintf(stderr, "ompi-checkpoint: the coordinator of the job died in phase %s: the checkpoint is not established, the job runs on\n",
+			t->phase[0] ? t->phase : "request");
+	else
+		fprintf(stderr, "ompi-checkpoint: the connection to the coordinator was cut in phase %s; it goes on, and `ompi-snapshot list` will show "
+			"the snapshot when it is valid\n", t->phase[0] ? t->phase : "request");
+}
+
 /* Wait for input or an interrupt. Return: bytes read, 0: the coordinator is gone, -ETIMEDOUT. */
 static ssize_t tool_read(const struct tool *t, char *buf, size_t room, int *told)
 {
 	static const char abort_line[] = "abort version=1\n";
 	struct pollfd in = { .fd = t->fd, .events = POLLIN };
-	int wait_ms = t->options.timeout_seconds ? (int)(t->options.timeout_seconds + TOOL_GRACE_SECONDS) * 1000 : -1;
+	int wait_ms = (int)(t->limit_s + TOOL_GRACE_SECONDS) * 1000;
 	ssize_t n;
 
 	for (;;) {
@@ -389,8 +439,10 @@ static int tool_dialogue(struct tool *t)
 	while (rc < 0) {
 		n = tool_read(t, buf + used, sizeof(buf) - 1 - used, &told);
 		if (n <= 0) {
-			fprintf(stderr, n == 0 ? "ompi-checkpoint: the job ended before the checkpoint was established\n" :
-						 "ompi-checkpoint: the coordinator does not answer\n");
+			if (n == 0)
+				tool_abandoned(t);
+			else
+				tool_silence(t);
 			rc = TOOL_FAILED;
 			break;
 		}
@@ -431,6 +483,7 @@ int main(int argc, char **argv)
 	rc = tool_connect(&t);
 	if (rc)
 		return rc;
+	t.limit_s = (long)snapc_phase_seconds(SNAPC_PHASE_REQUEST);
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
 	if (tool_request(&t) < 0) {

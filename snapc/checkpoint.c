@@ -29,13 +29,6 @@ uint64_t snapc_realtime_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static bool checkpoint_suppressed(const struct snapc_checkpoint *c, uint32_t rank, uint32_t type)
-{
-	const struct snapc_fault *f = &c->options.fault;
-
-	return f->action == SNAPC_FAULT_HANG && f->phase == c->phase && f->rank == rank && !c->undoing && type != CR_MSG_RESUME;
-}
-
 void snapc_checkpoint_send(struct snapc_checkpoint *c, uint32_t rank, uint32_t type, const void *payload, uint32_t bytes)
 {
 	struct snapc_part *p = &c->parts[rank];
@@ -50,7 +43,7 @@ void snapc_checkpoint_send(struct snapc_checkpoint *c, uint32_t rank, uint32_t t
 		.proc = p->member.proc,
 	};
 
-	if (!p->alive || !link || checkpoint_suppressed(c, rank, type))
+	if (!p->alive || !link || snapc_checkpoint_suppressed(c, rank, type))
 		return;
 	if (type == CR_MSG_RESUME)
 		p->resumes++;
@@ -149,6 +142,7 @@ static void checkpoint_finish(struct snapc_checkpoint *c)
 
 	c->finished = true;
 	evtimer_del(c->deadline);
+	evtimer_del(c->alive);
 	if (c->overall)
 		evtimer_del(c->overall);
 	snapc_quiesce_end(c);
@@ -210,18 +204,6 @@ void snapc_checkpoint_fail(struct snapc_checkpoint *c, int code, const char *fmt
 	checkpoint_undo(c);
 }
 
-static void checkpoint_inject(struct snapc_checkpoint *c)
-{
-	const struct snapc_fault *f = &c->options.fault;
-
-	if (f->phase != c->phase || f->rank >= c->np)
-		return;
-	if (f->action == SNAPC_FAULT_FAIL)
-		snapc_checkpoint_fail(c, EIO, "rank %u: fault injected in phase %s", f->rank, snapc_phase_name(f->phase));
-	else if (f->action == SNAPC_FAULT_KILL)
-		snapc_checkpoint_ask(c, f->rank, SNAPC_LINK_KILL);
-}
-
 static void checkpoint_enter(struct snapc_checkpoint *c, enum snapc_phase_id phase)
 {
 	struct cr_err err = { "" };
@@ -237,7 +219,7 @@ static void checkpoint_enter(struct snapc_checkpoint *c, enum snapc_phase_id pha
 	if (rc < 0)
 		snapc_checkpoint_fail(c, rc, "%s", err.text);
 	else
-		checkpoint_inject(c);
+		snapc_checkpoint_inject(c);
 }
 
 void snapc_checkpoint_advance(struct snapc_checkpoint *c)
@@ -307,6 +289,22 @@ static void checkpoint_late(evutil_socket_t fd, short what, void *arg)
 			      err.text[0] ? ": " : "", err.text);
 }
 
+/* A coordinator that is stopped, or whose node is gone, is told from one that only takes its time. */
+static void checkpoint_alive(evutil_socket_t fd, short what, void *arg)
+{
+	struct snapc_checkpoint *c = arg;
+	struct timeval tv = { .tv_sec = (time_t)((snapc_silence_seconds() + 3) / 4) };
+
+	(void)fd;
+	(void)what;
+	if (c->finished)
+		return;
+	for (uint32_t r = 0; r < c->np; r++)
+		if (c->parts[r].begun)
+			snapc_checkpoint_send(c, r, CR_MSG_ALIVE, NULL, 0);
+	evtimer_add(c->alive, &tv);
+}
+
 static void checkpoint_overall(evutil_socket_t fd, short what, void *arg)
 {
 	struct snapc_checkpoint *c = arg;
@@ -338,7 +336,8 @@ int snapc_checkpoint_create(const struct snapc_checkpoint_world *world, const st
 	c->kick = event_new(world->base, -1, 0, checkpoint_kicked, c);
 	c->deadline = evtimer_new(world->base, checkpoint_late, c);
 	c->overall = evtimer_new(world->base, checkpoint_overall, c);
-	if (!c->parts || !c->kick || !c->deadline || !c->overall) {
+	c->alive = evtimer_new(world->base, checkpoint_alive, c);
+	if (!c->parts || !c->kick || !c->deadline || !c->overall || !c->alive) {
 		snapc_checkpoint_destroy(c);
 		return cr_err_set(err, ENOMEM, "no memory for a checkpoint");
 	}
@@ -348,6 +347,7 @@ int snapc_checkpoint_create(const struct snapc_checkpoint_world *world, const st
 	}
 	if (options->timeout_seconds)
 		evtimer_add(c->overall, &tv);
+	checkpoint_alive(-1, 0, c);
 	checkpoint_kick(c);
 	*ret_checkpoint = c;
 	return 0;
@@ -365,6 +365,8 @@ void snapc_checkpoint_destroy(struct snapc_checkpoint *c)
 		event_free(c->deadline);
 	if (c->overall)
 		event_free(c->overall);
+	if (c->alive)
+		event_free(c->alive);
 	free(c->parts);
 	free(c);
 }
@@ -385,6 +387,11 @@ void snapc_checkpoint_orphan(struct snapc_checkpoint *c)
 	if (c->phase < SNAPC_PHASE_COMMIT || c->undoing)
 		snapc_checkpoint_fail(c, ESRCH, "the job ended in phase %s of the checkpoint", snapc_phase_name(c->phase));
 	snapc_checkpoint_advance(c);
+}
+
+uint32_t snapc_checkpoint_limit(const struct snapc_checkpoint *c)
+{
+	return snapc_phase_seconds(c->phase) + (c->phase == SNAPC_PHASE_RESUME ? 0 : snapc_phase_seconds(SNAPC_PHASE_RESUME));
 }
 
 bool snapc_checkpoint_finished(const struct snapc_checkpoint *c)

@@ -47,6 +47,7 @@ struct snapc_checkpoint_world {
 	struct snapc_link *(*node_link)(void *arg, uint32_t node);
 	const struct snapc_checkpoint_node *(*nodes)(void *arg, uint32_t *ret_n);
 	void (*terminate)(void *arg); /* end the job quietly */
+	void (*blow)(void *arg, enum snapc_fault_target target, enum snapc_fault_action action); /* fault injection: not to ranks and nodes */
 	void *arg;
 	const struct snapc_job *job;
 	const char *snapshot_dir;
@@ -95,6 +96,8 @@ void snapc_checkpoint_receive(struct snapc_checkpoint *c, const struct snapc_lin
 void snapc_checkpoint_abort(struct snapc_checkpoint *c, const char *why);
 /* mpirun is gone: nobody will answer any more. Finishes a commit that has begun, gives up otherwise, without waiting for ranks. */
 void snapc_checkpoint_orphan(struct snapc_checkpoint *c);
+/* Seconds until the client hears something at the latest: the deadline of the phase, and of the undo. */
+uint32_t snapc_checkpoint_limit(const struct snapc_checkpoint *c);
 bool snapc_checkpoint_finished(const struct snapc_checkpoint *c);
 
 #endif

@@ -18,6 +18,7 @@
 #include "snapc/log.h"
 #include "snapc/meta.h"
 #include "snapc/snapshot.h"
+#include "snapc/snapshot_disk.h"
 
 #define KILLED_CHILD_MS 2000
 
@@ -110,6 +111,7 @@ static void __attribute__((noreturn)) commit_child(const struct snapc_checkpoint
 	if (c->options.fault.action == SNAPC_FAULT_HANG && c->options.fault.phase == SNAPC_PHASE_COMMIT)
 		for (;;)
 			pause();
+	snapc_disk_fault(snapc_fault_disk(&c->options.fault, SNAPC_FAULT_GLOBAL, SNAPC_PHASE_COMMIT));
 	answer.rc = commit_write(c, &err);
 	memcpy(answer.text, err.text, sizeof(answer.text));
 	_exit(write(fd, &answer, sizeof(answer)) == (ssize_t)sizeof(answer) ? 0 : 1);

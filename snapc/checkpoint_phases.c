@@ -20,6 +20,7 @@
 #include "snapc/checkpoint_private.h"
 #include "snapc/log.h"
 #include "snapc/snapshot.h"
+#include "snapc/snapshot_disk.h"
 
 #define PART(flag) offsetof(struct snapc_part, flag)
 
@@ -32,7 +33,9 @@ static int request_start(struct snapc_checkpoint *c, struct cr_err *err)
 	int rc;
 
 	if (!c->options.check) {
+		snapc_disk_fault(snapc_fault_disk(&c->options.fault, SNAPC_FAULT_GLOBAL, SNAPC_PHASE_REQUEST));
 		rc = snapc_snapshot_begin(c->world->snapshot_dir, c->world->ref, c->world->job, c->np, c->dir, &c->seq, err);
+		snapc_disk_fault(0);
 		if (rc < 0)
 			return rc;
 		c->have_seq = true;
@@ -125,11 +128,13 @@ static void freeze_late(const struct snapc_checkpoint *c, struct cr_err *err)
 static int dump_start(struct snapc_checkpoint *c, struct cr_err *err)
 {
 	struct cr_msg_dump dump;
-	int rc;
+	int rc, fault;
 
 	for (uint32_t r = 0; r < c->np; r++) {
 		memset(&dump, 0, sizeof(dump));
-		dump.flags = (c->options.nosync ? CR_DUMP_NOSYNC : 0) | (c->options.term ? CR_DUMP_STOPPED : 0);
+		fault = r == c->options.fault.rank ? snapc_fault_disk(&c->options.fault, SNAPC_FAULT_RANK, SNAPC_PHASE_DUMP) : 0;
+		dump.flags = (c->options.nosync ? CR_DUMP_NOSYNC : 0) | (c->options.term ? CR_DUMP_STOPPED : 0) |
+			     (fault == ENOSPC ? CR_DUMP_FAULT_ENOSPC : fault ? CR_DUMP_FAULT_EIO : 0);
 		rc = snapc_snapshot_context_path(c->dir, c->seq, (int)r, dump.path, sizeof(dump.path));
 		if (rc < 0)
 			return cr_err_set(err, rc, "the path of the context file of rank %u under %.200s is too long", r, c->dir);

@@ -68,6 +68,7 @@ struct snapc_checkpoint {
 	struct event *kick;     /* begin, or look again whether a phase is done */
 	struct event *deadline; /* of the phase, or of the undo */
 	struct event *overall;
+	struct event *alive;    /* the ranks hear that there is a coordinator */
 
 	/* quiesce */
 	enum snapc_quiesce_step step;
@@ -116,6 +117,10 @@ bool snapc_checkpoint_all_resumed(const struct snapc_checkpoint *c);
 void snapc_checkpoint_missing(const struct snapc_checkpoint *c, size_t offset, char *text, size_t bytes);
 void snapc_checkpoint_resume_all(struct snapc_checkpoint *c);
 void snapc_checkpoint_progress(struct snapc_checkpoint *c, const char *state);
+
+/* checkpoint_fault.c */
+void snapc_checkpoint_inject(struct snapc_checkpoint *c);
+bool snapc_checkpoint_suppressed(const struct snapc_checkpoint *c, uint32_t rank, uint32_t type);
 
 /* checkpoint_quiesce.c */
 int snapc_quiesce_start(struct snapc_checkpoint *c, struct cr_err *err);

@@ -106,7 +106,7 @@ static void global_terminate_again(struct snapc_global *global)
  * End the job: ask the component in mpirun, which ends all ranks without noise and lets mpirun exit with status 0.  Should that not
  * come about: tell the ranks, then mpirun.  The ranks are not told first, because mpirun would take that for a crash of the job.
  */
-static void global_terminate(void *arg)
+void snapc_global_terminate(void *arg)
 {
 	struct snapc_global *global = arg;
 	static const char word[] = "terminate\n";
@@ -143,7 +143,7 @@ static void global_terminate_timer(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	global_terminate(arg);
+	snapc_global_terminate(arg);
 }
 
 /* --- the one checkpoint --- */
@@ -158,6 +158,7 @@ static void global_progress(void *arg, const char *state, uint64_t since_ns, int
 	snapc_line_begin(&line, "phase");
 	snapc_line_add(&line, "name", "%s", state);
 	snapc_line_add(&line, "ns", "%" PRIu64, since_ns);
+	snapc_line_add(&line, "limit_s", "%u", snapc_checkpoint_limit(global->checkpoint));
 	if (seq >= 0) {
 		snapc_line_add(&line, "seq", "%" PRId64, seq);
 		snapc_line_add(&line, "ref", "%s", global->settings->ref);
@@ -335,6 +336,15 @@ void snapc_global_tool_gone(struct snapc_global *global, struct snapc_tool *tool
 		global->client = NULL; /* the checkpoint goes on: only "abort" ends it */
 }
 
+/* A coordinator that takes the place of one that died in a checkpoint. */
+static void global_recover(struct snapc_global *global)
+{
+	const struct snapc_global_settings *s = global->settings;
+
+	if (snapc_job_load(s->mpirun_pid, s->restarted_from, s->restarted_seq, &global->job, NULL) == 0)
+		snapc_snapshot_recover(s->snapshot_dir, s->ref, global->job);
+}
+
 int snapc_global_create(struct event_base *base, const struct snapc_global_settings *settings, struct snapc_link *link,
 			struct snapc_global **ret_global, struct cr_err *err)
 {
@@ -355,17 +365,19 @@ int snapc_global_create(struct event_base *base, const struct snapc_global_setti
 		.base = base,
 		.node_link = snapc_global_node_link,
 		.nodes = snapc_global_node_views,
-		.terminate = global_terminate,
+		.terminate = snapc_global_terminate,
+		.blow = snapc_global_blow,
 		.arg = global,
 		.snapshot_dir = settings->snapshot_dir,
 		.ref = settings->ref,
 		.keep = settings->keep,
 		.number = &global->number,
 	};
-	if (snapc_global_interval_init(global) < 0) {
+	if (snapc_global_interval_init(global) < 0 || snapc_global_restart_init(global) < 0) {
 		snapc_global_destroy(global);
 		return cr_err_set(err, ENOMEM, "no memory for a timer");
 	}
+	global_recover(global);
 	rc = snapc_listener_create(base, settings->tool_socket, snapc_tool_accept, global, &global->listener, err);
 	if (rc < 0) {
 		snapc_global_destroy(global);
@@ -390,6 +402,8 @@ void snapc_global_destroy(struct snapc_global *global)
 	snapc_job_destroy(global->job);
 	if (global->interval_timer)
 		event_free(global->interval_timer);
+	if (global->restart_timer)
+		event_free(global->restart_timer);
 	snapc_global_nodes_destroy(global);
 	free(global->members);
 	free(global);

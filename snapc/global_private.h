@@ -45,6 +45,7 @@ struct snapc_global {
 	struct event *cleanup;
 	struct event *terminate_timer;
 	struct event *interval_timer; /* NULL: no checkpoints by interval */
+	struct event *restart_timer;  /* NULL: not a job that is brought back */
 	int terminate_step;
 	uint32_t number;
 	uint32_t checkpoints; /* committed */
@@ -82,6 +83,15 @@ int snapc_global_interval_init(struct snapc_global *global);
 void snapc_global_interval_again(struct snapc_global *global);
 /* Seconds between checkpoints that cost as much as the last one; 0: not known. */
 uint32_t snapc_global_interval_advice(const struct snapc_global *global, uint64_t cost_ns);
+
+/* global.c: end the job, quietly if that can be */
+void snapc_global_terminate(void *global);
+
+/* global_restart.c */
+int snapc_global_restart_init(struct snapc_global *global);
+
+/* global_fault.c */
+void snapc_global_blow(void *global, enum snapc_fault_target target, enum snapc_fault_action action);
 
 /* global_tool.c */
 void snapc_tool_accept(void *global, int fd, const struct ucred *peer);

@@ -29,7 +29,7 @@ enum snapc_link_kind {
 	SNAPC_LINK_TO_AGENT,    /* message of type @type for process @proc */
 	SNAPC_LINK_ASK_SURVEY,  /* about process @proc of @rank */
 	SNAPC_LINK_ASK_TOPOLOGY,
-	SNAPC_LINK_KILL,        /* SIGKILL to process @proc: fault injection, and ranks that do not leave after --term */
+	SNAPC_LINK_BLOW,        /* fault injection: do @type (enum snapc_link_blow) to process @proc, or to the node's daemon */
 	/* opening of a connection between nodes; never seen by the roles (link_wire.h) */
 	SNAPC_LINK_CHALLENGE,
 	SNAPC_LINK_PROOF,
@@ -37,11 +37,20 @@ enum snapc_link_kind {
 	SNAPC_LINK_REFUSED,
 };
 
+enum snapc_link_blow {
+	SNAPC_BLOW_KILL = 1, /* SIGKILL to the process */
+	SNAPC_BLOW_STOP,     /* SIGSTOP */
+	SNAPC_BLOW_CUT,      /* the connection of its agent ends */
+	SNAPC_BLOW_DAEMON_KILL,
+	SNAPC_BLOW_DAEMON_STOP,
+	SNAPC_BLOW_DAEMON_CUT, /* the connections to other nodes end */
+};
+
 struct snapc_link_msg {
 	uint32_t kind;
 	uint32_t node;
 	int32_t rank;
-	uint32_t type;       /* CR_MSG_* */
+	uint32_t type;       /* CR_MSG_*, or enum snapc_link_blow */
 	uint32_t checkpoint;
 	uint32_t bytes;      /* of payload behind this head */
 	uint64_t proc;       /* number of a process on its node; never used again */

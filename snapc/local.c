@@ -3,7 +3,6 @@
 #include "snapc/local.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,9 +223,8 @@ static void local_receive(void *arg, const struct snapc_link_msg *msg, const voi
 		if (proc)
 			local_survey(local, proc);
 		return;
-	case SNAPC_LINK_KILL:
-		if (proc && proc->pid > 0)
-			kill(proc->pid, SIGKILL);
+	case SNAPC_LINK_BLOW:
+		snapc_local_blow(proc, (enum snapc_link_blow)msg->type);
 		return;
 	default:
 		snapc_log(SNAPC_LOG_ERROR, "link message %u is not known", msg->kind);

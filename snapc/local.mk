@@ -6,10 +6,10 @@ snapc_libsnapc_la_SOURCES = \
 	snapc/log.h snapc/log.c snapc/wire.h snapc/wire.c snapc/messages.def snapc/cut.h snapc/cut.c \
 	snapc/fault.h snapc/fault.c snapc/phases.def snapc/line.h snapc/line.c snapc/registry.h snapc/registry.c \
 	snapc/link.h snapc/link_queue.c snapc/listener.h snapc/listener.c \
-	snapc/local.h snapc/local_private.h snapc/local.c snapc/local_agent.c snapc/local_survey.c \
+	snapc/local.h snapc/local_private.h snapc/local.c snapc/local_agent.c snapc/local_survey.c snapc/local_fault.c \
 	snapc/checkpoint.h snapc/checkpoint_private.h snapc/checkpoint.c snapc/checkpoint_phases.c snapc/checkpoint_quiesce.c \
-	snapc/checkpoint_message.c snapc/checkpoint_commit.c \
-	snapc/global.h snapc/global_private.h snapc/global.c snapc/global_node.c snapc/global_interval.c snapc/global_tool.c \
+	snapc/checkpoint_message.c snapc/checkpoint_commit.c snapc/checkpoint_fault.c \
+	snapc/global.h snapc/global_private.h snapc/global.c snapc/global_node.c snapc/global_interval.c snapc/global_tool.c snapc/global_fault.c snapc/global_restart.c \
 	snapc/interval.h snapc/interval.c snapc/settings.h snapc/settings.c snapc/settings.def \
 	snapc/link_wire.h snapc/link_wire.c snapc/link_stream.h snapc/link_stream.c snapc/link_address.h snapc/link_address.c \
 	snapc/link_server.h snapc/link_server.c snapc/link_client.h snapc/link_client.c snapc/auth.h snapc/auth.c

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of the local role share: local.c (processes and ranks), local_agent.c (connections), local_survey.c (facts of /proc). */
+/* What the files of the local role share: local.c (processes and ranks), local_agent.c (connections), local_survey.c (facts of /proc), local_fault.c. */
 #ifndef SNAPC_LOCAL_PRIVATE_H
 #define SNAPC_LOCAL_PRIVATE_H
 
@@ -50,6 +50,9 @@ void snapc_agent_destroy(struct snapc_proc *proc);
 /* local.c; called by local_agent.c */
 void snapc_local_message(struct snapc_proc *proc, const struct snapc_wire_msg *msg);
 void snapc_local_gone(struct snapc_proc *proc);
+
+/* local_fault.c: fault injection; @proc may be NULL */
+void snapc_local_blow(struct snapc_proc *proc, enum snapc_link_blow blow);
 
 /* local_survey.c */
 void snapc_survey(pid_t pid, struct snapc_link_survey *ret_survey);

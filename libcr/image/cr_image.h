@@ -89,6 +89,9 @@ int cr_image_flush(struct cr_image_writer *w, struct cr_err *err);
  */
 int cr_image_finish(struct cr_image_writer *w, struct cr_image_totals *ret_totals, struct cr_err *err);
 
+/* Fault injection: from here on every write meets @error (an errno). */
+void cr_image_writer_fault(struct cr_image_writer *w, int error);
+
 /* Takes NULL. A writer that was not finished leaves an incomplete file, which no reader accepts. */
 void cr_image_writer_destroy(struct cr_image_writer *w);
 

@@ -23,6 +23,7 @@ _Static_assert(CR_IMAGE_PAGE_BYTES == CR_PAGE_BYTES, "one page size");
 struct cr_image_writer {
 	int fd;
 	int error; /* first failure, negative errno: the file is useless from then on */
+	int fault; /* fault injection: what the next write meets */
 	bool finished;
 	uint64_t offset;
 	uint64_t records;
@@ -69,7 +70,9 @@ static int writer_out(struct cr_image_writer *w, struct iovec *iov, int n, struc
 			n--;
 			continue;
 		}
-		done = writev(w->fd, iov, n);
+		done = w->fault ? -1 : writev(w->fd, iov, n);
+		if (w->fault)
+			errno = w->fault;
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done <= 0)
@@ -105,6 +108,11 @@ static void head_seal(struct cr_image_writer *w, struct cr_image_head *head)
 	head->head_checksum = cr_image_sum(head, offsetof(struct cr_image_head, head_checksum));
 	XXH3_64bits_update(w->sum, head, sizeof(*head));
 	w->records++;
+}
+
+void cr_image_writer_fault(struct cr_image_writer *w, int error)
+{
+	w->fault = error;
 }
 
 int cr_image_writer_create(int fd, struct cr_image_writer **ret_w, struct cr_err *err)

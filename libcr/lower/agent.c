@@ -26,7 +26,7 @@
 
 #define STOP_RETRY_MAX_MS 20
 /* A coordinator that says nothing for so long in the middle of a checkpoint is taken for dead. */
-#define SILENCE_NS 900000000000UL
+#define SILENCE_S 900UL
 #define SOCKET_TIMEOUT_S 30
 #define ACCEPT_PAUSE_MS 200
 
@@ -62,7 +62,7 @@ static void on_message(int index)
 		conn_drop(index);
 		return;
 	}
-	cr_agent.silence_end_ns = cr_now_ns() + SILENCE_NS;
+	cr_agent.silence_end_ns = cr_now_ns() + (cr_agent.begin.silence_s ? cr_agent.begin.silence_s : SILENCE_S) * 1000000000UL;
 	if (h.type == CR_MSG_CHECK) {
 		cr_agent_check(index);
 	} else if (h.type == CR_MSG_BEGIN && PAYLOAD(struct cr_msg_begin)) {
@@ -76,8 +76,8 @@ static void on_message(int index)
 		cr_message_send(cr_agent.conn[index], CR_MSG_NOCR_REPLY, 0, &r, sizeof(r));
 	} else if (h.type == CR_MSG_EXIT && PAYLOAD(struct cr_msg_exit)) {
 		cr_agent_exit(PAYLOAD(struct cr_msg_exit));
-	} else if (!mine) {
-		return; /* of a checkpoint that is over */
+	} else if (!mine || h.type == CR_MSG_ALIVE) {
+		return; /* of a checkpoint that is over; or nothing is to be done */
 	} else if (h.type == CR_MSG_RESUME) {
 		struct cr_msg_resumed r;
 
@@ -173,6 +173,18 @@ static void on_accept(void)
 	close(fd);
 }
 
+/*
+ * A coordinator that hangs, or that is behind a network that is gone: the program runs on. Should the coordinator come back it finds this
+ * answer, and the connection as it was. A command whose connection it is has nothing to come back to.
+ */
+static void silent(void)
+{
+	if (cr_agent.owner > 0)
+		conn_drop(cr_agent.owner);
+	else
+		cr_agent_failed(CR_MSG_ALIVE, ETIMEDOUT, "the coordinator said nothing for too long (setting timeout_silence): the rank runs on");
+}
+
 static int poll_timeout(void)
 {
 	if (cr_agent.phase == IDLE)
@@ -215,7 +227,7 @@ static void *agent_main(void *arg)
 		if (n == 0 && cr_agent.phase == STOP && cr_agent_board())
 			cr_stop_client_signal();
 		if (cr_agent.phase != IDLE && cr_agent.owner >= 0 && !cr_agent.dumping && cr_now_ns() > cr_agent.silence_end_ns)
-			conn_drop(cr_agent.owner);
+			silent();
 		if (p[0].revents) {
 			uint64_t count;
 

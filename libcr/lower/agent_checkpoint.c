@@ -210,6 +210,8 @@ void cr_agent_begin(int index, const struct cr_msg_begin *m)
 	cr_agent.checkpoint = m->checkpoint;
 	cr_agent.stopped_ns = 0;
 	cr_agent.begin = *m;
+	if (m->silence_s)
+		cr_agent.silence_end_ns = cr_now_ns() + m->silence_s * 1000000000UL;
 	if (!cr_agent_callbacks_begin())
 		cr_agent_ready();
 }
@@ -290,7 +292,7 @@ void cr_agent_dump(struct cr_msg_dump *m)
 	int rc;
 
 	m->path[sizeof(m->path) - 1] = '\0';
-	rc = cr_dump_start(&cr_agent.dump, m->path, m->flags & CR_DUMP_STOPPED, !(m->flags & CR_DUMP_NOSYNC), &err);
+	rc = cr_dump_start(&cr_agent.dump, m->path, m->flags, &err);
 	if (rc) {
 		cr_agent_failed(CR_MSG_DUMP, rc, err.text);
 		return;

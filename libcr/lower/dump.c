@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cr_proto.h"
 #include "libcr/arch/x86_64/cpu.h"
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/image/cr_image.h"
@@ -239,7 +240,7 @@ static void dump_abandon(struct cr_dump *d)
 	d->fd = d->result_fd = -1;
 }
 
-int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync, struct cr_err *err)
+int cr_dump_start(struct cr_dump *d, const char *path, uint32_t flags, struct cr_err *err)
 {
 	struct cr_image_writer *w = NULL;
 	struct cr_mem_areas *areas = NULL;
@@ -249,7 +250,7 @@ int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync,
 
 	memset(d, 0, sizeof(*d));
 	d->result_fd = -1;
-	d->sync = sync;
+	d->sync = !(flags & CR_DUMP_NOSYNC);
 	d->begin_ns = cr_now_ns();
 	snprintf(d->path, sizeof(d->path), "%s", path);
 	d->fd = cr_fd_raise(open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
@@ -270,7 +271,9 @@ int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync,
 	if (rc)
 		goto out;
 	d->result_fd = fds[0];
-	if (in_place || !cr_mem_forkable(areas)) {
+	if (flags & (CR_DUMP_FAULT_ENOSPC | CR_DUMP_FAULT_EIO))
+		cr_image_writer_fault(w, flags & CR_DUMP_FAULT_ENOSPC ? ENOSPC : EIO);
+	if (flags & CR_DUMP_STOPPED || !cr_mem_forkable(areas)) {
 		write_memory(w, areas, d, false, &result);
 		d->pid = 0;
 		if (write(fds[1], &result, sizeof(result)) != sizeof(result))

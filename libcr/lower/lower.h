@@ -217,8 +217,8 @@ struct cr_dump_result {
 	uint64_t file_bytes, pages, checksum;
 	char text[CR_ERR_TEXT_BYTES];
 };
-/* Everything is frozen. On return the memory is captured (child running) or written. */
-int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync, struct cr_err *err);
+/* @flags: CR_DUMP_* of cr_proto.h. Everything is frozen. On return the memory is captured (child running) or written. */
+int cr_dump_start(struct cr_dump *d, const char *path, uint32_t flags, struct cr_err *err);
 int cr_dump_finish(struct cr_dump *d, struct cr_dump_result *ret, struct cr_err *err); /* after result_fd became readable */
 /* @own_child: the child that still writes an earlier dump, or 0. */
 int cr_dump_check(int own_child, cr_nocr_fn report, void *arg);

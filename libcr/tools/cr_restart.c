@@ -2,11 +2,13 @@
 /* cr_restart: become the process that a context file holds. */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cr_proto.h"
 #include "libcr/lower/restore.h"
 #include "libcr/lower/start.h"
 
@@ -41,6 +43,41 @@ static int rank_path(const char *format, char *path, size_t bytes, struct cr_err
 		return cr_err_set(err, EINVAL, "--rank-file %s: no %%d in it", format);
 	n = snprintf(path, bytes, "%.*s%s%s", (int)(mark - format), format, rank, mark + 2);
 	return n < 0 || (size_t)n >= bytes ? cr_err_set(err, ENAMETOOLONG, "--rank-file: name too long") : 0;
+}
+
+/* Fault injection: what CR_FAULT=restart[:rank][:action] asks of this process (docs/protocol.md); "" when nothing. */
+static const char *restart_fault(void)
+{
+	const char *text = getenv("CR_FAULT"), *mine = getenv("OMPI_COMM_WORLD_RANK");
+	unsigned long rank = 0;
+	char *end;
+
+	if (!text || strncmp(text, "restart", 7) != 0)
+		return "";
+	text += 7;
+	if (text[0] == ':' && text[1] >= '0' && text[1] <= '9') {
+		rank = strtoul(text + 1, &end, 10);
+		text = end;
+	}
+	if (!mine)
+		mine = getenv("PMIX_RANK");
+	if (strtoul(mine ? mine : "0", NULL, 10) != rank)
+		return "";
+	return *text == ':' ? text + 1 : "fail";
+}
+
+/* Everything has been checked, nothing has been changed. */
+static int restart_blow(const char *fault, struct cr_err *err)
+{
+	if (strcmp(fault, "kill") == 0)
+		raise(SIGKILL);
+	else if (strcmp(fault, "stop") == 0)
+		raise(SIGSTOP);
+	else if (strcmp(fault, "cut") == 0)
+		setenv(CR_ENV_SNAPC_SOCKET, "ompi-cr-nobody-listens-here", 1);
+	else if (strcmp(fault, "fail") == 0)
+		return cr_err_set(err, EIO, "fault injected in phase restart");
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -89,12 +126,16 @@ int main(int argc, char **argv)
 		rc = cr_start(rc, NULL, &err);
 	if (!rc)
 		words = dup(2); /* above the floor: descriptor 2 becomes the program's */
+	if (!rc && strcmp(restart_fault(), "eio") == 0)
+		rc = cr_err_set(&err, EIO, "%s: cannot read: %s", path, strerror(EIO));
 	if (!rc)
 		rc = cr_restore_check(path, &img, &err);
 	if (!rc && check) {
 		printf("%s: can be restarted here\n", path);
 		return 0;
 	}
+	if (!rc)
+		rc = restart_blow(restart_fault(), &err);
 	if (!rc)
 		rc = cr_restore_run(img, &err);
 	dprintf(words >= 0 ? words : 2, "cr_restart: %s\n", err.text[0] ? err.text : strerror(-rc));

@@ -202,7 +202,7 @@ static const char *parameter(const char *name, const char *preset)
 
 static void coord_event(int fd, short what, void *arg)
 {
-	char text[256];
+	char text[1024], *words;
 	ssize_t n = read(fd, text, sizeof(text) - 1);
 
 	(void)what;
@@ -217,6 +217,11 @@ static void coord_event(int fd, short what, void *arg)
 		return;
 	}
 	text[n] = '\0';
+	words = strstr(text, "abort: ");
+	if (words) {
+		fprintf(stderr, "ompi-cr: %.*s\n", (int)strcspn(words + 7, "\n"), words + 7);
+		ORTE_UPDATE_EXIT_STATUS(1);
+	}
 	if (strstr(text, "terminate\n")) {
 		/* Nobody is left to be told how the ranks ended, and PMIx 4.2 complains about the way in which ORTE tells. */
 		state.terminated = true;

@@ -166,7 +166,7 @@ static void corpus_links(const char *dir)
 	corpus_link(dir, SNAPC_LINK_TOPOLOGY, 0, 1);
 	corpus_link(dir, SNAPC_LINK_TO_AGENT, CR_MSG_DUMP, sizeof(struct cr_msg_dump));
 	corpus_link(dir, SNAPC_LINK_ASK_SURVEY, 0, 0);
-	corpus_link(dir, SNAPC_LINK_KILL, 0, 0);
+	corpus_link(dir, SNAPC_LINK_BLOW, 0, 0);
 	corpus_link(dir, SNAPC_LINK_CHALLENGE, 0, sizeof(struct snapc_link_challenge));
 	corpus_link(dir, SNAPC_LINK_PROOF, 0, sizeof(struct snapc_link_proof));
 	corpus_link(dir, SNAPC_LINK_WELCOME, 0, sizeof(struct snapc_link_welcome));

@@ -219,6 +219,8 @@ static void agent_serve(struct agent *a, const struct cr_msg_head *head, const v
 		break;
 	case CR_MSG_EXIT:
 		exit(0);
+	case CR_MSG_ALIVE:
+		break;
 	default:
 		fprintf(stderr, "fake_job: unexpected message %u\n", head->type);
 		exit(1);

@@ -55,7 +55,7 @@ static const struct {
 	{ SNAPC_LINK_SURVEY, SNAPC_LINK_AT_GLOBAL, sizeof(struct snapc_link_survey) },
 	{ SNAPC_LINK_ASK_SURVEY, SNAPC_LINK_AT_NODE, 0 },
 	{ SNAPC_LINK_ASK_TOPOLOGY, SNAPC_LINK_AT_NODE, 0 },
-	{ SNAPC_LINK_KILL, SNAPC_LINK_AT_NODE, 0 },
+	{ SNAPC_LINK_BLOW, SNAPC_LINK_AT_NODE, 0 },
 	{ SNAPC_LINK_CHALLENGE, SNAPC_LINK_AT_NODE_FIRST, sizeof(struct snapc_link_challenge) },
 	{ SNAPC_LINK_PROOF, SNAPC_LINK_AT_GLOBAL_FIRST, sizeof(struct snapc_link_proof) },
 	{ SNAPC_LINK_WELCOME, SNAPC_LINK_AT_NODE_PROVEN, sizeof(struct snapc_link_welcome) },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Lines between tool and coordinator, the registry, CR_FAULT. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "snapc/fault.h"
+#include "snapc/interval.h"
 #include "snapc/line.h"
 #include "snapc/registry.h"
 
@@ -220,6 +222,33 @@ static void directory_that_others_can_write_is_not_used(void **state)
 	assert_int_equal(chmod(dir, 0700), 0);
 }
 
+/* --- the interval --- */
+
+/* Expected time for a unit of work, with failures that come at random (Daly, eq. 20, without the time of a restart). */
+static double daly_cost(double interval, double cost, double mtbf)
+{
+	return mtbf * (exp((interval + cost) / mtbf) - 1) / interval;
+}
+
+static void daly_is_the_best_interval(void **state)
+{
+	const double costs[] = { 0.3, 5, 60, 600, 3000 }, mtbfs[] = { 3600, 6 * 3600, 24 * 3600, 1000 * 3600.0 };
+
+	(void)state;
+	/* The paper's formula, worked out by hand: sqrt(2 * 60 * 86400) = 3219.9, times 1.00625, less 60 */
+	assert_true(fabs(snapc_interval_daly(60, 86400) - 3180.0) < 1);
+	for (size_t c = 0; c < sizeof(costs) / sizeof(costs[0]); c++)
+		for (size_t m = 0; m < sizeof(mtbfs) / sizeof(mtbfs[0]); m++) {
+			double best = snapc_interval_daly(costs[c], mtbfs[m]), at = daly_cost(best, costs[c], mtbfs[m]);
+
+			assert_true(best > 0);
+			assert_true(at <= daly_cost(best * 0.75, costs[c], mtbfs[m]));
+			assert_true(at <= daly_cost(best * 1.35, costs[c], mtbfs[m]));
+		}
+	/* A checkpoint that takes longer than the machine lives */
+	assert_true(fabs(snapc_interval_daly(7200, 3600) - 3600) < 1e-9);
+}
+
 /* --- CR_FAULT and deadlines --- */
 
 static void faults_are_understood(void **state)
@@ -240,6 +269,25 @@ static void faults_are_understood(void **state)
 	assert_int_equal(f.rank, 3);
 	assert_int_equal(snapc_fault_parse("commit:hang", &f, &err), 0);
 	assert_int_equal(f.action, SNAPC_FAULT_HANG);
+	assert_int_equal(snapc_fault_parse("freeze:daemon:1:stop", &f, &err), 0);
+	assert_int_equal(f.phase, SNAPC_PHASE_FREEZE);
+	assert_int_equal(f.target, SNAPC_FAULT_DAEMON);
+	assert_int_equal(f.rank, 1);
+	assert_int_equal(f.action, SNAPC_FAULT_STOP);
+	assert_int_equal(snapc_fault_parse("commit:global:enospc", &f, &err), 0);
+	assert_int_equal(snapc_fault_disk(&f, SNAPC_FAULT_GLOBAL, SNAPC_PHASE_COMMIT), ENOSPC);
+	assert_int_equal(snapc_fault_disk(&f, SNAPC_FAULT_GLOBAL, SNAPC_PHASE_REQUEST), 0);
+	assert_int_equal(snapc_fault_disk(&f, SNAPC_FAULT_RANK, SNAPC_PHASE_COMMIT), 0);
+	assert_int_equal(snapc_fault_parse("dump:1:eio", &f, &err), 0);
+	assert_int_equal(snapc_fault_disk(&f, SNAPC_FAULT_RANK, SNAPC_PHASE_DUMP), EIO);
+	/* of another program: none here */
+	assert_int_equal(snapc_fault_parse("restart:1:kill", &f, &err), 0);
+	assert_int_equal(f.action, SNAPC_FAULT_NONE);
+	/* what cannot happen is refused, not ignored */
+	assert_int_equal(snapc_fault_parse("freeze:1:enospc", &f, &err), -EINVAL);
+	assert_int_equal(snapc_fault_parse("dump:global:eio", &f, &err), -EINVAL);
+	assert_int_equal(snapc_fault_parse("dump:tool:hang", &f, &err), -EINVAL);
+	assert_int_equal(snapc_fault_parse("dump:mpirun", &f, &err), -EINVAL);
 	assert_int_equal(snapc_fault_parse("nonsense", &f, &err), -EINVAL);
 	assert_int_equal(snapc_fault_parse("dump:x", &f, &err), -EINVAL);
 	assert_int_equal(snapc_fault_parse("dump:99999999999", &f, &err), -EINVAL);
@@ -270,6 +318,7 @@ int main(void)
 		cmocka_unit_test(stale_entries_are_skipped_and_swept),
 		cmocka_unit_test(damaged_entries_are_skipped),
 		cmocka_unit_test(directory_that_others_can_write_is_not_used),
+		cmocka_unit_test(daly_is_the_best_interval),
 		cmocka_unit_test(faults_are_understood),
 		cmocka_unit_test(deadlines_come_from_the_environment),
 	};
