@@ -86,6 +86,24 @@ node()
 	nsenter -t "$pid" -n -u -m -i -p --wd="$PWD" -- "$@"
 }
 
+# A munged of the test's own, for all nodes: they see the same files, and OMPI_CR_MUNGE_SOCKET names its socket
+cluster_munged()
+{
+	local i
+	head -c 1024 /dev/urandom >"$CLUSTER/munge.key"
+	chmod 600 "$CLUSTER/munge.key"
+	setpriv --pdeathsig KILL munged --foreground --force --num-threads 2 --key-file "$CLUSTER/munge.key" --socket "$CLUSTER/munge.sock" \
+		--pid-file "$CLUSTER/munged.pid" --log-file "$CLUSTER/munged.log" --seed-file "$CLUSTER/munged.seed" >"$CLUSTER/munged.out" 2>&1 </dev/null &
+	STARTED+=($!)
+	export OMPI_CR_MUNGE_SOCKET=$CLUSTER/munge.sock
+	for ((i = 0; i < 1500; i++)); do
+		munge --socket "$CLUSTER/munge.sock" --no-input >/dev/null 2>&1 && return
+		nap 40
+	done
+	say_file "$CLUSTER/munged.out"
+	return 1
+}
+
 # The log of the newest job's coordinator
 cluster_log()
 {
