@@ -22,6 +22,7 @@ HEAD = """# The failure table
 
 What happens when something fails in each phase of a checkpoint, and in a restart. Made by `tests/fault/table --all` from `tests/fault/table.def`: {date}, {good} of {all} cells that can
 exist were run and came out as written here{bad}. The CI runs a sample each time (column s of the table).
+"(not run)": this outcome is what the table asks for; no result of a run is recorded for it yet.
 
 In **every** cell, besides what it says: the last committed snapshot is valid (`ompi-snapshot verify`) and is what the next cell's job is restarted from; no process, socket, registry entry or part of a snapshot is left; the
 answer comes within the deadline of the phase, plus that of resume (the undoing), plus 10 s when the coordinator itself is silent. Where the job runs on, its results are checked in each step, and the next checkpoint works.
