@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 RUN=$WORK/run
 HOOK=$PREFIX/bin/ompi-cr-hook
-prog=${HOOK_PROGRAM:-$PROGS/mpi_inflight $(n 80)}
+prog=${HOOK_PROGRAM:-$PROGS/mpi_inflight $(n 60)}
 mkdir -p "$RUN"
 root=no user=$(id -un) group=$(id -gn)
 # The job's user is another one when we are root and he can reach what is needed

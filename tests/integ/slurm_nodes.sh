@@ -17,7 +17,7 @@ RUN=$WORK/batch
 mkdir -p "$RUN"
 cd "$RUN" || exit 1
 filter() { grep -E '^(step|ok)'; }
-program="$PROGS/mpi_inflight $(n 60)"
+program="$PROGS/mpi_inflight $(n 24)"
 # shellcheck disable=SC2086
 reference 4 $program || not_ok "the uninterrupted run failed"
 script high 'sleep 1'
@@ -31,7 +31,7 @@ preempt()
 	began=$(date +%s)
 	job=$(submit "$name" -N 4 -n 4 -p low)
 	for ((k = 1; k <= times; k++)); do
-		have=$(filter <"$RUN/$name.out" 2>/dev/null | wc -l)
+		have=$(cat "$RUN/$name.out" 2>/dev/null | filter | wc -l)
 		await_lines "$RUN/$name.out" $((have + 4)) || break
 		timed "$name: the high job comes, after line $((have + 4))"
 		high=$(submit high -N 4 -n 4 -p high)
