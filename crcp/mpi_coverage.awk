@@ -37,6 +37,17 @@ FNR == NR && /^test / {
 		read_program($2, top "/" $i)
 }
 FNR == NR && /^like / { check_test($3); like_expr[++likes] = $2; like_test[likes] = $3 }
+FNR == NR && /^states / {
+	file = top "/" $2
+	while ((getline line < file) > 0)
+		if (line ~ /^STATE\(/) {
+			split(line, field, /^STATE\(|, |"/)
+			state[++states] = sprintf("| %s/%s | %s |", field[2], field[3], substr(line, index(line, "\"") + 1, length(line) - index(line, "\"") - 2))
+		}
+	close(file)
+	if (!states)
+		fail("no states in " file)
+}
 FNR == NR && /^(nocr|call) / {
 	kind[++notes] = $1
 	note_expr[notes] = $2
@@ -82,4 +93,11 @@ END {
 	}
 	for (i = 1; i <= rows; i++)
 		print row[order[i]]
+	print "\n## States\n"
+	print "`integ/mpi` checkpoints the ranks of a job inside of all of these at once, ends the job, and restarts it; then at random moments"
+	print "(tests/integ/mpi/states.def).\n"
+	print "| state | what the checkpoint finds |"
+	print "|---|---|"
+	for (i = 1; i <= states; i++)
+		print state[i]
 }

@@ -7,14 +7,16 @@ integ_c = $(integ)/plain_basic $(integ)/omp_plain $(integ)/threads $(integ)/bloc
 	$(integ)/pending $(integ)/vectors $(integ)/descriptors $(integ)/syscalls $(integ)/on_tty $(integ)/socketed $(integ)/storm $(integ)/await $(integ)/edges
 integ_special = $(integ)/plain_basic_nopie $(integ)/plain_basic_clang $(integ)/cxx_throw $(integ)/fort_plain $(integ)/plugin.so \
 	$(integ)/linked_rpath $(integ)/linked_runpath $(integ)/static
-integ_mpi_c = $(integ)/mpi_objects $(integ)/mpi_inflight $(integ)/omp_mpi $(integ)/mpi_stress $(integ)/mpi_steady $(integ)/raise_cut $(integ)/mpi_files $(integ)/mpi_rma $(integ)/mpi_states tests/bench/mpi_overhead tests/bench/rma_nodes tests/bench/ballast
+integ_mpi_c = $(integ)/mpi_objects $(integ)/mpi_inflight $(integ)/omp_mpi $(integ)/mpi_stress $(integ)/mpi_steady $(integ)/raise_cut $(integ)/mpi_files $(integ)/mpi_rma tests/bench/mpi_overhead tests/bench/rma_nodes tests/bench/ballast
 integ_mpi_f = $(integ)/ring_f08 $(integ)/ring_mpimod $(integ)/ring_mpifh
 # Programs that use libcr: linked with -lcr as it was built; cr_run gives them the installed one, by its soname.
 parity = tests/blcr-parity/progs
 parity_c = $(parity)/seq $(parity)/life $(parity)/phases $(parity)/state $(parity)/nocr $(parity)/dlopen
 parity_progs = $(parity_c) $(parity)/testcxx
 LIBCR_LINK = -Llibcr/upper/.libs -Wl,-rpath,$(abs_top_builddir)/libcr/upper/.libs -lcr
-integ_progs = $(parity_progs) $(integ_c) $(integ_special) $(integ_mpi_c) $(integ_mpi_f)
+# The states that integ/mpi checkpoints in: one program of all in tests/integ/mpi
+mpi_table_c = $(wildcard $(top_srcdir)/tests/integ/mpi/*.c)
+integ_progs = $(integ)/mpi_table $(parity_progs) $(integ_c) $(integ_special) $(integ_mpi_c) $(integ_mpi_f)
 
 INTEG_CFLAGS = -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra
 integ_dir = $(MKDIR_P) $(@D) &&
@@ -43,6 +45,9 @@ $(integ)/static: $(top_srcdir)/$(integ)/static.c
 	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -static -o $@ $<
 $(integ_mpi_c): %: $(top_srcdir)/%.c
 	$(AM_V_CC)$(integ_dir) $(MPICC) $(INTEG_CFLAGS) -fopenmp -I$(top_srcdir)/$(integ) -o $@ $< -lm
+# MPI_UNWEIGHTED is an array of no elements to gcc
+$(integ)/mpi_table: $(mpi_table_c) $(top_srcdir)/tests/integ/mpi/table.h $(top_srcdir)/tests/integ/mpi/states.def $(top_srcdir)/$(integ)/step.h
+	$(AM_V_CC)$(integ_dir) $(MPICC) $(INTEG_CFLAGS) -Wno-stringop-overflow -Wno-stringop-overread -I$(top_srcdir)/$(integ) -o $@ $(mpi_table_c) -lm
 $(integ)/ring_f08: $(top_srcdir)/$(integ)/ring_f08.f90
 	$(AM_V_GEN)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -Wall -o $(@F) $(abs_top_srcdir)/$(integ)/ring_f08.f90
 $(integ)/ring_mpimod: $(top_srcdir)/$(integ)/ring_mpimod.f90

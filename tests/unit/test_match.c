@@ -261,11 +261,33 @@ static void test_freed_requests_are_drained(void **state)
 	PMPI_Request_free(&q);
 	assert_ptr_equal(q, MPI_REQUEST_NULL);
 	checkpoint(1);
-	assert_int_equal(crcp_p2p.orphan_receives, 1);
+	assert_int_equal(crcp_p2p.orphans, 1);
 	send_byte(c, 1);
 	checkpoint(1);
 	assert_int_equal(d, 5);
-	assert_int_equal(crcp_p2p.orphan_receives, 0);
+	assert_int_equal(crcp_p2p.orphans, 0);
+	assert_null(crcp_p2p.active.head);
+}
+
+/* Natively a synchronous send that was freed holds up no buffered one. */
+static void test_a_freed_send_does_not_hold_up_buffer_detach(void **state)
+{
+	char c = 1, d = 0, buffer[64 + MPI_BSEND_OVERHEAD];
+	MPI_Request q;
+	void *b;
+	int n;
+
+	(void)state;
+	fake.synchronous = 1;
+	PMPI_Issend(&c, 1, MPI_BYTE, 0, 1, W, &q);
+	PMPI_Request_free(&q);
+	assert_int_equal(crcp_p2p.orphans, 1);
+	PMPI_Buffer_attach(buffer, sizeof(buffer));
+	PMPI_Buffer_detach(&b, &n);
+	assert_ptr_equal(b, buffer);
+	PMPI_Recv(&d, 1, MPI_BYTE, 0, 1, W, MPI_STATUS_IGNORE);
+	checkpoint(1);
+	assert_int_equal(crcp_p2p.orphans, 0);
 	assert_null(crcp_p2p.active.head);
 }
 
@@ -498,6 +520,7 @@ int main(void)
 		T(test_a_longer_message_of_the_log_is_truncated), T(test_null_request_gives_the_empty_status), T(test_counts),
 		T(test_drained_message_has_its_place), T(test_pending_receives_keep_their_order), T(test_persistent_requests_live_on),
 		T(test_pending_sends_complete_in_the_drain), T(test_matched_message_survives), T(test_freed_requests_are_drained),
+		T(test_a_freed_send_does_not_hold_up_buffer_detach),
 		T(test_buffered_sends), T(test_a_receive_that_outlives_its_communicator_forbids_checkpoints), T(test_stop_in_a_blocking_receive), T(test_clock_ids), T(test_clock_slots_are_used_again),
 		T(test_collective_asks_and_is_permitted), T(test_refused_collective_is_not_entered), T(test_reported_collective_is_entered_at_stop),
 	};

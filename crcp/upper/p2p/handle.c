@@ -37,13 +37,7 @@ static void crcp_request_orphan(struct crcp_request *r)
 {
 	crcp_p2p_lock();
 	r->flags |= CRCP_R_ORPHAN;
-	if (r->op == CRCP_OP_RECV || r->op == CRCP_OP_MRECV) {
-		crcp_p2p.orphan_receives++;
-	} else {
-		crcp_list_del(&crcp_p2p.active, r);
-		crcp_list_add(&crcp_p2p.buffered, r);
-		r->flags = (uint8_t)((r->flags & ~CRCP_R_LINKED) | CRCP_R_BUFFERED);
-	}
+	crcp_p2p.orphans++;
 	crcp_p2p_unlock();
 }
 
@@ -59,6 +53,7 @@ CRCP_API(int, MPI_Request_free, (MPI_Request *request))
 	c = r->comm;
 	if (r->state == CRCP_ACTIVE && r->op != CRCP_OP_WRAP) {
 		crcp_request_orphan(r);
+		crcp_test_request(r); /* most sends are complete by now */
 		crcp_request_reap();
 	} else if (r->state == CRCP_ACTIVE && r->wrap_kind == 'g') {
 		rc = crcp_grequest_free(*request);

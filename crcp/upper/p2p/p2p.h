@@ -42,7 +42,7 @@ enum crcp_request_state {
 #define CRCP_R_STACK 8u      /* record of a blocking call */
 #define CRCP_R_FROM_LOG 32u  /* completed by a message of the log: its error has not been raised */
 #define CRCP_R_STRAY 64u     /* its communicator was freed: it cannot be made again */
-#define CRCP_R_BUFFERED 16u  /* on the list of sends nobody waits for */
+#define CRCP_R_BUFFERED 16u  /* on the list of buffered sends */
 
 struct crcp_request {
 	struct crcp_handle h;
@@ -91,11 +91,12 @@ struct crcp_request_list {
 struct crcp_p2p {
 	struct crcp_request *free_requests;
 	struct crcp_request_list active;   /* in order of start */
-	struct crcp_request_list buffered; /* sends nobody waits for: copies of buffered sends, freed sends */
+	struct crcp_request_list buffered; /* copies of buffered sends; sends whose request was freed stay among the active ones */
 	struct crcp_request *persistent;   /* every persistent request, newest first */
 	struct crcp_message *messages;
 	struct crcp_message *free_messages;
-	unsigned int orphan_receives;
+	unsigned int orphans;     /* active records with CRCP_R_ORPHAN */
+	unsigned int reap_from;   /* how many of them the reaper passes over in its next look */
 	unsigned int strays;      /* records with CRCP_R_STRAY */
 	unsigned int gets;
 
@@ -154,7 +155,7 @@ static inline struct crcp_request *crcp_request_get(int op, struct crcp_comm *c,
 
 	crcp_p2p_lock();
 	r = crcp_p2p.free_requests;
-	if (__builtin_expect(!r || crcp_p2p.orphan_receives, 0))
+	if (__builtin_expect(!r || crcp_p2p.orphans, 0))
 		r = crcp_request_refill();
 	crcp_p2p.free_requests = r->next;
 	crcp_p2p_unlock();
@@ -239,7 +240,7 @@ void crcp_request_finish(struct crcp_request *r);
 /* Give a COMPLETE request's result to the program: status (MPI_STATUS_IGNORE allowed; MPI_ERROR is not touched), *request set to
  * MPI_REQUEST_NULL and the record returned unless persistent. Returns its code. */
 int crcp_request_deliver(MPI_Request *request, MPI_Status *status);
-void crcp_request_reap(void); /* collect buffered sends and freed receives that have completed */
+void crcp_request_reap(void); /* collect buffered sends and freed requests that have completed */
 static inline struct crcp_request *crcp_request(MPI_Request q)
 {
 	return (struct crcp_request *)(void *)q;

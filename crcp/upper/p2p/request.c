@@ -27,7 +27,7 @@ struct crcp_request *crcp_request_refill(void)
 	struct crcp_request *batch;
 	int i;
 
-	if (crcp_p2p.orphan_receives && ++crcp_p2p.gets % 256 == 0) {
+	if (crcp_p2p.orphans && ++crcp_p2p.gets % 256 == 0) {
 		crcp_p2p_unlock();
 		crcp_request_reap();
 		crcp_p2p_lock();
@@ -76,8 +76,8 @@ void crcp_request_put(struct crcp_request *r)
 	crcp_p2p_lock();
 	if (r->flags & (CRCP_R_LINKED | CRCP_R_BUFFERED))
 		crcp_request_unlink(r);
-	if (r->flags & CRCP_R_ORPHAN && (r->op == CRCP_OP_RECV || r->op == CRCP_OP_MRECV))
-		crcp_p2p.orphan_receives--;
+	if (r->flags & CRCP_R_ORPHAN)
+		crcp_p2p.orphans--;
 	if (__builtin_expect(r->flags & CRCP_R_STRAY, 0) && --crcp_p2p.strays == 0)
 		CR_GATE->nocr_clear(CRCP_NOCR_STRAY);
 	if (r->persistent) {
@@ -173,15 +173,17 @@ void crcp_request_finish(struct crcp_request *r)
 	}
 }
 
-static void crcp_request_reap_receives(void)
+/* Test the next few requests that were freed. Any of them may stay active for good, so every look goes on behind those of the last one. */
+static void crcp_request_reap_orphans(void)
 {
 	struct crcp_request *found[16], *r;
-	unsigned int n = 0, i;
+	unsigned int n = 0, skip = crcp_p2p.reap_from, i;
 
 	crcp_p2p_lock();
 	for (r = crcp_p2p.active.head; r && n < 16; r = r->next)
-		if (r->flags & CRCP_R_ORPHAN)
+		if (r->flags & CRCP_R_ORPHAN && (skip == 0 || skip-- == 0))
 			found[n++] = r;
+	crcp_p2p.reap_from = n < 16 ? 0 : crcp_p2p.reap_from + 16;
 	crcp_p2p_unlock();
 	for (i = 0; i < n; i++)
 		crcp_test_request(found[i]);
@@ -200,8 +202,8 @@ void crcp_request_reap(void)
 		if (*(struct crcp_request *volatile *)&crcp_p2p.buffered.head == r)
 			break;
 	}
-	if (crcp_p2p.orphan_receives)
-		crcp_request_reap_receives();
+	if (crcp_p2p.orphans)
+		crcp_request_reap_orphans();
 	__atomic_store_n(&crcp_p2p.reaping, 0, __ATOMIC_RELEASE);
 }
 
