@@ -38,6 +38,7 @@ crcp_libmpi_parts_la_SOURCES = \
 	crcp/upper/abi/memory.c \
 	crcp/upper/abi/op.c \
 	crcp/upper/abi/pcoll.c \
+	crcp/upper/abi/port.c \
 	crcp/upper/abi/predefined.c \
 	crcp/upper/abi/tool.c \
 	crcp/upper/abi/tool_handles.c \
@@ -89,8 +90,8 @@ crcp_libmpi_la_CFLAGS = -O1 -fPIC -fno-builtin -w
 crcp_libmpi_la_LDFLAGS = -shared -version-info 40:0:0 -Wl,-z,now -no-undefined
 crcp_libmpi_la_LIBADD = crcp/libmpi_parts.la libcr/upper/libcr.la
 
-TESTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh tests/abi/coverage.sh
-dist_noinst_SCRIPTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh tests/abi/coverage.sh
+TESTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh tests/abi/coverage.sh tests/abi/profile.sh
+dist_noinst_SCRIPTS += tests/abi/exports.sh tests/abi/calls.sh tests/abi/programs.sh tests/abi/coverage.sh tests/abi/profile.sh
 EXTRA_DIST += tests/abi/tap.sh tests/abi/progs/objects.c tests/abi/progs/natives.c tests/abi/progs/errors.c tests/abi/progs/profiler.c tests/abi/progs/profiled.c tests/abi/progs/fortran_api.f90 tests/abi/progs/fortran_f08.f90 tests/abi/progs/cxx_api.cc
 
 if HAVE_CMOCKA
