@@ -18,7 +18,7 @@
 #include <munge.h>
 #endif
 
-#define AUTH_TEXT_BYTES 512
+#define AUTH_TEXT_BYTES (768 + SNAPC_LINK_ADDRESSES_BYTES)
 #define AUTH_TTL_SECONDS 60
 
 static void auth_hex(const unsigned char *bytes, size_t n, char *ret_text)
@@ -36,9 +36,10 @@ static void auth_text(const struct snapc_auth *auth, int coordinator, const stru
 	auth_hex(s->global_nonce, SNAPC_LINK_NONCE_BYTES, global);
 	auth_hex(s->node_nonce, SNAPC_LINK_NONCE_BYTES, node);
 	if (coordinator)
-		snprintf(text, AUTH_TEXT_BYTES, "ompi-cr 1 coordinator %s %s %s", auth->key, node, global);
+		snprintf(text, AUTH_TEXT_BYTES, "ompi-cr 2 coordinator %s %s %s", auth->key, node, global);
 	else
-		snprintf(text, AUTH_TEXT_BYTES, "ompi-cr 1 node %s %s %s %016" PRIx64 " %s", auth->key, global, node, s->instance, s->host);
+		snprintf(text, AUTH_TEXT_BYTES, "ompi-cr 2 node %s %s %s %016" PRIx64 " %08" PRIx32 " %s %s", auth->key, global, node, s->instance,
+			 s->node, s->host, s->addresses);
 }
 
 int snapc_auth_random(void *ret_bytes, size_t bytes, struct cr_err *err)

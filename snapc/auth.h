@@ -2,9 +2,10 @@
 /*
  * Who may connect as a node of a job: proofs of identity on TCP connections between daemons.
  *
- * A proof covers a text that binds it to the job's key, to both sides' nonces of this one connection, and to the side that makes it:
- *	"ompi-cr 1 node <key> <coordinator's nonce> <node's nonce> <instance> <host>"
- *	"ompi-cr 1 coordinator <key> <node's nonce> <coordinator's nonce>"
+ * A proof covers a text that binds it to the job's key, to both sides' nonces of this one connection, and to the side that makes it ("coordinator" is whoever
+ * listens: the coordinator, or a node that takes others below it):
+ *	"ompi-cr 2 node <key> <coordinator's nonce> <node's nonce> <instance> <number> <host> <addresses>"
+ *	"ompi-cr 2 coordinator <key> <node's nonce> <coordinator's nonce>"
  * With munge the proof is a credential with that payload, of the job's owner or root, which nobody but the owner can decode.  Without, it is the
  * HMAC-SHA256 of the text under the job's secret, 32 random bytes in a file of mode 0600 in the snapshot directory, which all nodes share.
  * Which of the two holds is decided once, by the coordinator, and told to the nodes by mpirun: a connection cannot talk it down.
@@ -41,6 +42,8 @@ struct snapc_auth_scene {
 	const unsigned char *node_nonce;
 	uint64_t instance;
 	const char *host;
+	uint32_t node;
+	const char *addresses;
 };
 
 /**

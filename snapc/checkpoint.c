@@ -141,6 +141,8 @@ static void checkpoint_finish(struct snapc_checkpoint *c)
 	struct snapc_checkpoint_result result = { .rc = c->rc, .text = c->err.text, .seq = c->seq, .dir = c->dir };
 
 	c->finished = true;
+	if (c->world->begun)
+		c->world->begun->dir[0] = 0;
 	evtimer_del(c->deadline);
 	evtimer_del(c->alive);
 	if (c->overall)

@@ -8,6 +8,7 @@
 #ifndef SNAPC_CHECKPOINT_H
 #define SNAPC_CHECKPOINT_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -41,6 +42,12 @@ struct snapc_checkpoint_options {
 	struct snapc_fault fault;
 };
 
+/* Where a snapshot is being made. */
+struct snapc_snapshot_place {
+	char dir[PATH_MAX]; /* reference directory; "" none */
+	uint32_t seq;
+};
+
 /* What the checkpoint is told of its surroundings; borrowed until it is destroyed. */
 struct snapc_checkpoint_world {
 	struct event_base *base;
@@ -54,6 +61,7 @@ struct snapc_checkpoint_world {
 	const char *ref;
 	uint32_t keep;
 	uint32_t *number; /* last number given to a checkpoint of this job */
+	struct snapc_snapshot_place *begun; /* NULL, or: to be told where files are being written, for whoever comes after us */
 };
 
 struct snapc_checkpoint_result {

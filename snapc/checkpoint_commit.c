@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -101,11 +102,23 @@ out:
 	return rc;
 }
 
-static void __attribute__((noreturn)) commit_child(const struct snapc_checkpoint *c, int fd)
+/* It must not outlast the daemon, nor hold the daemon's connections: ranks would not see that they have ended. */
+static void commit_detach(pid_t daemon, int fd)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != daemon)
+		_exit(1);
+	if (fd > 3)
+		close_range(3, (unsigned)fd - 1, 0);
+	close_range((unsigned)fd + 1, ~0u, 0);
+}
+
+static void __attribute__((noreturn)) commit_child(const struct snapc_checkpoint *c, pid_t daemon, int fd)
 {
 	struct commit_answer answer = { 0 };
 	struct cr_err err = { "" };
 
+	commit_detach(daemon, fd);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_IGN); /* a commit is not torn by a keyboard */
 	if (c->options.fault.action == SNAPC_FAULT_HANG && c->options.fault.phase == SNAPC_PHASE_COMMIT)
@@ -155,6 +168,7 @@ static void commit_answered(evutil_socket_t fd, short what, void *arg)
 
 int snapc_commit_start(struct snapc_checkpoint *c, struct cr_err *err)
 {
+	pid_t daemon = getpid();
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
@@ -168,10 +182,8 @@ int snapc_commit_start(struct snapc_checkpoint *c, struct cr_err *err)
 		c->child = 0;
 		return rc;
 	}
-	if (c->child == 0) {
-		close(fds[0]);
-		commit_child(c, fds[1]);
-	}
+	if (c->child == 0)
+		commit_child(c, daemon, fds[1]);
 	close(fds[1]);
 	c->child_fd = fds[0];
 	fcntl(fds[0], F_SETFL, O_NONBLOCK);

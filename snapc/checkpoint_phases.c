@@ -39,6 +39,10 @@ static int request_start(struct snapc_checkpoint *c, struct cr_err *err)
 		if (rc < 0)
 			return rc;
 		c->have_seq = true;
+		if (c->world->begun) {
+			c->world->begun->seq = c->seq;
+			memcpy(c->world->begun->dir, c->dir, sizeof(c->dir));
+		}
 		nodes = c->world->nodes(c->world->arg, &nnodes);
 		for (uint32_t i = 0; i < nnodes; i++) {
 			struct snapc_link *link = c->world->node_link(c->world->arg, i);

@@ -371,14 +371,15 @@ int snapc_global_create(struct event_base *base, const struct snapc_global_setti
 		.snapshot_dir = settings->snapshot_dir,
 		.ref = settings->ref,
 		.keep = settings->keep,
-		.number = &global->number,
+		.number = settings->number ? settings->number : &global->number,
+		.begun = settings->begun,
 	};
 	if (snapc_global_interval_init(global) < 0 || snapc_global_restart_init(global) < 0) {
 		snapc_global_destroy(global);
 		return cr_err_set(err, ENOMEM, "no memory for a timer");
 	}
 	global_recover(global);
-	rc = snapc_listener_create(base, settings->tool_socket, snapc_tool_accept, global, &global->listener, err);
+	rc = snapc_listener_create(base, settings->tool_fd, snapc_tool_accept, global, &global->listener, err);
 	if (rc < 0) {
 		snapc_global_destroy(global);
 		return rc;

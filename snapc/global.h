@@ -14,12 +14,16 @@
 
 struct event_base;
 struct snapc_global;
+struct snapc_line;
 
 struct snapc_global_settings {
 	const char *job_id;        /* as users name it */
 	pid_t mpirun_pid;
 	int mpirun_fd;             /* to the component in mpirun, or -1 */
 	const char *tool_socket;
+	int tool_fd;               /* listening there; borrowed */
+	uint32_t *number;          /* last number of a checkpoint of this job, which outlives the daemon; NULL: counted here */
+	struct snapc_snapshot_place *begun; /* where the snapshot goes that is being made; likewise */
 	const char *snapshot_dir;
 	const char *ref;
 	const char *restarted_from; /* or NULL */
@@ -28,6 +32,7 @@ struct snapc_global_settings {
 	uint32_t keep;             /* snapshots to keep, 0: all */
 	uint32_t interval;         /* seconds between checkpoints that nobody asks for, 0: none */
 	uint32_t mtbf_hours;       /* of the machine, for advice; 0: none is given */
+	void (*count)(void *arg, struct snapc_line *line); /* NULL, or: adds what is to be said of other nodes to the answer to "status" */
 	void (*alone)(void *arg);  /* NULL, or: every rank of the job is on node 0, so no other node will ever connect. Called once. */
 	void *arg;
 };

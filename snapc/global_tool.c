@@ -61,6 +61,8 @@ static void tool_status(struct snapc_tool *tool)
 	snapc_line_add(&line, "present", "%u", present);
 	snapc_line_add(&line, "running", "%d", global->checkpoint != NULL);
 	snapc_line_add(&line, "checkpoints", "%u", global->checkpoints);
+	if (global->settings->count)
+		global->settings->count(global->settings->arg, &line);
 	snapc_line_add(&line, "ref", "%s", global->settings->ref);
 	snapc_line_add(&line, "snapshot_dir", "%s", global->settings->snapshot_dir);
 	snapc_tool_end(tool, &line);

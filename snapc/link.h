@@ -3,7 +3,7 @@
  * Between the global role (one per job) and the local roles (one per node): flat messages and nothing else.
  *
  * A link message is struct snapc_link_msg followed by @bytes of payload; no pointer, no descriptor crosses.  In one process the
- * queue of link_queue.c carries them; between nodes a TCP stream does (link_server.h, link_client.h).  Delivery is in order and never inside
+ * queue of link_queue.c carries them; between nodes a tree of TCP streams does (link_tree.h, link_relay.h, link_client.h).  Delivery is in order and never inside
  * the call to send.
  */
 #ifndef SNAPC_LINK_H
@@ -25,16 +25,22 @@ enum snapc_link_kind {
 	SNAPC_LINK_FROM_AGENT,  /* message of type @type from process @proc of @rank */
 	SNAPC_LINK_SURVEY,      /* struct snapc_link_survey: answer to ASK_SURVEY, one per rank */
 	SNAPC_LINK_TOPOLOGY,    /* hwloc XML with its NUL, answer to ASK_TOPOLOGY */
+	SNAPC_LINK_NODE_DOWN,   /* no payload: the connection over which this node was reached has ended; said by the node above it */
 	/* global -> local */
 	SNAPC_LINK_TO_AGENT,    /* message of type @type for process @proc */
 	SNAPC_LINK_ASK_SURVEY,  /* about process @proc of @rank */
 	SNAPC_LINK_ASK_TOPOLOGY,
 	SNAPC_LINK_BLOW,        /* fault injection: do @type (enum snapc_link_blow) to process @proc, or to the node's daemon */
+	SNAPC_LINK_LEAVE,       /* no payload: begin again at the coordinator; never seen by the local role */
 	/* opening of a connection between nodes; never seen by the roles (link_wire.h) */
 	SNAPC_LINK_CHALLENGE,
 	SNAPC_LINK_PROOF,
 	SNAPC_LINK_WELCOME,
 	SNAPC_LINK_REFUSED,
+	SNAPC_LINK_REDIRECT,
+	/* several messages at once, in both directions; never seen by the roles */
+	SNAPC_LINK_BATCH,
+	SNAPC_LINK_KINDS
 };
 
 enum snapc_link_blow {
@@ -57,6 +63,7 @@ struct snapc_link_msg {
 };
 
 struct snapc_link_node {
+	uint64_t instance; /* of its daemon, as in its proof */
 	char host[SNAPC_HOST_BYTES];
 };
 

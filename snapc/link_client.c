@@ -30,6 +30,8 @@ struct snapc_link_client {
 	struct event *timer; /* next trial, or the patience for this one */
 	unsigned pause_ms;
 	bool up;
+	uint32_t node;
+	char sent_to[SNAPC_LINK_ADDRESSES_BYTES]; /* a node above us; @next may point here */
 	unsigned char global_nonce[SNAPC_LINK_NONCE_BYTES];
 	struct snapc_link_proof proof; /* what we say of ourselves; nonce and credential of this trial */
 };
@@ -39,6 +41,22 @@ static void client_later(struct snapc_link_client *client, unsigned ms)
 	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 
 	evtimer_add(client->timer, &tv);
+}
+
+/* Many nodes may lose the same one above them at once: not all of them should knock at the same moment. */
+static unsigned client_jitter(unsigned ms)
+{
+	uint32_t random = 0;
+
+	snapc_auth_random(&random, sizeof(random), NULL);
+	return ms / 2 + random % (ms / 2 + 1);
+}
+
+/* Back to the coordinator. */
+static void client_rewind(struct snapc_link_client *client)
+{
+	client->next = client->addresses;
+	client->proof.node = SNAPC_LINK_NO_NODE;
 }
 
 static void client_ended(void *arg, const char *why)
@@ -52,7 +70,7 @@ static void client_ended(void *arg, const char *why)
 	if (was_up) {
 		snapc_log(SNAPC_LOG_ERROR, "the connection to the coordinator has ended: %s", why);
 		client->pause_ms = CLIENT_PAUSE_MS;
-		client->next = client->addresses;
+		client_rewind(client);
 		client->user.down(client->user.arg);
 	} else {
 		client->user.failed(client->user.arg, why);
@@ -61,8 +79,8 @@ static void client_ended(void *arg, const char *why)
 		client_later(client, 0);
 		return;
 	}
-	client->next = client->addresses;
-	client_later(client, client->pause_ms);
+	client_rewind(client);
+	client_later(client, client_jitter(client->pause_ms));
 	client->pause_ms = client->pause_ms * 2 > CLIENT_PAUSE_MOST_MS ? CLIENT_PAUSE_MOST_MS : client->pause_ms * 2;
 }
 
@@ -72,10 +90,15 @@ static bool client_give_up(struct snapc_link_client *client, const char *why)
 	return false;
 }
 
+static struct snapc_auth_scene client_scene(const struct snapc_link_client *client)
+{
+	return (struct snapc_auth_scene){ .global_nonce = client->global_nonce, .node_nonce = client->proof.nonce, .instance = client->proof.instance,
+					  .host = client->proof.host, .node = client->proof.node, .addresses = client->proof.addresses };
+}
+
 static bool client_challenge(struct snapc_link_client *client, const struct snapc_link_challenge *challenge)
 {
-	struct snapc_auth_scene scene = { .global_nonce = client->global_nonce, .node_nonce = client->proof.nonce, .instance = client->proof.instance,
-					  .host = client->proof.host };
+	struct snapc_auth_scene scene = client_scene(client);
 	struct snapc_link_msg msg = { .kind = SNAPC_LINK_PROOF, .rank = -1, .bytes = sizeof(client->proof) };
 	struct cr_err err = { "" };
 
@@ -93,8 +116,7 @@ static bool client_challenge(struct snapc_link_client *client, const struct snap
 
 static bool client_welcome(struct snapc_link_client *client, const struct snapc_link_welcome *welcome)
 {
-	struct snapc_auth_scene scene = { .global_nonce = client->global_nonce, .node_nonce = client->proof.nonce, .instance = client->proof.instance,
-					  .host = client->proof.host };
+	struct snapc_auth_scene scene = client_scene(client);
 	struct cr_err err = { "" };
 
 	if (snapc_auth_check(client->auth, 1, &scene, welcome->credential, &err) < 0)
@@ -103,24 +125,52 @@ static bool client_welcome(struct snapc_link_client *client, const struct snapc_
 	snapc_link_stream_stage(client->stream, SNAPC_LINK_AT_NODE);
 	client->up = true;
 	client->pause_ms = CLIENT_PAUSE_MS;
-	client->next = client->addresses;
+	client->node = welcome->node;
 	client->user.up(client->user.arg, welcome->node);
 	return true;
+}
+
+/* Whoever says so has to prove that he may. */
+static bool client_redirect(struct snapc_link_client *client, const struct snapc_link_redirect *redirect)
+{
+	struct snapc_auth_scene scene = client_scene(client);
+	struct cr_err err = { "" };
+
+	if (client->proof.node != SNAPC_LINK_NO_NODE)
+		return client_give_up(client, "it was sent on twice");
+	if (snapc_auth_check(client->auth, 1, &scene, redirect->credential, &err) < 0)
+		return client_give_up(client, err.text);
+	snapc_link_stream_destroy(client->stream);
+	client->stream = NULL;
+	if (!redirect->addresses[0]) { /* in a moment there will be a place */
+		client_rewind(client);
+		client_later(client, client_jitter(CLIENT_PAUSE_MS));
+		return false;
+	}
+	memcpy(client->sent_to, redirect->addresses, sizeof(client->sent_to));
+	client->next = client->sent_to;
+	client->proof.node = redirect->node;
+	client_later(client, 0);
+	return false;
 }
 
 static bool client_frame(void *arg, const struct snapc_link_msg *msg, const void *payload)
 {
 	struct snapc_link_client *client = arg;
 
+	if (client->up && msg->kind == SNAPC_LINK_LEAVE && msg->node == client->node)
+		return client_give_up(client, "it was told to come to the coordinator again");
 	if (client->up) {
 		if (client->link.receive)
 			client->link.receive(client->link.arg, msg, payload);
-		return true;
+		return client->up;
 	}
 	if (msg->kind == SNAPC_LINK_CHALLENGE)
 		return client_challenge(client, payload);
 	if (msg->kind == SNAPC_LINK_WELCOME)
 		return client_welcome(client, payload);
+	if (msg->kind == SNAPC_LINK_REDIRECT)
+		return client_redirect(client, payload);
 	return client_give_up(client, ((const struct snapc_link_refused *)payload)->text);
 }
 
@@ -162,7 +212,7 @@ static void client_send(struct snapc_link *link, const struct snapc_link_msg *ms
 		snapc_link_stream_send(client->stream, msg, payload);
 }
 
-int snapc_link_client_create(struct event_base *base, const struct snapc_auth *auth, const char *addresses,
+int snapc_link_client_create(struct event_base *base, const struct snapc_auth *auth, const char *addresses, const char *own,
 			     const struct snapc_link_client_user *user, struct snapc_link_client **ret_client, struct cr_err *err)
 {
 	struct snapc_link_client *client = calloc(1, sizeof(*client));
@@ -185,6 +235,8 @@ int snapc_link_client_create(struct event_base *base, const struct snapc_auth *a
 	}
 	if (gethostname(client->proof.host, sizeof(client->proof.host) - 1) < 0)
 		snprintf(client->proof.host, sizeof(client->proof.host), "localhost");
+	snprintf(client->proof.addresses, sizeof(client->proof.addresses), "%s", own);
+	client->proof.node = SNAPC_LINK_NO_NODE;
 	client_later(client, 0);
 	*ret_client = client;
 	return 0;
@@ -203,4 +255,9 @@ void snapc_link_client_destroy(struct snapc_link_client *client)
 struct snapc_link *snapc_link_client_link(struct snapc_link_client *client)
 {
 	return &client->link;
+}
+
+uint64_t snapc_link_client_instance(const struct snapc_link_client *client)
+{
+	return client->proof.instance;
 }

@@ -11,11 +11,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "snapc/link_address.h"
 #include "snapc/link_stream.h"
 #include "snapc/log.h"
 
+#define SERVER_QUEUE 512
 #define SERVER_PENDING_MOST 64
 #define SERVER_PENDING_SECONDS 10
 /* Lines in the log about strangers, per so many seconds. */
@@ -23,19 +25,15 @@
 #define SERVER_LINES_SECONDS 10
 
 /* One connection; pending until it has proved who it is. */
-struct server_peer {
-	struct snapc_link link; /* first: the user's pointer */
-	struct server_peer *next;
+struct snapc_link_peer {
+	struct snapc_link_peer *next;
 	struct snapc_link_server *server;
 	struct snapc_link_stream *stream;
 	struct event *deadline; /* of a pending one; later: frees it outside of its own callbacks */
 	unsigned char nonce[SNAPC_LINK_NONCE_BYTES];
-	uint64_t instance;
-	uint32_t node;
 	bool member;
 	bool dead;
 	char from[SNAPC_LINK_ADDRESS_BYTES];
-	char host[SNAPC_HOST_BYTES];
 };
 
 struct snapc_link_server {
@@ -43,9 +41,8 @@ struct snapc_link_server {
 	const struct snapc_auth *auth;
 	struct snapc_link_server_user user;
 	struct evconnlistener *events;
-	struct server_peer *peers; /* newest first */
+	struct snapc_link_peer *peers; /* newest first */
 	uint32_t pending;
-	char addresses[SNAPC_LINK_ADDRESSES_BYTES];
 	uint64_t lines_since;
 	uint32_t lines;
 };
@@ -72,10 +69,10 @@ static void server_complain(struct snapc_link_server *server, const char *from, 
 		snapc_log(SNAPC_LOG_ERROR, "refused: connection from %s: %s", from, why);
 }
 
-static void peer_destroy(struct server_peer *peer)
+static void peer_destroy(struct snapc_link_peer *peer)
 {
 	struct snapc_link_server *server = peer->server;
-	struct server_peer **at = &server->peers;
+	struct snapc_link_peer **at = &server->peers;
 
 	while (*at != peer)
 		at = &(*at)->next;
@@ -89,7 +86,7 @@ static void peer_destroy(struct server_peer *peer)
 }
 
 /* The stream is ended here; the memory stays until nobody is inside it. */
-static void peer_end(struct server_peer *peer, const char *why)
+static void peer_end(struct snapc_link_peer *peer, const char *why)
 {
 	struct timeval now = { 0 };
 
@@ -99,11 +96,11 @@ static void peer_end(struct server_peer *peer, const char *why)
 	snapc_link_stream_destroy(peer->stream);
 	peer->stream = NULL;
 	if (peer->member)
-		peer->server->user.node_down(peer->server->user.arg, peer->node, why);
+		peer->server->user.gone(peer->server->user.arg, peer, why);
 	evtimer_add(peer->deadline, &now);
 }
 
-static void peer_refuse(struct server_peer *peer, const char *why)
+static void peer_refuse(struct snapc_link_peer *peer, const char *why)
 {
 	struct snapc_link_refused refused;
 	struct snapc_link_msg msg = { .kind = SNAPC_LINK_REFUSED, .rank = -1, .bytes = sizeof(refused) };
@@ -115,85 +112,78 @@ static void peer_refuse(struct server_peer *peer, const char *why)
 	snapc_link_stream_finish(peer->stream);
 }
 
-static void peer_send(struct snapc_link *link, const struct snapc_link_msg *msg, const void *payload)
+static void peer_redirect(struct snapc_link_peer *peer, const struct snapc_link_verdict *verdict, const char *credential)
 {
-	struct server_peer *peer = (struct server_peer *)link;
+	struct snapc_link_redirect redirect;
+	struct snapc_link_msg msg = { .kind = SNAPC_LINK_REDIRECT, .rank = -1, .bytes = sizeof(redirect) };
 
-	if (!peer->dead)
-		snapc_link_stream_send(peer->stream, msg, payload);
+	memset(&redirect, 0, sizeof(redirect));
+	redirect.node = verdict->node;
+	strncpy(redirect.addresses, verdict->addresses, sizeof(redirect.addresses) - 1);
+	memcpy(redirect.credential, credential, sizeof(redirect.credential));
+	snapc_link_stream_send(peer->stream, &msg, &redirect);
+	snapc_link_stream_finish(peer->stream);
 }
 
-/* The same daemon again, while its former connection has not been noticed to be dead. */
-static void server_replace(struct snapc_link_server *server, uint64_t instance)
-{
-	for (struct server_peer *p = server->peers; p; p = p->next)
-		if (p->member && !p->dead && p->instance == instance)
-			peer_end(p, "it has connected again");
-}
-
-/* Return: false when the stream was destroyed. */
-static bool peer_admit(struct server_peer *peer, const struct snapc_link_proof *proof)
+static void peer_admit(struct snapc_link_peer *peer, const struct snapc_link_proof *proof)
 {
 	struct snapc_link_server *server = peer->server;
-	struct snapc_auth_scene scene = { .global_nonce = peer->nonce, .node_nonce = proof->nonce, .instance = proof->instance, .host = proof->host };
+	struct snapc_auth_scene scene = { .global_nonce = peer->nonce, .node_nonce = proof->nonce, .instance = proof->instance, .host = proof->host,
+					  .node = proof->node, .addresses = proof->addresses };
+	struct snapc_link_verdict verdict = { .what = SNAPC_LINK_REFUSE_IT };
 	struct snapc_link_welcome welcome;
 	struct snapc_link_msg msg = { .kind = SNAPC_LINK_WELCOME, .rank = -1, .bytes = sizeof(welcome) };
 	struct cr_err err = { "" };
-	int64_t node;
 
 	memset(&welcome, 0, sizeof(welcome));
 	if (snapc_auth_check(server->auth, 0, &scene, proof->credential, &err) < 0 ||
 	    snapc_auth_prove(server->auth, 1, &scene, welcome.credential, &err) < 0) {
 		peer_refuse(peer, err.text);
-		return true;
+		return;
 	}
-	server_replace(server, proof->instance);
-	peer->instance = proof->instance;
-	memcpy(peer->host, proof->host, sizeof(peer->host));
-	peer->link.send = peer_send;
-	node = server->user.node_up(server->user.arg, &peer->link, peer->host);
-	if (node < 0) {
-		peer_refuse(peer, strerror((int)-node));
-		return true;
+	server->user.judge(server->user.arg, proof, &verdict);
+	if (verdict.what == SNAPC_LINK_REFUSE_IT) {
+		peer_refuse(peer, verdict.why);
+		return;
+	}
+	if (verdict.what == SNAPC_LINK_SEND_IT_ON) {
+		peer_redirect(peer, &verdict, welcome.credential);
+		return;
 	}
 	evtimer_del(peer->deadline);
 	peer->member = true;
-	peer->node = (uint32_t)node;
 	server->pending--;
-	snapc_log(SNAPC_LOG_INFO, "node %s (%s) is number %u", peer->host, peer->from, peer->node);
-	welcome.node = peer->node;
+	welcome.node = verdict.node;
 	snapc_link_stream_send(peer->stream, &msg, &welcome);
 	snapc_link_stream_stage(peer->stream, SNAPC_LINK_AT_GLOBAL);
-	return true;
+	server->user.up(server->user.arg, peer, verdict.node);
 }
 
+/* Return: false when the stream was destroyed. */
 static bool peer_frame(void *arg, const struct snapc_link_msg *msg, const void *payload)
 {
-	struct server_peer *peer = arg;
-	struct snapc_link_msg stamped = *msg;
+	struct snapc_link_peer *peer = arg;
+	const char *why = "it broke a rule";
 
 	if (!peer->member)
-		return peer_admit(peer, payload);
-	stamped.node = peer->node; /* not what it says of itself */
-	if (peer->link.receive)
-		peer->link.receive(peer->link.arg, &stamped, payload);
+		peer_admit(peer, payload);
+	else if (!peer->server->user.message(peer->server->user.arg, peer, msg, payload, &why))
+		peer_end(peer, why);
 	return !peer->dead;
 }
 
 static void peer_ended(void *arg, const char *why)
 {
-	struct server_peer *peer = arg;
+	struct snapc_link_peer *peer = arg;
 
 	if (!peer->member && strcmp(why, "closed") != 0)
 		server_complain(peer->server, peer->from, why);
-	else if (peer->member)
-		snapc_log(SNAPC_LOG_INFO, "node %s is gone: %s", peer->host, why);
 	peer_end(peer, why);
 }
 
 static void peer_deadline(evutil_socket_t fd, short what, void *arg)
 {
-	struct server_peer *peer = arg;
+	struct snapc_link_peer *peer = arg;
 
 	(void)fd;
 	(void)what;
@@ -204,11 +194,11 @@ static void peer_deadline(evutil_socket_t fd, short what, void *arg)
 
 static void server_make_room(struct snapc_link_server *server)
 {
-	struct server_peer *oldest = NULL;
+	struct snapc_link_peer *oldest = NULL;
 
 	if (server->pending < SERVER_PENDING_MOST)
 		return;
-	for (struct server_peer *p = server->peers; p; p = p->next)
+	for (struct snapc_link_peer *p = server->peers; p; p = p->next)
 		if (!p->member && !p->dead)
 			oldest = p;
 	if (oldest) {
@@ -220,7 +210,7 @@ static void server_make_room(struct snapc_link_server *server)
 static void server_accept(struct evconnlistener *events, evutil_socket_t fd, struct sockaddr *address, int bytes, void *arg)
 {
 	struct snapc_link_server *server = arg;
-	struct server_peer *peer = calloc(1, sizeof(*peer));
+	struct snapc_link_peer *peer = calloc(1, sizeof(*peer));
 	struct snapc_link_stream_user user = { .frame = peer_frame, .ended = peer_ended, .arg = peer };
 	struct snapc_link_challenge challenge = { .method = server->auth->method };
 	struct snapc_link_msg msg = { .kind = SNAPC_LINK_CHALLENGE, .rank = -1, .bytes = sizeof(challenge) };
@@ -252,33 +242,44 @@ static void server_accept(struct evconnlistener *events, evutil_socket_t fd, str
 	snapc_link_stream_send(peer->stream, &msg, &challenge);
 }
 
-int snapc_link_server_create(struct event_base *base, const struct snapc_auth *auth, unsigned port, const char *network,
-			     const struct snapc_link_server_user *user, struct snapc_link_server **ret_server, struct cr_err *err)
+int snapc_link_server_listen(unsigned port, const char *network, int *ret_fd, char *ret_addresses, struct cr_err *err)
 {
-	struct snapc_link_server *server = calloc(1, sizeof(*server));
 	struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	socklen_t bytes = sizeof(any);
+	const int on = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int rc;
+
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 ||
+	    listen(fd, SERVER_QUEUE) < 0)
+		rc = cr_err_set(err, errno, "cannot listen on TCP port %u: %s", port, strerror(errno));
+	else if (getsockname(fd, (struct sockaddr *)&any, &bytes) < 0)
+		rc = cr_err_set(err, errno, "the port is not known: %s", strerror(errno));
+	else
+		rc = snapc_link_addresses(ntohs(any.sin_port), network, ret_addresses, SNAPC_LINK_ADDRESSES_BYTES, err);
+	if (rc < 0) {
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int snapc_link_server_create(struct event_base *base, const struct snapc_auth *auth, int fd, const struct snapc_link_server_user *user,
+			     struct snapc_link_server **ret_server, struct cr_err *err)
+{
+	struct snapc_link_server *server = calloc(1, sizeof(*server));
 
 	if (!server)
 		return cr_err_set(err, ENOMEM, "no memory for a listener");
 	server->base = base;
 	server->auth = auth;
 	server->user = *user;
-	server->events = evconnlistener_new_bind(base, server_accept, server, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE, 512,
-						 (struct sockaddr *)&any, sizeof(any));
+	server->events = evconnlistener_new(base, server_accept, server, LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 	if (!server->events) {
-		rc = cr_err_set(err, errno ? errno : EIO, "cannot listen on TCP port %u: %s", port, strerror(errno));
 		free(server);
-		return rc;
-	}
-	if (getsockname(evconnlistener_get_fd(server->events), (struct sockaddr *)&any, &bytes) < 0)
-		rc = cr_err_set(err, errno, "the port is not known: %s", strerror(errno));
-	else
-		rc = snapc_link_addresses(ntohs(any.sin_port), network, server->addresses, sizeof(server->addresses), err);
-	if (rc < 0) {
-		snapc_link_server_destroy(server);
-		return rc;
+		return cr_err_set(err, ENOMEM, "no memory for a listener");
 	}
 	*ret_server = server;
 	return 0;
@@ -286,12 +287,12 @@ int snapc_link_server_create(struct event_base *base, const struct snapc_auth *a
 
 void snapc_link_server_shut(struct snapc_link_server *server)
 {
-	struct server_peer *next;
+	struct snapc_link_peer *next;
 
 	if (server->events)
 		evconnlistener_free(server->events);
 	server->events = NULL;
-	for (struct server_peer *p = server->peers; p; p = next) {
+	for (struct snapc_link_peer *p = server->peers; p; p = next) {
 		next = p->next;
 		if (!p->member && !p->dead)
 			peer_end(p, "nobody is expected any more");
@@ -309,7 +310,18 @@ void snapc_link_server_destroy(struct snapc_link_server *server)
 	free(server);
 }
 
-const char *snapc_link_server_addresses(const struct snapc_link_server *server)
+void snapc_link_peer_send(struct snapc_link_peer *peer, const struct snapc_link_msg *msg, const void *payload)
 {
-	return server->addresses;
+	if (!peer->dead)
+		snapc_link_stream_send(peer->stream, msg, payload);
+}
+
+void snapc_link_peer_end(struct snapc_link_peer *peer, const char *why)
+{
+	peer_end(peer, why);
+}
+
+const char *snapc_link_peer_from(const struct snapc_link_peer *peer)
+{
+	return peer->from;
 }

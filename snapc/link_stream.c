@@ -22,8 +22,14 @@
 #define STREAM_PROBES 4
 #define STREAM_UNACKNOWLEDGED_MS 40000
 
+static struct snapc_link_counts stream_counts;
+
 struct snapc_link_stream {
 	struct bufferevent *stream;
+	struct event *flush;
+	struct evbuffer *queued; /* messages of this turn of the event loop, as in a BATCH */
+	uint32_t nqueued;
+	struct snapc_link_msg first; /* of them */
 	enum snapc_link_stage stage;
 	struct snapc_link_stream_user user;
 	bool finishing;
@@ -41,6 +47,25 @@ static void stream_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &lost, sizeof(lost));
 }
 
+/* Return: 1; -1 the stream has ended or was destroyed. */
+static int stream_batch(struct snapc_link_stream *s, const void *batch, size_t bytes)
+{
+	struct snapc_link_msg msg;
+	struct cr_err err = { "" };
+	const void *payload;
+	size_t at = 0;
+	int rc;
+
+	while ((rc = snapc_link_batch_next(batch, bytes, &at, s->stage, &msg, &payload, &err)) > 0) {
+		stream_counts.messages_in++;
+		if (!s->user.frame(s->user.arg, &msg, payload))
+			return -1;
+	}
+	if (rc < 0)
+		s->user.ended(s->user.arg, err.text);
+	return rc < 0 ? -1 : 1;
+}
+
 /* Return: 1 a frame was taken; 0 more is needed; -1 the stream has ended or was destroyed. */
 static int stream_frame(struct snapc_link_stream *s, struct evbuffer *in)
 {
@@ -52,7 +77,7 @@ static int stream_frame(struct snapc_link_stream *s, struct evbuffer *in)
 	size_t want;
 	int64_t taken;
 	unsigned char *data;
-	bool there;
+	int rc;
 
 	if (evbuffer_copyout(in, &head, sizeof(head)) < (ssize_t)sizeof(head))
 		return 0;
@@ -76,9 +101,15 @@ static int stream_frame(struct snapc_link_stream *s, struct evbuffer *in)
 	}
 	memcpy(copy, payload, msg.bytes);
 	evbuffer_drain(in, (size_t)taken);
-	there = s->user.frame(s->user.arg, &msg, copy);
+	stream_counts.frames_in++;
+	if (msg.kind == SNAPC_LINK_BATCH) {
+		rc = stream_batch(s, copy, msg.bytes);
+	} else {
+		stream_counts.messages_in++;
+		rc = s->user.frame(s->user.arg, &msg, copy) ? 1 : -1;
+	}
 	free(copy);
-	return there ? 1 : -1;
+	return rc;
 broken:
 	s->user.ended(s->user.arg, err.text);
 	return -1;
@@ -120,15 +151,69 @@ static void stream_event(struct bufferevent *stream, short what, void *arg)
 		s->user.ended(s->user.arg, strerror(EVUTIL_SOCKET_ERROR()));
 }
 
+static void stream_need(int rc)
+{
+	if (rc < 0) {
+		snapc_log(SNAPC_LOG_ERROR, "out of memory");
+		abort();
+	}
+}
+
+/* What is queued as one frame: a BATCH, or the message itself when there is but one. */
+static void stream_flush(struct snapc_link_stream *s)
+{
+	const struct snapc_link_msg batch = { .kind = SNAPC_LINK_BATCH, .rank = -1, .bytes = (uint32_t)evbuffer_get_length(s->queued) };
+	struct evbuffer *out = bufferevent_get_output(s->stream);
+	struct snapc_link_frame frame;
+
+	if (!s->nqueued)
+		return;
+	snapc_link_frame_make(s->nqueued > 1 ? &batch : &s->first, &frame);
+	if (s->nqueued == 1) {
+		evbuffer_drain(s->queued, sizeof(s->first));
+		stream_need(evbuffer_add(out, &frame, sizeof(frame)));
+		stream_need(evbuffer_remove_buffer(s->queued, out, s->first.bytes));
+		evbuffer_drain(s->queued, evbuffer_get_length(s->queued));
+	} else {
+		stream_need(evbuffer_add(out, &frame, sizeof(frame)));
+		stream_need(evbuffer_add_buffer(out, s->queued));
+	}
+	stream_counts.frames_out++;
+	stream_counts.messages_out += s->nqueued;
+	s->nqueued = 0;
+}
+
+static void stream_turn(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	stream_flush(arg);
+}
+
+static void stream_release(struct snapc_link_stream *s)
+{
+	if (!s)
+		return;
+	if (s->flush)
+		event_free(s->flush);
+	if (s->queued)
+		evbuffer_free(s->queued);
+	free(s);
+}
+
 struct snapc_link_stream *snapc_link_stream_create(struct event_base *base, int fd, enum snapc_link_stage stage,
 						   const struct snapc_link_stream_user *user)
 {
 	struct snapc_link_stream *s = calloc(1, sizeof(*s));
 
-	if (s)
+	if (s) {
+		s->flush = event_new(base, -1, 0, stream_turn, s);
+		s->queued = evbuffer_new();
+	}
+	if (s && s->flush && s->queued)
 		s->stream = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (!s || !s->stream) {
-		free(s);
+		stream_release(s);
 		if (fd >= 0)
 			close(fd);
 		return NULL;
@@ -159,7 +244,7 @@ void snapc_link_stream_destroy(struct snapc_link_stream *s)
 	if (!s)
 		return;
 	bufferevent_free(s->stream);
-	free(s);
+	stream_release(s);
 }
 
 int snapc_link_stream_connect(struct snapc_link_stream *s, const struct sockaddr *address, int bytes)
@@ -169,19 +254,30 @@ int snapc_link_stream_connect(struct snapc_link_stream *s, const struct sockaddr
 
 void snapc_link_stream_send(struct snapc_link_stream *s, const struct snapc_link_msg *msg, const void *payload)
 {
-	struct evbuffer *out = bufferevent_get_output(s->stream);
-	struct snapc_link_frame frame;
+	static const char fill[8];
+	size_t room = snapc_link_batch_room(msg);
 
-	snapc_link_frame_make(msg, &frame);
-	evbuffer_expand(out, sizeof(frame) + msg->bytes); /* one piece, so one send */
-	if (evbuffer_add(out, &frame, sizeof(frame)) < 0 || (msg->bytes && evbuffer_add(out, payload, msg->bytes) < 0)) {
-		snapc_log(SNAPC_LOG_ERROR, "out of memory");
-		abort();
+	if (evbuffer_get_length(s->queued) + room > SNAPC_LINK_BATCH_BYTES)
+		stream_flush(s);
+	if (!s->nqueued++) {
+		s->first = *msg;
+		event_active(s->flush, EV_TIMEOUT, 0);
 	}
+	stream_need(evbuffer_add(s->queued, msg, sizeof(*msg)));
+	stream_need(msg->bytes ? evbuffer_add(s->queued, payload, msg->bytes) : 0);
+	stream_need(evbuffer_add(s->queued, fill, room - sizeof(*msg) - msg->bytes));
+	if (room > SNAPC_LINK_BATCH_BYTES) /* alone */
+		stream_flush(s);
+}
+
+const struct snapc_link_counts *snapc_link_stream_counts(void)
+{
+	return &stream_counts;
 }
 
 void snapc_link_stream_finish(struct snapc_link_stream *s)
 {
+	stream_flush(s);
 	s->finishing = true;
 	if (!evbuffer_get_length(bufferevent_get_output(s->stream)))
 		bufferevent_trigger(s->stream, EV_WRITE, BEV_OPT_DEFER_CALLBACKS);

@@ -3,7 +3,7 @@
  * One TCP connection between nodes, cut into frames.  What both ends share: reading, judging, sending; the conversation is that of
  * link_server.c and link_client.c.
  *
- * Everything that is sent in one turn of the event loop leaves in one system call, without delay (TCP_NODELAY).  A peer that vanishes without a
+ * Everything that is sent in one turn of the event loop becomes one frame (BATCH) and leaves in one system call, without delay (TCP_NODELAY).  A peer that vanishes without a
  * word is noticed within a minute.
  */
 #ifndef SNAPC_LINK_STREAM_H
@@ -34,6 +34,13 @@ int snapc_link_stream_connect(struct snapc_link_stream *stream, const struct soc
 
 void snapc_link_stream_stage(struct snapc_link_stream *stream, enum snapc_link_stage stage);
 void snapc_link_stream_send(struct snapc_link_stream *stream, const struct snapc_link_msg *msg, const void *payload);
+struct snapc_link_counts {
+	uint64_t frames_in, frames_out;
+	uint64_t messages_in, messages_out; /* a BATCH is several */
+};
+/* Of all streams of this process, those that have ended included. */
+const struct snapc_link_counts *snapc_link_stream_counts(void);
+
 /* Send what is queued, and then end the connection: ended() is called. */
 void snapc_link_stream_finish(struct snapc_link_stream *stream);
 

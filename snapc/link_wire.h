@@ -14,10 +14,13 @@
 #include "snapc/link.h"
 
 #define SNAPC_LINK_MAGIC 0x4e43524fu /* "ORCN" */
-#define SNAPC_LINK_VERSION 1u
+#define SNAPC_LINK_VERSION 2u
 #define SNAPC_LINK_NONCE_BYTES 32
 #define SNAPC_LINK_CREDENTIAL_BYTES 4096
 #define SNAPC_LINK_TOPOLOGY_BYTES (8u << 20)
+#define SNAPC_LINK_BATCH_BYTES (1u << 20)
+#define SNAPC_LINK_ADDRESSES_BYTES 1024
+#define SNAPC_LINK_NO_NODE UINT32_MAX
 
 struct snapc_link_frame {
 	uint32_t magic;
@@ -36,7 +39,10 @@ struct snapc_link_challenge {
 struct snapc_link_proof {
 	unsigned char nonce[SNAPC_LINK_NONCE_BYTES];
 	uint64_t instance; /* of the node's daemon: the same when it connects again */
+	uint32_t node;     /* number that a REDIRECT has given, or SNAPC_LINK_NO_NODE */
+	uint32_t reserved;
 	char host[SNAPC_HOST_BYTES];
+	char addresses[SNAPC_LINK_ADDRESSES_BYTES]; /* where it takes nodes below it; "" nowhere */
 	char credential[SNAPC_LINK_CREDENTIAL_BYTES];
 };
 
@@ -44,6 +50,14 @@ struct snapc_link_proof {
 struct snapc_link_welcome {
 	uint32_t node;
 	uint32_t reserved;
+	char credential[SNAPC_LINK_CREDENTIAL_BYTES];
+};
+
+/* Coordinator to node: instead of WELCOME; the connection ends. */
+struct snapc_link_redirect {
+	uint32_t node;
+	uint32_t reserved;
+	char addresses[SNAPC_LINK_ADDRESSES_BYTES]; /* of the node that is to be above */
 	char credential[SNAPC_LINK_CREDENTIAL_BYTES];
 };
 
@@ -70,6 +84,18 @@ enum snapc_link_stage {
  */
 int64_t snapc_link_parse(const void *buf, size_t bytes, enum snapc_link_stage stage, struct snapc_link_msg *ret_msg, const void **ret_payload,
 			 struct cr_err *err);
+
+/**
+ * snapc_link_batch_next - take the next message out of the payload of a BATCH
+ * @at: where to look, moved on; 0 at first
+ *
+ * Each message is struct snapc_link_msg and its payload, filled up to a multiple of 8 bytes.
+ * Return: 1 there is one; 0 the end; -EPROTO or -EMSGSIZE with words.
+ */
+int snapc_link_batch_next(const void *batch, size_t bytes, size_t *at, enum snapc_link_stage stage, struct snapc_link_msg *ret_msg,
+			  const void **ret_payload, struct cr_err *err);
+/* Bytes that a message takes in a BATCH. */
+size_t snapc_link_batch_room(const struct snapc_link_msg *msg);
 
 /* Bytes that the frame at the front of @buf will take in all; 0 while its head is not complete. Only for frames that parse does not refuse. */
 size_t snapc_link_expected(const void *buf, size_t bytes);

@@ -8,9 +8,12 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "snapc/log.h"
+
+#define LISTENER_QUEUE 512
 
 struct snapc_listener {
 	struct evconnlistener *events;
@@ -53,28 +56,39 @@ static void listener_accept(struct evconnlistener *events, evutil_socket_t fd, s
 	listener->accepted(listener->arg, fd, &peer);
 }
 
-int snapc_listener_create(struct event_base *base, const char *name, snapc_accept_fn accepted, void *arg, struct snapc_listener **ret_listener,
-			  struct cr_err *err)
+int snapc_listener_open(const char *name, int *ret_fd, struct cr_err *err)
 {
-	struct snapc_listener *listener;
 	struct sockaddr_un address;
 	socklen_t bytes;
-	int rc;
+	int fd, rc;
 
 	rc = snapc_address(name, &address, &bytes);
 	if (rc < 0)
 		return cr_err_set(err, rc, "socket name \"%s\" is empty or too long", name);
-	listener = calloc(1, sizeof(*listener));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, bytes) < 0 || listen(fd, LISTENER_QUEUE) < 0) {
+		rc = cr_err_set(err, errno, "cannot listen on the abstract socket \"%s\": %s", name, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int snapc_listener_create(struct event_base *base, int fd, snapc_accept_fn accepted, void *arg, struct snapc_listener **ret_listener,
+			  struct cr_err *err)
+{
+	struct snapc_listener *listener = calloc(1, sizeof(*listener));
+
 	if (!listener)
 		return cr_err_set(err, ENOMEM, "no memory for a listener");
 	listener->accepted = accepted;
 	listener->arg = arg;
-	listener->events = evconnlistener_new_bind(base, listener_accept, listener, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 512,
-						   (struct sockaddr *)&address, (int)bytes);
+	listener->events = evconnlistener_new(base, listener_accept, listener, LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 	if (!listener->events) {
-		rc = cr_err_set(err, errno ? errno : EIO, "cannot listen on the abstract socket \"%s\": %s", name, strerror(errno));
 		free(listener);
-		return rc;
+		return cr_err_set(err, ENOMEM, "no memory for a listener");
 	}
 	*ret_listener = listener;
 	return 0;

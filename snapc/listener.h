@@ -18,12 +18,15 @@ struct snapc_listener;
 typedef void (*snapc_accept_fn)(void *arg, int fd, const struct ucred *peer);
 
 /**
- * snapc_listener_create - listen on an abstract unix socket
+ * snapc_listener_open - begin to listen on an abstract unix socket, without serving anybody yet
  * @name: without the leading NUL
  *
  * Return: 0, -EADDRINUSE, -ENAMETOOLONG, other -errno.
  */
-int snapc_listener_create(struct event_base *base, const char *name, snapc_accept_fn accepted, void *arg, struct snapc_listener **ret_listener,
+int snapc_listener_open(const char *name, int *ret_fd, struct cr_err *err);
+
+/* Serve who connects there. @fd: borrowed: it outlives the listener. Return: 0, -ENOMEM. */
+int snapc_listener_create(struct event_base *base, int fd, snapc_accept_fn accepted, void *arg, struct snapc_listener **ret_listener,
 			  struct cr_err *err);
 void snapc_listener_destroy(struct snapc_listener *listener);
 

@@ -231,7 +231,7 @@ static void local_receive(void *arg, const struct snapc_link_msg *msg, const voi
 	}
 }
 
-int snapc_local_create(struct event_base *base, const char *socket, struct snapc_link *link, struct snapc_local **ret_local, struct cr_err *err)
+int snapc_local_create(struct event_base *base, int fd, struct snapc_link *link, struct snapc_local **ret_local, struct cr_err *err)
 {
 	struct snapc_local *local = calloc(1, sizeof(*local));
 	struct timespec now;
@@ -244,7 +244,7 @@ int snapc_local_create(struct event_base *base, const char *socket, struct snapc
 	/* Numbers are never used again, not even by a daemon that takes the place of one that died. */
 	clock_gettime(CLOCK_REALTIME, &now);
 	local->last_number = (uint64_t)now.tv_sec << 20;
-	rc = snapc_listener_create(base, socket, snapc_agent_accept, local, &local->listener, err);
+	rc = snapc_listener_create(base, fd, snapc_agent_accept, local, &local->listener, err);
 	if (rc < 0) {
 		free(local);
 		return rc;
@@ -255,12 +255,13 @@ int snapc_local_create(struct event_base *base, const char *socket, struct snapc
 	return 0;
 }
 
-void snapc_local_connected(struct snapc_local *local, uint32_t node)
+void snapc_local_connected(struct snapc_local *local, uint32_t node, uint64_t instance)
 {
 	struct snapc_link_node about;
 
 	local->node = node;
 	memset(&about, 0, sizeof(about));
+	about.instance = instance;
 	if (gethostname(about.host, sizeof(about.host) - 1) < 0)
 		snprintf(about.host, sizeof(about.host), "localhost");
 	local_send(local, SNAPC_LINK_NODE_UP, NULL, &about, sizeof(about));

@@ -18,14 +18,14 @@ struct snapc_local;
 /**
  * snapc_local_create - begin to serve agents
  * @base: event loop; borrowed
- * @socket: abstract name for the agents
+ * @fd: listening socket for the agents (snapc_listener_open()); borrowed
  * @link: to the global role; borrowed; its receive callback is set here. Nothing is sent before snapc_local_connected().
  */
-int snapc_local_create(struct event_base *base, const char *socket, struct snapc_link *link, struct snapc_local **ret_local, struct cr_err *err);
+int snapc_local_create(struct event_base *base, int fd, struct snapc_link *link, struct snapc_local **ret_local, struct cr_err *err);
 void snapc_local_destroy(struct snapc_local *local);
 
-/* The link carries messages from now on: say who is here. @node: number of this node in them. */
-void snapc_local_connected(struct snapc_local *local, uint32_t node);
+/* The link carries messages from now on: say who is here. @node: number of this node in them. @instance: of this daemon. */
+void snapc_local_connected(struct snapc_local *local, uint32_t node, uint64_t instance);
 /*
  * The link is lost.  Processes in the middle of a checkpoint are told to go on: the coordinator has given it up, or it has all of their files.
  * They stay connected, and are named again when the link is back.

@@ -5,19 +5,21 @@ noinst_LTLIBRARIES += snapc/libsnapc.la
 snapc_libsnapc_la_SOURCES = \
 	snapc/log.h snapc/log.c snapc/wire.h snapc/wire.c snapc/messages.def snapc/cut.h snapc/cut.c \
 	snapc/fault.h snapc/fault.c snapc/phases.def snapc/line.h snapc/line.c snapc/registry.h snapc/registry.c \
-	snapc/link.h snapc/link_queue.c snapc/listener.h snapc/listener.c \
+	snapc/link.h snapc/link_queue.c snapc/listener.h snapc/listener.c snapc/supervisor.h snapc/supervisor.c \
 	snapc/local.h snapc/local_private.h snapc/local.c snapc/local_agent.c snapc/local_survey.c snapc/local_fault.c \
 	snapc/checkpoint.h snapc/checkpoint_private.h snapc/checkpoint.c snapc/checkpoint_phases.c snapc/checkpoint_quiesce.c \
 	snapc/checkpoint_message.c snapc/checkpoint_commit.c snapc/checkpoint_fault.c \
 	snapc/global.h snapc/global_private.h snapc/global.c snapc/global_node.c snapc/global_interval.c snapc/global_tool.c snapc/global_fault.c snapc/global_restart.c \
 	snapc/interval.h snapc/interval.c snapc/settings.h snapc/settings.c snapc/settings.def \
 	snapc/link_wire.h snapc/link_wire.c snapc/link_stream.h snapc/link_stream.c snapc/link_address.h snapc/link_address.c \
-	snapc/link_server.h snapc/link_server.c snapc/link_client.h snapc/link_client.c snapc/auth.h snapc/auth.c
+	snapc/link_server.h snapc/link_server.c snapc/link_client.h snapc/link_client.c snapc/link_tree.h snapc/link_tree.c \
+	snapc/link_relay.h snapc/link_relay.c snapc/link_gather.h snapc/link_gather.c snapc/auth.h snapc/auth.c
 snapc_libsnapc_la_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS) $(LIBEVENT_CFLAGS) $(MUNGE_CFLAGS) $(NETTLE_CFLAGS)
 snapc_libsnapc_la_LIBADD = snapc/libsnapshot.la $(LIBEVENT_LIBS) $(MUNGE_LIBS) $(NETTLE_LIBS) -lm
 
 pkglibexec_PROGRAMS += snapc/snapcd
-snapc_snapcd_SOURCES = snapc/snapcd.c snapc/snapcd_options.h snapc/snapcd_options.c
+snapc_snapcd_SOURCES = snapc/snapcd_private.h snapc/snapcd.c snapc/snapcd_global.c snapc/snapcd_node.c \
+	snapc/snapcd_options.h snapc/snapcd_options.c
 snapc_snapcd_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS) $(LIBEVENT_CFLAGS)
 snapc_snapcd_LDADD = snapc/libsnapc.la
 
@@ -56,8 +58,8 @@ endif
 check_PROGRAMS += tests/unit/fake_job
 tests_unit_fake_job_SOURCES = tests/unit/fake_job.c
 tests_unit_fake_job_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
-TESTS += tests/unit/test_phase_snapcd.sh
-EXTRA_DIST += tests/unit/test_phase_snapcd.sh
+TESTS += tests/unit/test_phase_snapcd.sh tests/unit/test_fanin.sh tests/unit/test_replace.sh
+EXTRA_DIST += tests/unit/test_phase_snapcd.sh tests/unit/test_fanin.sh tests/unit/test_replace.sh tests/unit/fanin_lib.sh
 
 # Built by clang with its own flags, so not an automake program.
 EXTRA_DIST += tests/fuzz/fuzz_proto.c

@@ -29,6 +29,10 @@
 #define SILENCE_S 900UL
 #define SOCKET_TIMEOUT_S 30
 #define ACCEPT_PAUSE_MS 200
+/* snapcd has died: another one takes its place, at once or within seconds. 20 ms, 40 ms ... 10 s, together about five minutes. */
+#define RECONNECT_MIN_MS 20UL
+#define RECONNECT_DOUBLINGS 9
+#define RECONNECT_TRIALS 38
 
 struct cr_agent cr_agent;
 
@@ -39,10 +43,20 @@ void cr_board_notify(void)
 	cr_sys3(SYS_write, cr_lower.notify_fd, &one, sizeof(one));
 }
 
+/* The next trial to reach snapcd: soon, then ever later, and some day never again. */
+static void reconnect_later(void)
+{
+	uint64_t pause_ms = cr_agent.reconnects < RECONNECT_DOUBLINGS ? RECONNECT_MIN_MS << cr_agent.reconnects : RECONNECT_MIN_MS << RECONNECT_DOUBLINGS;
+
+	cr_agent.reconnect_ns = cr_agent.reconnects++ < RECONNECT_TRIALS ? cr_now_ns() + pause_ms * 1000000 : 0;
+}
+
 static void conn_drop(int index)
 {
 	close(cr_agent.conn[index]);
 	cr_agent.conn[index] = -1;
+	if (index == 0)
+		reconnect_later();
 	if (cr_agent.owner == index) {
 		cr_agent_resume();
 		cr_agent_dump_kill();
@@ -63,6 +77,8 @@ static void on_message(int index)
 		return;
 	}
 	cr_agent.silence_end_ns = cr_now_ns() + (cr_agent.begin.silence_s ? cr_agent.begin.silence_s : SILENCE_S) * 1000000000UL;
+	if (index == 0)
+		cr_agent.reconnects = 0;
 	if (h.type == CR_MSG_CHECK) {
 		cr_agent_check(index);
 	} else if (h.type == CR_MSG_BEGIN && PAYLOAD(struct cr_msg_begin)) {
@@ -154,6 +170,21 @@ static void conn_limits(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 }
 
+static void reconnect(void)
+{
+	cr_agent.conn[0] = cr_message_connect(getenv(CR_ENV_SNAPC_SOCKET), NULL);
+	if (cr_agent.conn[0] < 0) {
+		cr_agent.conn[0] = -1;
+		reconnect_later();
+		return;
+	}
+	cr_agent.reconnect_ns = 0;
+	cr_agent.mpi_ready = 0;
+	conn_limits(cr_agent.conn[0]);
+	say_hello(0);
+	cr_agent_board_look(); /* and the state of MPI */
+}
+
 static void on_accept(void)
 {
 	int fd = accept4(cr_agent.listen_fd, NULL, NULL, SOCK_CLOEXEC);
@@ -185,7 +216,7 @@ static void silent(void)
 		cr_agent_failed(CR_MSG_ALIVE, ETIMEDOUT, "the coordinator said nothing for too long (setting timeout_silence): the rank runs on");
 }
 
-static int poll_timeout(void)
+static int poll_timeout_phase(void)
 {
 	if (cr_agent.phase == IDLE)
 		return cr_agent.accept_after_ns ? ACCEPT_PAUSE_MS : -1;
@@ -199,6 +230,18 @@ static int poll_timeout(void)
 	if (cr_agent.stop_pause_ms < STOP_RETRY_MAX_MS)
 		cr_agent.stop_pause_ms++;
 	return cr_agent.stop_pause_ms;
+}
+
+static int poll_timeout(void)
+{
+	int ms = poll_timeout_phase();
+	uint64_t now, left_ms;
+
+	if (!cr_agent.reconnect_ns)
+		return ms;
+	now = cr_now_ns();
+	left_ms = cr_agent.reconnect_ns > now ? (cr_agent.reconnect_ns - now) / 1000000 + 1 : 0;
+	return ms < 0 || left_ms < (uint64_t)ms ? (int)left_ms : ms;
 }
 
 static void *agent_main(void *arg)
@@ -224,6 +267,8 @@ static void *agent_main(void *arg)
 		n = poll(p, CR_AGENT_CONN_MAX + 3, poll_timeout());
 		if (n < 0)
 			continue;
+		if (cr_agent.reconnect_ns && cr_now_ns() >= cr_agent.reconnect_ns)
+			reconnect();
 		if (n == 0 && cr_agent.phase == STOP && cr_agent_board())
 			cr_stop_client_signal();
 		if (cr_agent.phase != IDLE && cr_agent.owner >= 0 && !cr_agent.dumping && cr_now_ns() > cr_agent.silence_end_ns)
@@ -296,6 +341,8 @@ int cr_agent_start(bool connect_snapc, struct cr_err *err)
 		cr_agent.conn[0] = cr_message_connect(snapc, err);
 		if (cr_agent.conn[0] >= 0)
 			conn_limits(cr_agent.conn[0]);
+		else
+			reconnect_later();
 	}
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);

@@ -14,6 +14,8 @@ struct cr_agent {
 	int listen_fd;
 	uint64_t accept_after_ns;         /* a connection could not be taken: not before this time again; 0 none */
 	int conn[CR_AGENT_CONN_MAX];      /* [0] is snapcd's; -1 none */
+	uint64_t reconnect_ns;   /* when snapcd is tried again; 0: not */
+	unsigned reconnects;     /* trials since it last said something */
 	int owner;               /* index of the connection whose checkpoint is under way, or -1 */
 	uint32_t checkpoint;
 	enum cr_agent_phase phase;

@@ -56,6 +56,18 @@ static void fuzz_stream(const uint8_t *data, size_t bytes, enum snapc_wire_direc
 	snapc_cut_destroy(cut);
 }
 
+static void fuzz_batch(const uint8_t *data, size_t bytes, enum snapc_link_stage stage)
+{
+	struct snapc_link_msg msg;
+	const void *payload;
+	struct cr_err err;
+	size_t at = 0, before = 0;
+
+	for (; snapc_link_batch_next(data, bytes, &at, stage, &msg, &payload, &err) > 0; before = at)
+		if (at <= before || at > bytes || (const uint8_t *)payload + msg.bytes > data + bytes || msg.kind == SNAPC_LINK_BATCH)
+			abort();
+}
+
 /* What one end of a connection between nodes takes, at every point of the conversation. */
 static void fuzz_link(const uint8_t *data, size_t bytes)
 {
@@ -72,9 +84,12 @@ static void fuzz_link(const uint8_t *data, size_t bytes)
 			if ((size_t)taken > left || snapc_link_expected(at, left) != (size_t)taken ||
 			    (const uint8_t *)payload + msg.bytes > at + left)
 				abort();
+			if (msg.kind == SNAPC_LINK_BATCH)
+				fuzz_batch(payload, msg.bytes, (enum snapc_link_stage)stage);
 			at += taken;
 			left -= (size_t)taken;
 		}
+		fuzz_batch(data, bytes, (enum snapc_link_stage)stage);
 	}
 }
 
@@ -171,6 +186,10 @@ static void corpus_links(const char *dir)
 	corpus_link(dir, SNAPC_LINK_PROOF, 0, sizeof(struct snapc_link_proof));
 	corpus_link(dir, SNAPC_LINK_WELCOME, 0, sizeof(struct snapc_link_welcome));
 	corpus_link(dir, SNAPC_LINK_REFUSED, 0, sizeof(struct snapc_link_refused));
+	corpus_link(dir, SNAPC_LINK_REDIRECT, 0, sizeof(struct snapc_link_redirect));
+	corpus_link(dir, SNAPC_LINK_NODE_DOWN, 0, 0);
+	corpus_link(dir, SNAPC_LINK_LEAVE, 0, 0);
+	corpus_link(dir, SNAPC_LINK_BATCH, 0, 96);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

@@ -111,6 +111,8 @@ check "an owner's node that sends nonsense: a rank" attempt "welcome, closed" ma
 check "... a type" attempt "welcome, closed" mad-type
 check "... a size" attempt "welcome, closed" mad-size
 check "... a kind" attempt "welcome, closed" mad-kind
+check "... several messages of which one is cut off" attempt "welcome, closed" mad-batch
+check "... several in several" attempt "welcome, closed" mad-nest
 flooded()
 {
 	local pid rc

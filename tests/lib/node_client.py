@@ -16,9 +16,10 @@ import subprocess
 import sys
 import time
 
-MAGIC, VERSION = 0x4E43524F, 1
+MAGIC, VERSION = 0x4E43524F, 2
+NO_NODE = 0xFFFFFFFF
 RANK_UP, FROM_AGENT = 2, 4
-CHALLENGE, PROOF, WELCOME, REFUSED = 11, 12, 13, 14
+CHALLENGE, PROOF, WELCOME, REFUSED, REDIRECT, BATCH = 13, 14, 15, 16, 17, 18
 FRAME = struct.Struct("<IIIIiIIIQ")
 
 
@@ -46,15 +47,15 @@ class Node:
         host, port = address.rsplit(":", 1)
         self.key, self.credentials = key, credentials
         self.instance = random.getrandbits(64)
-        self.name, self.nonce = "n1", os.urandom(32)
+        self.name, self.nonce, self.number = "n1", os.urandom(32), NO_NODE
         self.sock = socket.create_connection((host, int(port)), timeout=20)
         kind, challenge = message(self.sock)
         assert kind == CHALLENGE
         self.method, self.challenge = struct.unpack_from("<I", challenge)[0], challenge[8:40]
 
     def text(self, challenge=None):
-        return "ompi-cr 1 node %s %s %s %016x %s" % (
-            self.key, (challenge or self.challenge).hex(), self.nonce.hex(), self.instance, self.name)
+        return "ompi-cr 2 node %s %s %s %016x %08x %s %s" % (
+            self.key, (challenge or self.challenge).hex(), self.nonce.hex(), self.instance, self.number, self.name, "")
 
     def proof(self, text=None, ttl=None):
         text = text or self.text()
@@ -66,7 +67,7 @@ class Node:
         return subprocess.run(words, check=True, capture_output=True).stdout.strip()
 
     def payload(self, credential):
-        return self.nonce + struct.pack("<Q", self.instance) + self.name.encode().ljust(256, b"\0") + credential.ljust(4096, b"\0")
+        return self.nonce + struct.pack("<QII", self.instance, self.number, 0) + self.name.encode().ljust(256, b"\0") + bytes(1024) + credential.ljust(4096, b"\0")
 
     def send(self, data):
         self.sock.sendall(data)
@@ -175,7 +176,7 @@ def main(mode, address, key, credentials, argument=""):
         node.send(frame(RANK_UP, b"\0" * 1064, rank=0))
         return node.outcome()
     if mode == "unended":
-        node.send(frame(PROOF, b"x" * 4392))
+        node.send(frame(PROOF, b"x" * (32 + 16 + 256 + 1024 + 4096)))
         return node.outcome()
     # an owner's node that has gone mad
     first = node.join()
@@ -187,6 +188,10 @@ def main(mode, address, key, credentials, argument=""):
         node.send(frame(FROM_AGENT, size=(1 << 20) + 1, rank=0, type_=4))
     elif mode == "mad-kind":
         node.send(frame(77))
+    elif mode == "mad-batch":
+        node.send(frame(BATCH, struct.pack("<IIIIiIQ", FROM_AGENT, 0, 0, 4, 0, 1 << 20, 0) + bytes(64)))
+    elif mode == "mad-nest":
+        node.send(frame(BATCH, struct.pack("<IIIIiIQ", BATCH, 0, 0, 0, 0, 32, 0) + bytes(32)))
     else:
         raise SystemExit("no such mode: " + mode)
     return first + ", " + until_closed(node)

@@ -15,6 +15,9 @@
  *   --behave N:MSG:RANK:ACTION  at the Nth MSG (check begin stop drain freeze dump snap resume) the rank does: die fail hang nocr
  *   --delay MS           between SNAPPED and DUMPED
  *   --deaf               mpirun ignores "terminate"
+ *   --nodes M            the ranks are on M other nodes, each with a snapcd of its own; rank R on node R % M, whose log is LOG.node<R % M>
+ *
+ * A rank whose connection ends connects again, as a real one does.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +53,8 @@ struct behave {
 
 struct settings {
 	const char *snapcd, *dir, *ref, *log;
-	int np, late, finalized, absent;
+	int np, late, finalized, absent, nodes;
+	char coordinator[8300]; /* for the other nodes */
 	bool no_mpi, shell, deaf, rival, fork;
 	long private_mib, delay_ms;
 	struct behave behave[MAX_BEHAVE];
@@ -85,7 +89,7 @@ static void put(struct agent *a, uint32_t type, const void *payload, size_t byte
 	if (bytes)
 		memcpy(buf + sizeof(head), payload, bytes);
 	if (send(a->fd, buf, sizeof(head) + bytes, MSG_NOSIGNAL) < 0)
-		exit(0); /* the coordinator is gone: a real program goes on alone */
+		return; /* the coordinator is gone, which the next recv() tells */
 }
 
 static void put_clocks(struct agent *a)
@@ -161,6 +165,16 @@ static void agent_dump(struct agent *a, const void *payload)
 	put(a, CR_MSG_DUMPED, &done, sizeof(done));
 }
 
+static void agent_undo(struct agent *a)
+{
+	if (a->dump_fd >= 0) {
+		close(a->dump_fd);
+		unlink(a->path);
+		a->dump_fd = -1;
+	}
+	a->asking = false;
+}
+
 static void agent_serve(struct agent *a, const struct cr_msg_head *head, const void *payload)
 {
 	static const char *const names[] = { [CR_MSG_CHECK] = "check", [CR_MSG_BEGIN] = "begin", [CR_MSG_STOP] = "stop",
@@ -209,12 +223,7 @@ static void agent_serve(struct agent *a, const struct cr_msg_head *head, const v
 		agent_dump(a, payload);
 		break;
 	case CR_MSG_RESUME:
-		if (a->dump_fd >= 0) { /* an undo */
-			close(a->dump_fd);
-			unlink(a->path);
-			a->dump_fd = -1;
-		}
-		a->asking = false;
+		agent_undo(a);
 		put(a, CR_MSG_RESUMED, &resumed, sizeof(resumed));
 		break;
 	case CR_MSG_EXIT:
@@ -227,14 +236,18 @@ static void agent_serve(struct agent *a, const struct cr_msg_head *head, const v
 	}
 }
 
-static int agent_connect(void)
+static int agent_connect(bool again)
 {
+	const struct timespec pause = { .tv_nsec = 20000000 };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	memcpy(address.sun_path + 1, set.socket, strlen(set.socket));
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(set.socket))) < 0)
-		die("connect");
+	while (fd < 0 || connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(set.socket))) < 0) {
+		if (!again)
+			die("connect");
+		nanosleep(&pause, NULL);
+	}
 	return fd;
 }
 
@@ -245,6 +258,21 @@ static void agent_hello(struct agent *a)
 	strcpy(hello.exe, "/bin/fake");
 	strcpy(hello.engine, "user");
 	put(a, CR_MSG_HELLO, &hello, sizeof(hello));
+}
+
+/* The connection has ended. */
+static void agent_again(struct agent *a, const struct cr_msg_mpi_state *last)
+{
+	struct cr_msg_mpi_state mpi = *last;
+
+	agent_undo(a);
+	close(a->fd);
+	a->checkpoint = 0;
+	a->fd = agent_connect(true);
+	agent_hello(a);
+	mpi.ready = a->rank != set.finalized;
+	if (!set.no_mpi && a->rank != set.late)
+		put(a, CR_MSG_MPI_STATE, &mpi, sizeof(mpi));
 }
 
 static void agent_main(int rank)
@@ -263,18 +291,18 @@ static void agent_main(int rank)
 			die("mmap");
 		memset(p, 1, bytes);
 	}
-	a.fd = agent_connect();
+	a.fd = agent_connect(false);
 	agent_hello(&a);
 	if (set.shell && fork() == 0) { /* the program behind the shell: a process of its own with the same rank */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		a.fd = agent_connect();
+		a.fd = agent_connect(false);
 		agent_hello(&a);
 	} else if (set.shell) {
 		set.no_mpi = true;
 	}
 	if (set.rival && rank == 0 && fork() == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		a.fd = agent_connect();
+		a.fd = agent_connect(false);
 		agent_hello(&a);
 	}
 	if (set.fork && fork() == 0) {
@@ -289,39 +317,66 @@ static void agent_main(int rank)
 	for (;;) {
 		if (recv(a.fd, &head, sizeof(head), MSG_WAITALL) != (ssize_t)sizeof(head) || head.bytes > sizeof(payload) ||
 		    (head.bytes && recv(a.fd, payload, head.bytes, MSG_WAITALL) != (ssize_t)head.bytes))
-			for (;;)
-				pause(); /* goes on without protection */
-		agent_serve(&a, &head, payload);
+			agent_again(&a, &mpi);
+		else
+			agent_serve(&a, &head, payload);
 	}
 }
 
-static int start_snapcd(pid_t *ret_pid)
+/* @node: 0: beside mpirun */
+static int start_snapcd(pid_t *ret_pid, int node)
 {
-	char pid[16], fd[16], np[16], line[8300];
+	char pid[16], fd[16], log[4096];
 	int pair[2];
 	ssize_t n;
+	size_t used = 0;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		die("socketpair");
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	snprintf(fd, sizeof(fd), "%d", pair[1]);
-	snprintf(np, sizeof(np), "%d", 0);
+	snprintf(log, sizeof(log), "%s.node%d", set.log, node - 1);
 	*ret_pid = fork();
 	if (*ret_pid == 0) {
-		close(pair[0]);
-		execl(set.snapcd, "snapcd", "--job", pid, "--mpirun-pid", pid, "--mpirun-fd", fd, "--socket", set.socket, "--tool-socket", set.tool,
-		      "--np", np, "--snapshot-dir", set.dir, "--ref", set.ref, "--log", set.log, NULL);
+		fcntl(pair[1], F_SETFD, 0);
+		if (node)
+			execl(set.snapcd, "snapcd", "--node", "--job", pid, "--mpirun-pid", pid, "--mpirun-fd", fd, "--socket", set.socket, "--log", log, NULL);
+		else
+			execl(set.snapcd, "snapcd", "--job", pid, "--mpirun-pid", pid, "--mpirun-fd", fd, "--socket", set.socket, "--tool-socket",
+			      set.tool, "--np", "0", "--snapshot-dir", set.dir, "--ref", set.ref, "--log", set.log, NULL);
 		die(set.snapcd);
 	}
 	close(pair[1]);
-	n = read(pair[0], line, sizeof(line) - 1);
-	line[n > 0 ? n : 0] = 0;
+	do {
+		n = read(pair[0], set.coordinator + used, sizeof(set.coordinator) - 1 - used);
+		used += n > 0 ? (size_t)n : 0;
+	} while (n > 0 && set.coordinator[used - 1] != '\n');
+	set.coordinator[used] = 0;
 	/* with or without what other nodes have to know */
-	if (strcmp(line, "ready\n") && (strncmp(line, "ready: coordinator ", 19) || !strchr(line, '\n'))) {
-		printf("snapcd: %s", line);
+	if (strcmp(set.coordinator, "ready\n") && (strncmp(set.coordinator, "ready: coordinator ", 19) || !strchr(set.coordinator, '\n'))) {
+		printf("snapcd: %s", set.coordinator);
 		exit(3);
 	}
 	return pair[0];
+}
+
+/* A process that plays orted: it has a snapcd, and its ranks. */
+static pid_t start_node(int node)
+{
+	pid_t orted = fork(), snapcd;
+
+	if (orted)
+		return orted;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	snprintf(set.socket, sizeof(set.socket), "fake-agent-%d", (int)getpid());
+	*strchr(set.coordinator, '\n') = 0;
+	setenv(CR_ENV_COORDINATOR, set.coordinator + strlen("ready: "), 1);
+	start_snapcd(&snapcd, node + 1);
+	for (int r = node; r < set.np; r += set.nodes)
+		if (r != set.absent && fork() == 0)
+			agent_main(r);
+	for (;;)
+		pause();
 }
 
 static volatile sig_atomic_t ended;
@@ -338,7 +393,7 @@ static void options(int argc, char **argv)
 		{ "snapcd", 1, NULL, 's' }, { "np", 1, NULL, 'n' },	  { "dir", 1, NULL, 'd' },	 { "ref", 1, NULL, 'r' },
 		{ "no-mpi", 0, NULL, 'N' }, { "late", 1, NULL, 'l' },	  { "finalized", 1, NULL, 'f' }, { "absent", 1, NULL, 'a' },
 		{ "shell", 0, NULL, 'S' },  { "private", 1, NULL, 'p' }, { "behave", 1, NULL, 'b' },	 { "delay", 1, NULL, 'D' },
-		{ "rival", 0, NULL, 'R' },  { "fork", 0, NULL, 'F' },
+		{ "rival", 0, NULL, 'R' },  { "fork", 0, NULL, 'F' },	  { "nodes", 1, NULL, 'M' },
 		{ "deaf", 0, NULL, 'x' },   { "log", 1, NULL, 'L' },	  { NULL, 0, NULL, 0 },
 	};
 	struct behave *b;
@@ -360,6 +415,7 @@ static void options(int argc, char **argv)
 		case 'D': set.delay_ms = atol(optarg); break;
 		case 'R': set.rival = true; break;
 		case 'F': set.fork = true; break;
+		case 'M': set.nodes = atoi(optarg); break;
 		case 'x': set.deaf = true; break;
 		case 'b':
 			b = &set.behave[set.nbehave++];
@@ -384,9 +440,11 @@ int main(int argc, char **argv)
 	options(argc, argv);
 	snprintf(set.socket, sizeof(set.socket), "fake-agent-%d", (int)getpid());
 	snprintf(set.tool, sizeof(set.tool), "fake-tool-%d", (int)getpid());
-	in.fd = start_snapcd(&snapcd);
-	ranks = calloc((size_t)set.np, sizeof(*ranks));
-	for (int r = 0; r < set.np; r++) {
+	in.fd = start_snapcd(&snapcd, 0);
+	ranks = calloc((size_t)(set.np > set.nodes ? set.np : set.nodes), sizeof(*ranks));
+	for (int m = 0; m < set.nodes; m++)
+		ranks[m] = start_node(m);
+	for (int r = 0; r < set.np && !set.nodes; r++) {
 		if (r == set.absent)
 			continue;
 		ranks[r] = fork();
@@ -395,8 +453,8 @@ int main(int argc, char **argv)
 	}
 	sigaction(SIGTERM, &act, NULL);
 	printf("pid %d\n", (int)getpid());
-	for (int r = 0; r < set.np; r++)
-		printf("rank %d %d\n", r, (int)ranks[r]);
+	for (int r = 0; r < (set.nodes ? set.nodes : set.np); r++)
+		printf("%s %d %d\n", set.nodes ? "node" : "rank", r, (int)ranks[r]);
 	printf("go\n");
 	fflush(stdout);
 	while (!ended) {
@@ -411,10 +469,10 @@ int main(int argc, char **argv)
 		if (!strcmp(word, "terminate\n") && !set.deaf)
 			break;
 	}
-	for (int r = 0; r < set.np; r++)
+	for (int r = 0; r < (set.nodes ? set.nodes : set.np); r++)
 		if (ranks[r] > 0)
 			kill(ranks[r], SIGKILL);
-	for (int r = 0; r < set.np; r++)
+	for (int r = 0; r < (set.nodes ? set.nodes : set.np); r++)
 		if (ranks[r] > 0)
 			waitpid(ranks[r], NULL, 0);
 	printf("ended\n");

@@ -59,6 +59,9 @@ static const struct {
 	{ SNAPC_LINK_CHALLENGE, SNAPC_LINK_AT_NODE_FIRST, sizeof(struct snapc_link_challenge) },
 	{ SNAPC_LINK_PROOF, SNAPC_LINK_AT_GLOBAL_FIRST, sizeof(struct snapc_link_proof) },
 	{ SNAPC_LINK_WELCOME, SNAPC_LINK_AT_NODE_PROVEN, sizeof(struct snapc_link_welcome) },
+	{ SNAPC_LINK_REDIRECT, SNAPC_LINK_AT_NODE_PROVEN, sizeof(struct snapc_link_redirect) },
+	{ SNAPC_LINK_NODE_DOWN, SNAPC_LINK_AT_GLOBAL, 0 },
+	{ SNAPC_LINK_LEAVE, SNAPC_LINK_AT_NODE, 0 },
 };
 
 static void frames_have_their_time_and_size(void **state)
@@ -91,7 +94,7 @@ static void frames_of_others_are_refused(void **state)
 	buffer[0] ^= 1;
 	assert_int_equal(frame_take(whole, SNAPC_LINK_AT_GLOBAL), -EPROTO);
 	whole = frame_put(SNAPC_LINK_RANK_DOWN, 0, 0, 0);
-	buffer[4] = 2;
+	buffer[4] = SNAPC_LINK_VERSION + 1;
 	assert_int_equal(frame_take(whole, SNAPC_LINK_AT_GLOBAL), -EPROTO);
 	assert_int_equal(frame_take(frame_put(0, 0, 0, 0), SNAPC_LINK_AT_GLOBAL), -EPROTO);
 	assert_int_equal(frame_take(frame_put(99, 0, 0, 0), SNAPC_LINK_AT_GLOBAL), -EPROTO);
@@ -110,6 +113,52 @@ static void an_agents_message_inside_is_judged(void **state)
 	assert_int_equal(frame_take(frame_put(SNAPC_LINK_FROM_AGENT, CR_MSG_HELLO, sizeof(struct cr_msg_hello), 0), SNAPC_LINK_AT_GLOBAL), -EPROTO);
 	assert_int_equal(frame_take(frame_put(SNAPC_LINK_FROM_AGENT, 9999, 8, 0), SNAPC_LINK_AT_GLOBAL), -EPROTO);
 	assert_int_equal(frame_take(frame_put(SNAPC_LINK_TO_AGENT, CR_MSG_DUMP, sizeof(struct cr_msg_dump), 'x'), SNAPC_LINK_AT_NODE), -EPROTO);
+}
+
+/* Puts a message behind what is there; @room: how much it claims. Return: bytes. */
+static size_t batch_put(size_t used, uint32_t kind, uint32_t type, uint32_t claims, uint32_t bytes)
+{
+	const struct snapc_link_msg msg = { .kind = kind, .rank = 3, .type = type, .bytes = claims, .proc = 7 };
+
+	memcpy(buffer + used, &msg, sizeof(msg));
+	memset(buffer + used + sizeof(msg), 0, bytes);
+	return used + sizeof(msg) + bytes;
+}
+
+static int batch_take(size_t bytes, enum snapc_link_stage stage)
+{
+	struct snapc_link_msg msg;
+	const void *payload;
+	struct cr_err err;
+	size_t at = 0;
+	int rc, n = 0;
+
+	while ((rc = snapc_link_batch_next(buffer, bytes, &at, stage, &msg, &payload, &err)) > 0) {
+		assert_true((const unsigned char *)payload + msg.bytes <= buffer + bytes && msg.proc == 7);
+		n++;
+	}
+	return rc < 0 ? rc : n;
+}
+
+static void several_messages_in_one(void **state)
+{
+	const uint32_t bytes = sizeof(struct cr_msg_resumed);
+	size_t used;
+
+	(void)state;
+	used = batch_put(0, SNAPC_LINK_FROM_AGENT, CR_MSG_ARRIVED, 0, 0);
+	used = batch_put(used, SNAPC_LINK_FROM_AGENT, CR_MSG_RESUMED, bytes, bytes);
+	used = batch_put(used, SNAPC_LINK_TOPOLOGY, 0, 3, 8);
+	assert_int_equal(batch_take(used, SNAPC_LINK_AT_GLOBAL), 3);
+	assert_int_equal(batch_take(used, SNAPC_LINK_AT_NODE), -EPROTO);
+	for (size_t cut = used - 1; cut > used - 40; cut--)
+		assert_int_equal(batch_take(cut, SNAPC_LINK_AT_GLOBAL), -EPROTO);
+	assert_int_equal(batch_take(batch_put(0, SNAPC_LINK_FROM_AGENT, CR_MSG_RESUMED, bytes, bytes - 8), SNAPC_LINK_AT_GLOBAL), -EPROTO);
+	assert_int_equal(batch_take(batch_put(0, SNAPC_LINK_BATCH, 0, 32, 32), SNAPC_LINK_AT_GLOBAL), -EPROTO);
+	assert_int_equal(batch_take(batch_put(0, SNAPC_LINK_PROOF, 0, 0, 0), SNAPC_LINK_AT_GLOBAL), -EPROTO);
+	assert_int_equal(batch_take(batch_put(0, SNAPC_LINK_FROM_AGENT, CR_MSG_ARRIVED, UINT32_MAX, 0), SNAPC_LINK_AT_GLOBAL), -EMSGSIZE);
+	assert_int_equal(frame_take(frame_put(SNAPC_LINK_BATCH, 0, 64, 0), SNAPC_LINK_AT_GLOBAL_FIRST), -EPROTO);
+	assert_int_equal(frame_take(frame_put(SNAPC_LINK_BATCH, 0, 8, 0), SNAPC_LINK_AT_GLOBAL), -EPROTO);
 }
 
 static void addresses(void **state)
@@ -141,7 +190,7 @@ static void proofs_by_secret(void **state)
 {
 	char dir[] = "/tmp/ompi-cr-test-link.XXXXXX", method[PATH_MAX], proof[SNAPC_LINK_CREDENTIAL_BYTES];
 	unsigned char a[SNAPC_LINK_NONCE_BYTES] = { 1 }, b[SNAPC_LINK_NONCE_BYTES] = { 2 };
-	struct snapc_auth_scene scene = { .global_nonce = a, .node_nonce = b, .instance = 5, .host = "n1" }, other;
+	struct snapc_auth_scene scene = { .global_nonce = a, .node_nonce = b, .instance = 5, .host = "n1", .node = 3, .addresses = "10.0.0.1:5" }, other;
 	struct snapc_auth auth, node;
 	struct cr_err err;
 	struct stat st;
@@ -161,6 +210,12 @@ static void proofs_by_secret(void **state)
 	other.host = "n2";
 	assert_int_equal(snapc_auth_check(&auth, 0, &other, proof, &err), -EACCES);
 	other = scene;
+	other.node = 4;
+	assert_int_equal(snapc_auth_check(&auth, 0, &other, proof, &err), -EACCES);
+	other = scene;
+	other.addresses = "10.0.0.2:5";
+	assert_int_equal(snapc_auth_check(&auth, 0, &other, proof, &err), -EACCES);
+	other = scene;
 	other.global_nonce = b;
 	assert_int_equal(snapc_auth_check(&auth, 0, &other, proof, &err), -EACCES);
 	assert_int_equal(snapc_auth_check(&auth, 0, &scene, "", &err), -EACCES);
@@ -177,7 +232,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_have_their_time_and_size), cmocka_unit_test(frames_of_others_are_refused),
-		cmocka_unit_test(an_agents_message_inside_is_judged), cmocka_unit_test(addresses), cmocka_unit_test(proofs_by_secret),
+		cmocka_unit_test(an_agents_message_inside_is_judged), cmocka_unit_test(several_messages_in_one),
+		cmocka_unit_test(addresses), cmocka_unit_test(proofs_by_secret),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

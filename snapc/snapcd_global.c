@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The daemon beside mpirun: both roles, the registry, other nodes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "snapc/link_stream.h"
+#include "snapc/listener.h"
+#include "snapc/log.h"
+#include "snapc/registry.h"
+#include "snapc/settings.h"
+#include "snapc/snapcd_private.h"
+#include "snapc/snapshot.h"
+
+/* The ranks on other nodes learn a moment later that their checkpoint is over, and may still make a file. */
+#define LEFTOVER_ROUNDS 3
+#define LEFTOVER_SECONDS 2
+
+/* --- in the supervisor --- */
+
+/* A job on one node does not need this, so a failure is told and no more. */
+static void global_open_nodes(struct snapcd *d)
+{
+	struct cr_err err = { "" };
+	int rc;
+
+	rc = snapc_auth_create(d->o.auth, d->o.settings.snapshot_dir, &d->kept.auth, &err);
+	if (rc == 0)
+		rc = snapc_link_server_listen(d->o.port, d->o.network, &d->kept.nodes, d->kept.addresses, &err);
+	if (rc < 0) {
+		snapc_log(SNAPC_LOG_ERROR, "ranks on other nodes cannot be checkpointed: %s", err.text);
+		snapc_auth_destroy(&d->kept.auth);
+		return;
+	}
+	snapc_log(SNAPC_LOG_INFO, "other nodes: %s, %s", d->kept.addresses,
+		  d->kept.auth.method == SNAPC_AUTH_MUNGE ? "with munge" : "without munge: by a secret of the job in the snapshot directory");
+}
+
+int snapcd_global_open(struct snapcd *d, struct cr_err *err)
+{
+	int rc;
+
+	d->kept.fanin = (uint32_t)snapc_setting_number(SNAPC_SETTING_FANIN);
+	rc = snapc_listener_open(d->o.agent_socket, &d->kept.agents, err);
+
+	if (rc == 0)
+		rc = snapc_listener_open(d->o.settings.tool_socket, &d->kept.tools, err);
+	if (rc == 0)
+		global_open_nodes(d);
+	return rc;
+}
+
+/* --- in the daemon: the registry --- */
+
+/* mpirun's words, for people. */
+static void global_command(pid_t pid, char *text, size_t room)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	text[0] = 0;
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = read(fd, text, room - 1);
+	close(fd);
+	for (ssize_t i = 0; i < n; i++)
+		if (!text[i])
+			text[i] = ' ';
+	while (n > 0 && text[n - 1] == ' ')
+		n--;
+	text[n > 0 ? n : 0] = 0;
+}
+
+static int global_register(struct snapcd *d, struct cr_err *err)
+{
+	const char *slurm = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID"), *task = getenv("SLURM_ARRAY_TASK_ID");
+	struct snapc_registry_entry *e = calloc(1, sizeof(*e));
+	int rc;
+
+	if (!e)
+		return cr_err_set(err, ENOMEM, "no memory for the registry entry");
+	e->mpirun_pid = d->o.settings.mpirun_pid;
+	e->mpirun_start = snapc_process_start(e->mpirun_pid);
+	e->snapcd_pid = getpid();
+	e->uid = geteuid();
+	e->started = (int64_t)time(NULL);
+	snprintf(e->job, sizeof(e->job), "%s", d->o.settings.job_id);
+	/* a member of an array has two names */
+	snprintf(e->slurm_job, sizeof(e->slurm_job), "%.20s%s%.20s%s%.20s", slurm ? slurm : "", slurm && array && task ? "," : "",
+		 slurm && array && task ? array : "", slurm && array && task ? "_" : "", slurm && array && task ? task : "");
+	if (gethostname(e->host, sizeof(e->host) - 1) < 0)
+		e->host[0] = 0;
+	snprintf(e->snapc_socket, sizeof(e->snapc_socket), "%s", d->o.agent_socket);
+	snprintf(e->tool_socket, sizeof(e->tool_socket), "%s", d->o.settings.tool_socket);
+	snprintf(e->snapshot_dir, sizeof(e->snapshot_dir), "%s", d->o.settings.snapshot_dir);
+	snprintf(e->ref, sizeof(e->ref), "%s", d->o.settings.ref);
+	global_command(e->mpirun_pid, e->command, sizeof(e->command));
+	rc = snapc_registry_add(e, d->registry_path, err);
+	free(e);
+	if (rc < 0)
+		d->registry_path[0] = 0;
+	memcpy(d->kept.shared->registry_path, d->registry_path, sizeof(d->registry_path));
+	return rc;
+}
+
+/* --- other nodes --- */
+
+static int64_t global_node_up(void *arg, struct snapc_link *link, const char *host)
+{
+	struct snapcd *d = arg;
+
+	return snapc_global_node_add(d->global, link, host);
+}
+
+static void global_node_down(void *arg, uint32_t node)
+{
+	struct snapcd *d = arg;
+
+	snapc_global_node_remove(d->global, node);
+}
+
+static void global_alone(void *arg)
+{
+	struct snapcd *d = arg;
+
+	if (!d->tree)
+		return;
+	snapc_log(SNAPC_LOG_DEBUG, "all ranks are on this node: the port for other nodes is closed");
+	snapc_link_tree_shut(d->tree);
+	snapc_auth_destroy(&d->kept.auth);
+	close(d->kept.nodes);
+	d->kept.nodes = -1;
+	snapc_supervisor_tell(d->control, SNAPC_SUPERVISOR_ALONE);
+}
+
+static void global_count(void *arg, struct snapc_line *line)
+{
+	const struct snapc_link_counts *counts = snapc_link_stream_counts();
+	struct snapcd *d = arg;
+	uint32_t nodes, children;
+
+	snapc_link_tree_count(d->tree, &nodes, &children);
+	snapc_line_add(line, "nodes", "%u", nodes);
+	snapc_line_add(line, "connections", "%u", children);
+	snapc_line_add(line, "frames_in", "%" PRIu64, counts->frames_in);
+	snapc_line_add(line, "frames_out", "%" PRIu64, counts->frames_out);
+	snapc_line_add(line, "messages_in", "%" PRIu64, counts->messages_in);
+	snapc_line_add(line, "messages_out", "%" PRIu64, counts->messages_out);
+}
+
+/* --- what a daemon that died has left --- */
+
+static void global_leftover(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct timeval pause = { .tv_sec = LEFTOVER_SECONDS };
+	struct snapcd *d = arg;
+	const struct snapc_snapshot_place *begun = &d->kept.shared->begun;
+
+	(void)fd;
+	(void)what;
+	if (!begun->dir[0] || d->kept.shared->number != d->leftover_number)
+		return; /* another checkpoint has begun since, and has swept */
+	snapc_snapshot_undo(begun->dir, begun->seq);
+	if (++d->leftover_rounds < LEFTOVER_ROUNDS)
+		evtimer_add(d->leftover, &pause);
+	else
+		d->kept.shared->begun.dir[0] = 0;
+}
+
+static int global_leftover_init(struct snapcd *d, struct cr_err *err)
+{
+	if (!d->kept.shared->begun.dir[0])
+		return 0;
+	d->leftover_number = d->kept.shared->number;
+	d->leftover = evtimer_new(d->base, global_leftover, d);
+	if (!d->leftover)
+		return cr_err_set(err, ENOMEM, "no memory for a timer");
+	snapc_log(SNAPC_LOG_INFO, "sequence %u of %s was not finished: what there is of it is removed", d->kept.shared->begun.seq,
+		  d->kept.shared->begun.dir);
+	global_leftover(-1, 0, d);
+	return 0;
+}
+
+int snapcd_global_init(struct snapcd *d, bool again, struct cr_err *err)
+{
+	const struct snapc_link_tree_user user = { .node_up = global_node_up, .node_down = global_node_down, .arg = d };
+	int rc;
+
+	d->link = snapc_link_queue_create(d->base);
+	if (!d->link)
+		return cr_err_set(err, ENOMEM, "no memory");
+	d->o.settings.interval = (uint32_t)snapc_setting_number(SNAPC_SETTING_INTERVAL);
+	d->o.settings.mtbf_hours = (uint32_t)snapc_setting_number(SNAPC_SETTING_MTBF);
+	d->o.settings.alone = global_alone;
+	d->o.settings.count = global_count;
+	d->o.settings.arg = d;
+	d->o.settings.tool_fd = d->kept.tools;
+	d->o.settings.number = &d->kept.shared->number;
+	d->o.settings.begun = &d->kept.shared->begun;
+	rc = again ? global_leftover_init(d, err) : 0;
+	if (rc == 0)
+		rc = snapc_global_create(d->base, &d->o.settings, snapc_link_queue_global(d->link), &d->global, err);
+	if (rc == 0)
+		rc = snapc_local_create(d->base, d->kept.agents, snapc_link_queue_local(d->link), &d->local, err);
+	if (rc == 0 && d->kept.nodes >= 0)
+		rc = snapc_link_tree_create(d->base, &d->kept.auth, d->kept.nodes, d->kept.fanin, &user, &d->tree, err);
+	if (rc < 0)
+		return rc;
+	snapc_local_connected(d->local, 0, 0);
+	return global_register(d, err);
+}
+
+/* What other nodes have to know; the component hands it on to them. */
+void snapcd_global_ready(const struct snapcd *d)
+{
+	char method[PATH_MAX];
+	struct snapc_line line;
+
+	if (!d->tree) {
+		snapcd_report(d, "ready", "");
+		return;
+	}
+	snapc_auth_method_text(&d->kept.auth, method, sizeof(method));
+	snapc_line_begin(&line, "coordinator");
+	snapc_line_add(&line, "version", "1");
+	snapc_line_add(&line, "key", "%s", d->kept.auth.key);
+	snapc_line_add(&line, "auth", "%s", method);
+	snapc_line_add(&line, "fanin", "%u", d->kept.fanin);
+	snapc_line_add(&line, "network", "%s", d->o.network ? d->o.network : "");
+	snapc_line_add(&line, "port", "%u", d->o.port);
+	snapc_line_add(&line, "addresses", "%s", d->kept.addresses);
+	line.text[line.used] = 0;
+	snapcd_report(d, "ready", line.text);
+}
