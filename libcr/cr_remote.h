@@ -43,9 +43,20 @@ enum cr_remote_type {
 #define CR_REMOTE_REPLY 1u /* an answer is wanted; without it the request is posted: done at the next one with an answer */
 #define CR_REMOTE_FETCH 2u /* COMBINE: the former content */
 
-/* Operations of COMBINE that are no entry of the table. */
-#define CR_REMOTE_OP_REPLACE 0xffffffffu
-#define CR_REMOTE_OP_NONE 0xfffffffeu
+enum cr_remote_op {
+	CR_REMOTE_OP_NONE = 1, CR_REMOTE_OP_REPLACE, CR_REMOTE_OP_MAX, CR_REMOTE_OP_MIN, CR_REMOTE_OP_SUM, CR_REMOTE_OP_PROD, CR_REMOTE_OP_LAND,
+	CR_REMOTE_OP_LOR, CR_REMOTE_OP_LXOR, CR_REMOTE_OP_BAND, CR_REMOTE_OP_BOR, CR_REMOTE_OP_BXOR, CR_REMOTE_OP_MAXLOC, CR_REMOTE_OP_MINLOC,
+	CR_REMOTE_OPS
+};
+
+/* What elements are; NONE for CR_REMOTE_OP_NONE and REPLACE. */
+enum cr_remote_kind {
+	CR_REMOTE_KIND_NONE = 0, CR_REMOTE_I8, CR_REMOTE_I16, CR_REMOTE_I32, CR_REMOTE_I64, CR_REMOTE_U8, CR_REMOTE_U16, CR_REMOTE_U32, CR_REMOTE_U64,
+	CR_REMOTE_FLOAT, CR_REMOTE_DOUBLE, CR_REMOTE_LONG_DOUBLE, CR_REMOTE_COMPLEX_FLOAT, CR_REMOTE_COMPLEX_DOUBLE, CR_REMOTE_COMPLEX_LONG_DOUBLE,
+	CR_REMOTE_SHORT_INT, CR_REMOTE_INT_INT, CR_REMOTE_LONG_INT, CR_REMOTE_FLOAT_INT, CR_REMOTE_DOUBLE_INT, CR_REMOTE_LONG_DOUBLE_INT,
+	CR_REMOTE_FLOAT_FLOAT, CR_REMOTE_DOUBLE_DOUBLE,
+	CR_REMOTE_KINDS
+};
 
 #define CR_REMOTE_RUNS_MAX 8192u           /* of one request */
 #define CR_REMOTE_COMBINE_MAX (1u << 20)   /* bytes of one COMBINE */
@@ -58,8 +69,8 @@ struct cr_remote_head {
 	uint16_t type;     /* enum cr_remote_type */
 	uint16_t flags;    /* CR_REMOTE_REPLY, ... */
 	uint32_t runs;     /* 0: @at and @bytes are the only one; else so many follow the head */
-	uint32_t op;       /* COMBINE: index of the operation, or CR_REMOTE_OP_* */
-	uint32_t datatype; /* COMBINE: index of the element's datatype */
+	uint32_t op;       /* COMBINE: enum cr_remote_op */
+	uint32_t datatype; /* COMBINE: enum cr_remote_kind */
 	uint32_t zero;
 	uint64_t at;       /* of the only run, or of the word */
 	uint64_t bytes;    /* of all runs together */
@@ -68,18 +79,8 @@ struct cr_remote_head {
 };
 _Static_assert(sizeof(struct cr_remote_head) == 64, "on the wire");
 
-/* A predefined object of the MPI library, by its index, which is the same on all ranks. */
-struct cr_remote_object {
-	void *real;
-	uint32_t bytes; /* from one element to the next; 0: not a datatype with data */
-	uint32_t is_op;
-};
-
 struct cr_remote_setup {
 	int rank, size; /* of the world */
-	int (*reduce)(const void *in, void *inout, int n, void *datatype, void *op); /* the real MPI_Reduce_local */
-	const struct cr_remote_object *objects; /* copied */
-	int n_objects;
 };
 
 /*

@@ -29,7 +29,7 @@ libcr_libcr_sig_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -ftls-model=initia
 libcr_libcr_lower_la_SOURCES = libcr/lower/window.c libcr/lower/exec_image.c libcr/lower/descriptors.c libcr/lower/seccomp.c \
 	libcr/lower/threads.c libcr/lower/thread_state.c libcr/lower/thunk.c libcr/lower/nocr.c libcr/lower/freeze.c libcr/lower/dump.c libcr/lower/pending.c libcr/lower/restore.c \
 	libcr/lower/ask.c libcr/lower/helper.c libcr/lower/agent_callbacks.c \
-	libcr/lower/remote_address.c libcr/lower/remote_call.c libcr/lower/remote_conn.c libcr/lower/remote_memory.c libcr/lower/remote_serve.c libcr/lower/remote_wire.c \
+	libcr/lower/remote_address.c libcr/lower/remote_call.c libcr/lower/remote_combine.c libcr/lower/remote_conn.c libcr/lower/remote_memory.c libcr/lower/remote_serve.c libcr/lower/remote_wire.c \
 	libcr/lower/agent.c libcr/lower/agent_checkpoint.c libcr/lower/agent_private.h libcr/lower/message.c libcr/lower/start.c libcr/arch/x86_64/cpu.c libcr/arch/x86_64/lower.S $(libcr_lower_files_sources)
 libcr_libcr_lower_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -mfsgsbase
 libcr_libcr_lower_la_CPPFLAGS = $(AM_CPPFLAGS) -DCR_UPPERDIR='"$(upperdir)"'
@@ -75,7 +75,7 @@ dist_noinst_SCRIPTS += tests/abi/sig_symbols.sh
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_remote
 TESTS += tests/unit/test_remote
-tests_unit_test_remote_SOURCES = tests/unit/test_remote.c libcr/lower/remote_address.c libcr/lower/remote_call.c libcr/lower/remote_conn.c libcr/lower/remote_memory.c \
+tests_unit_test_remote_SOURCES = tests/unit/test_remote.c libcr/lower/remote_address.c libcr/lower/remote_call.c libcr/lower/remote_combine.c libcr/lower/remote_conn.c libcr/lower/remote_memory.c \
 	libcr/lower/remote_serve.c libcr/lower/remote_wire.c
 tests_unit_test_remote_CFLAGS = $(UNIT_CFLAGS) $(SANITIZE_CFLAGS)
 tests_unit_test_remote_LDADD = $(UNIT_LIBS) -lpthread

@@ -24,9 +24,6 @@ struct exposed {
 static struct {
 	volatile int lock; /* of the list */
 	struct exposed *list;
-	int (*reduce)(const void *in, void *inout, int n, void *datatype, void *op);
-	struct cr_remote_object *objects;
-	int n_objects;
 } memory;
 
 static void word_lock(volatile uint32_t *word)
@@ -54,19 +51,6 @@ static void list_lock(void)
 static void list_unlock(void)
 {
 	__atomic_store_n(&memory.lock, 0, __ATOMIC_RELEASE);
-}
-
-int cr_remote_memory_init(const struct cr_remote_setup *setup)
-{
-	size_t bytes = (size_t)setup->n_objects * sizeof(*memory.objects);
-
-	memory.objects = malloc(bytes);
-	if (!memory.objects)
-		return -ENOMEM;
-	memcpy(memory.objects, setup->objects, bytes);
-	memory.n_objects = setup->n_objects;
-	memory.reduce = setup->reduce;
-	return 0;
 }
 
 int cr_remote_expose(uint64_t at, uint64_t bytes)
@@ -124,53 +108,45 @@ int cr_remote_load(void *to, uint64_t at, uint64_t bytes)
 	return 0;
 }
 
-static int piece(const struct cr_remote_object *type, void *op, uint64_t at, const char *in, uint64_t bytes)
+static int piece(const struct cr_remote_head *h, uint64_t at, const char *in, uint64_t bytes)
 {
 	char copy[PIECE_BYTES] __attribute__((aligned(64)));
 	void *inout = cr_remote_is_exposed(at, bytes) ? (void *)at : copy;
 	int rc = inout == copy ? cr_remote_load(copy, at, bytes) : 0;
 
-	if (rc)
-		return rc;
-	if (memory.reduce(in, inout, (int)(bytes / type->bytes), type->real, op))
-		return -EINVAL;
-	return inout == copy ? cr_remote_store(at, copy, bytes) : 0;
+	if (rc == 0)
+		rc = cr_remote_reduce(in, inout, bytes / cr_remote_kind_bytes(h->datatype), h->datatype, h->op);
+	return rc == 0 && inout == copy ? cr_remote_store(at, copy, bytes) : rc;
 }
 
 static int combine_run(const struct cr_remote_head *h, const struct cr_remote_run *run, const char *in)
 {
-	const struct cr_remote_object *type = &memory.objects[h->datatype];
-	uint64_t most;
+	uint64_t size = cr_remote_kind_bytes(h->datatype), most;
 	int rc = 0;
 
 	if (h->op == CR_REMOTE_OP_NONE)
 		return 0;
 	if (h->op == CR_REMOTE_OP_REPLACE)
 		return cr_remote_store(run->at, in, run->bytes);
-	most = PIECE_BYTES / type->bytes * type->bytes;
+	most = PIECE_BYTES / size * size;
 	for (uint64_t done = 0, n; done < run->bytes && !rc; done += n) {
 		n = run->bytes - done < most ? run->bytes - done : most;
-		rc = piece(type, memory.objects[h->op].real, run->at + done, in + done, n);
+		rc = piece(h, run->at + done, in + done, n);
 	}
 	return rc;
 }
 
-/* Does the table have what the request names, and are the runs made of whole elements? */
+/* Is there such an operation, and are the runs made of whole elements? */
 static bool is_known(const struct cr_remote_head *h, const struct cr_remote_run *runs, uint32_t n)
 {
-	uint32_t size;
+	uint32_t size = cr_remote_kind_bytes(h->datatype);
 
 	if (h->op == CR_REMOTE_OP_REPLACE || h->op == CR_REMOTE_OP_NONE)
 		return true;
-	if (h->op >= (uint32_t)memory.n_objects || !memory.objects[h->op].is_op || h->datatype >= (uint32_t)memory.n_objects)
-		return false;
-	size = memory.objects[h->datatype].bytes;
-	if (size == 0 || size > PIECE_BYTES)
-		return false;
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n && size; i++)
 		if (runs[i].bytes % size)
 			return false;
-	return true;
+	return size != 0;
 }
 
 int cr_remote_combine(const struct cr_remote_head *h, const struct cr_remote_run *runs, const void *data, void *old)

@@ -219,8 +219,6 @@ int cr_remote_start(const struct cr_remote_setup *setup, struct cr_remote_endpoi
 	if (!service.endpoint.ok) {
 		rc = open_service();
 		if (!rc)
-			rc = cr_remote_memory_init(setup);
-		if (!rc)
 			rc = cr_remote_calls_init(setup);
 		if (!rc) {
 			pthread_attr_init(&attr);

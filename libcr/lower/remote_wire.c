@@ -52,7 +52,8 @@ int cr_remote_head_check(const struct cr_remote_head *h)
 		good = reply;
 		break;
 	case CR_REMOTE_COMBINE:
-		good = h->bytes <= CR_REMOTE_COMBINE_MAX && is_word(h->lock, 4) && (fetch || h->op != CR_REMOTE_OP_NONE);
+		good = h->bytes <= CR_REMOTE_COMBINE_MAX && is_word(h->lock, 4) && (fetch || h->op != CR_REMOTE_OP_NONE) && h->op > 0 && h->op < CR_REMOTE_OPS &&
+		       h->datatype < CR_REMOTE_KINDS;
 		break;
 	case CR_REMOTE_SWAP:
 		good = reply && h->bytes <= CR_REMOTE_SWAP_MAX && is_memory(h->at, h->bytes) && is_word(h->lock, 4);

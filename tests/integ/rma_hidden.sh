@@ -34,5 +34,5 @@ services()
 }
 check "each has a service of memory" services
 
-CKPTS=${CKPTS_HIDDEN:-5} GAP=150 chain "one-sided, ranks hidden from each other" 3 "$PROGS/mpi_rma" "$(n 600)" -1 0 1 hidden
+CKPTS=${CKPTS_HIDDEN:-5} GAP=150 chain "one-sided, ranks hidden from each other" 3 "$PROGS/mpi_rma" "$(n 1500)" -1 0 1 hidden
 done_testing

@@ -71,12 +71,15 @@ static void heads(void **state)
 	BAD(.type = CR_REMOTE_PUT, .at = 0x1000, .bytes = 1, .flags = CR_REMOTE_FETCH | CR_REMOTE_REPLY);
 	GOOD(.type = CR_REMOTE_GET, REPLY, .at = 0x1000, .bytes = 1);
 	BAD(.type = CR_REMOTE_GET, .at = 0x1000, .bytes = 1);
-	GOOD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = CR_REMOTE_COMBINE_MAX, .lock = 0x2000);
-	BAD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = CR_REMOTE_COMBINE_MAX + 1, .lock = 0x2000);
-	BAD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = 4, .lock = 0x2001);
-	BAD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = 4);
+	GOOD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = CR_REMOTE_COMBINE_MAX, .lock = 0x2000, .op = CR_REMOTE_OP_SUM);
+	BAD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = 4, .lock = 0x2000, .op = CR_REMOTE_OPS);
+	BAD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = 4, .lock = 0x2000);
+	BAD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = 4, .lock = 0x2000, .op = CR_REMOTE_OP_SUM, .datatype = CR_REMOTE_KINDS);
+	BAD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = CR_REMOTE_COMBINE_MAX + 1, .lock = 0x2000, .op = CR_REMOTE_OP_SUM);
+	BAD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = 4, .lock = 0x2001, .op = CR_REMOTE_OP_SUM);
+	BAD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = 4, .op = CR_REMOTE_OP_SUM);
 	BAD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = 4, .lock = 0x2000, .op = CR_REMOTE_OP_NONE);
-	BAD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = 4, .lock = 0x2000, .flags = CR_REMOTE_FETCH);
+	BAD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = 4, .lock = 0x2000, .op = CR_REMOTE_OP_SUM, .flags = CR_REMOTE_FETCH);
 	GOOD(.type = CR_REMOTE_COMBINE, .at = 0x1000, .bytes = 4, .lock = 0x2000, .op = CR_REMOTE_OP_NONE, .flags = CR_REMOTE_FETCH | CR_REMOTE_REPLY);
 	GOOD(.type = CR_REMOTE_SWAP, REPLY, .at = 0x1000, .bytes = CR_REMOTE_SWAP_MAX, .lock = 0x2000);
 	BAD(.type = CR_REMOTE_SWAP, REPLY, .at = 0x1000, .bytes = CR_REMOTE_SWAP_MAX + 1, .lock = 0x2000);
@@ -160,21 +163,10 @@ static struct {
 	uint64_t word[8];
 	uint32_t lock, number[1000];
 } part; /* exposed */
-enum { OP_SUM, NUMBER, OBJECTS };
-
-static int add(const void *in, void *inout, int n, void *datatype, void *op)
-{
-	assert_ptr_equal(datatype, &endpoint);
-	assert_ptr_equal(op, &part);
-	for (int i = 0; i < n; i++)
-		((uint32_t *)inout)[i] += ((const uint32_t *)in)[i];
-	return 0;
-}
 
 static int start(void **state)
 {
-	struct cr_remote_object objects[OBJECTS] = { [OP_SUM] = { &part, 0, 1 }, [NUMBER] = { &endpoint, 4, 0 } };
-	struct cr_remote_setup s = { .rank = 0, .size = 2, .reduce = add, .objects = objects, .n_objects = OBJECTS };
+	struct cr_remote_setup s = { .rank = 0, .size = 2 };
 
 	(void)state;
 	return cr_remote_start(&s, &endpoint) || !endpoint.ok || cr_remote_expose((uint64_t)&part, sizeof(part));
@@ -248,7 +240,8 @@ static void faults(void **state)
 
 static void combine(void **state)
 {
-	struct cr_remote_head h = { .type = CR_REMOTE_COMBINE, AT(part.number), .bytes = sizeof(part.number), .lock = (uint64_t)&part.lock, .op = OP_SUM, .datatype = NUMBER };
+	struct cr_remote_head h = { .type = CR_REMOTE_COMBINE, AT(part.number), .bytes = sizeof(part.number), .lock = (uint64_t)&part.lock, .op = CR_REMOTE_OP_SUM,
+				    .datatype = CR_REMOTE_U32 };
 	uint32_t in[1000], old[1000], *apart = calloc(1000, 4);
 
 	(void)state;
@@ -268,18 +261,53 @@ static void combine(void **state)
 	assert_int_equal(call(h, NULL, in, sizeof(in), old, sizeof(old), NULL), 0);
 	assert_memory_equal(apart, in, sizeof(in));
 	assert_int_equal(part.lock, 0);
-	/* what the table does not have */
-	h.op = NUMBER;
+	/* what is not defined */
+	h.op = CR_REMOTE_OP_MAXLOC;
 	assert_int_equal(call(h, NULL, in, sizeof(in), old, sizeof(old), NULL), -EPROTO);
-	h.op = OBJECTS;
-	assert_int_equal(call(h, NULL, in, sizeof(in), old, sizeof(old), NULL), -EPROTO);
-	h.op = OP_SUM;
+	h.op = CR_REMOTE_OP_SUM;
 	h.bytes = 5;
 	assert_int_equal(call(h, NULL, in, 5, old, 5, NULL), -EPROTO);
 	h.bytes = 8;
 	h.lock = (uint64_t)apart;
 	assert_int_equal(call(h, NULL, in, 8, old, 8, NULL), -EPROTO);
 	free(apart);
+}
+
+/* Every operation on every kind, on 3 and 2 (and their places 7 and 5). */
+static void operations(void **state)
+{
+	struct { double value; int place; } pair[2] = { { 3, 7 }, { 3, 5 } };
+	double d[2] = { 3, 2 };
+	uint8_t u[2] = { 200, 100 };
+	int8_t s[2] = { -3, 2 };
+
+	(void)state;
+	for (uint32_t kind = 0; kind < CR_REMOTE_KINDS + 2; kind++)
+		for (uint32_t op = 0; op < CR_REMOTE_OPS + 2; op++) {
+			char in[64] __attribute__((aligned(64))) = { 0 }, inout[64] __attribute__((aligned(64))) = { 0 };
+			bool pairs = kind >= CR_REMOTE_SHORT_INT && kind < CR_REMOTE_KINDS, integer = kind >= CR_REMOTE_I8 && kind <= CR_REMOTE_U64;
+			bool real = kind >= CR_REMOTE_FLOAT && kind <= CR_REMOTE_LONG_DOUBLE, number = kind >= CR_REMOTE_I8 && kind < CR_REMOTE_SHORT_INT;
+			bool good = op >= CR_REMOTE_OP_MAXLOC && op <= CR_REMOTE_OP_MINLOC ? pairs :
+				    op == CR_REMOTE_OP_SUM || op == CR_REMOTE_OP_PROD ? number :
+				    op == CR_REMOTE_OP_MAX || op == CR_REMOTE_OP_MIN ? integer || real :
+				    op >= CR_REMOTE_OP_LAND && op <= CR_REMOTE_OP_BXOR ? integer : false;
+
+			assert_int_equal(cr_remote_reduce(in, inout, 1, kind, op), good ? 0 : -EPROTO);
+			assert_true((cr_remote_kind_bytes(kind) > 0) == (number || pairs));
+		}
+	assert_int_equal(cr_remote_reduce(&d[0], &d[1], 1, CR_REMOTE_DOUBLE, CR_REMOTE_OP_PROD), 0);
+	assert_true(d[1] == 6);
+	assert_int_equal(cr_remote_reduce(&pair[0], &pair[1], 1, CR_REMOTE_DOUBLE_INT, CR_REMOTE_OP_MAXLOC), 0);
+	assert_true(pair[1].value == 3 && pair[1].place == 5);
+	pair[0].value = 4;
+	assert_int_equal(cr_remote_reduce(&pair[0], &pair[1], 1, CR_REMOTE_DOUBLE_INT, CR_REMOTE_OP_MAXLOC), 0);
+	assert_true(pair[1].value == 4 && pair[1].place == 7);
+	assert_int_equal(cr_remote_reduce(&u[0], &u[1], 1, CR_REMOTE_U8, CR_REMOTE_OP_MAX), 0);
+	assert_true(u[1] == 200);
+	assert_int_equal(cr_remote_reduce(&s[0], &s[1], 1, CR_REMOTE_I8, CR_REMOTE_OP_MIN), 0);
+	assert_true(s[1] == -3);
+	assert_int_equal(cr_remote_reduce(&s[0], &s[1], 1, CR_REMOTE_I8, CR_REMOTE_OP_LXOR), 0);
+	assert_true(s[1] == 0);
 }
 
 static void words(void **state)
@@ -393,7 +421,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(heads), cmocka_unit_test(runs), cmocka_unit_test(random_heads), cmocka_unit_test(mac),
-		cmocka_unit_test(put_get), cmocka_unit_test(put_get_runs), cmocka_unit_test(faults), cmocka_unit_test(combine), cmocka_unit_test(words),
+		cmocka_unit_test(put_get), cmocka_unit_test(put_get_runs), cmocka_unit_test(faults), cmocka_unit_test(combine), cmocka_unit_test(operations),
+		cmocka_unit_test(words),
 		cmocka_unit_test(strangers), cmocka_unit_test(crowd), cmocka_unit_test(ended),
 	};
 

@@ -47,27 +47,6 @@ static bool find_functions(void)
 	return far.start && far.expose && far.hide && far.call && far.push && far.sync;
 }
 
-/* The table of predefined objects, by which ranks name operations and datatypes to each other. */
-static struct cr_remote_object *objects_create(void)
-{
-	struct cr_remote_object *all = crcp_alloc((size_t)crcp_predefined_n * sizeof(*all));
-
-	for (int i = 0; all && i < crcp_predefined_n; i++) {
-		const struct crcp_predefined *p = &crcp_predefined[i];
-		const struct crcp_handle *h = p->object;
-		MPI_Datatype type = (MPI_Datatype)h->real;
-		MPI_Aint low = 0, extent = 0;
-
-		all[i].real = h->real;
-		all[i].is_op = p->kind == CRCP_OP && !(h->flags & CRCP_H_NULL);
-		if (p->kind != CRCP_DATATYPE || (h->flags & CRCP_H_NULL))
-			continue;
-		CR_LOWER(crcp_lower.MPI_Type_get_extent(type, &low, &extent));
-		all[i].bytes = low == 0 && extent > 0 ? (uint32_t)extent : 0;
-	}
-	return all;
-}
-
 /* Threads may make windows at once. */
 static void start_lock(void)
 {
@@ -77,10 +56,8 @@ static void start_lock(void)
 
 bool crcp_win_far_start(struct cr_remote_endpoint *ret)
 {
-	struct cr_remote_setup s = { .rank = crcp.board.world_rank, .size = crcp.board.world_size, .n_objects = crcp_predefined_n,
-				     .reduce = (__typeof__(s.reduce))(void (*)(void))crcp_lower.MPI_Reduce_local };
+	struct cr_remote_setup s = { .rank = crcp.board.world_rank, .size = crcp.board.world_size };
 	struct cr_remote_setup *setup = &s;
-	struct cr_remote_object *objects;
 	int rc;
 
 	start_lock();
@@ -88,11 +65,8 @@ bool crcp_win_far_start(struct cr_remote_endpoint *ret)
 		far.epoch = crcp.epoch;
 	if (!far.endpoints)
 		far.endpoints = crcp_alloc((size_t)crcp.board.world_size * sizeof(*far.endpoints));
-	objects = objects_create();
-	s.objects = objects;
-	rc = far.epoch == crcp.epoch && far.endpoints && objects ? CR_LOWER(far.start(setup, ret)) : -ENOMEM;
+	rc = far.epoch == crcp.epoch && far.endpoints ? CR_LOWER(far.start(setup, ret)) : -ENOMEM;
 	__atomic_store_n(&far.lock, 0, __ATOMIC_RELEASE);
-	crcp_free(objects);
 	return rc == 0;
 }
 
@@ -379,13 +353,78 @@ int crcp_win_far_get(const struct crcp_win_peer *p, uint64_t at, const struct cr
 	return code;
 }
 
-static uint32_t index_of(const void *object)
+/* ---- what elements and operations are called between ranks ---- */
+static uint32_t op_of(MPI_Op op)
 {
-	int i = 0;
+	static const struct {
+		MPI_Op op;
+		uint32_t name;
+	} all[] = {
+		{ MPI_NO_OP, CR_REMOTE_OP_NONE }, { MPI_REPLACE, CR_REMOTE_OP_REPLACE }, { MPI_MAX, CR_REMOTE_OP_MAX }, { MPI_MIN, CR_REMOTE_OP_MIN },
+		{ MPI_SUM, CR_REMOTE_OP_SUM }, { MPI_PROD, CR_REMOTE_OP_PROD }, { MPI_LAND, CR_REMOTE_OP_LAND }, { MPI_LOR, CR_REMOTE_OP_LOR },
+		{ MPI_LXOR, CR_REMOTE_OP_LXOR }, { MPI_BAND, CR_REMOTE_OP_BAND }, { MPI_BOR, CR_REMOTE_OP_BOR }, { MPI_BXOR, CR_REMOTE_OP_BXOR },
+		{ MPI_MAXLOC, CR_REMOTE_OP_MAXLOC }, { MPI_MINLOC, CR_REMOTE_OP_MINLOC },
+	};
 
-	while (i < crcp_predefined_n && crcp_predefined[i].object != object)
-		i++;
-	return (uint32_t)i;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i].op == op)
+			return all[i].name;
+	return 0;
+}
+
+enum family { SIGNED, UNSIGNED, REAL, COMPLEX };
+
+/* By size: 1, 2, 4, 8, 16, 32 bytes. */
+static const uint8_t by_size[][6] = {
+	[SIGNED] = { CR_REMOTE_I8, CR_REMOTE_I16, CR_REMOTE_I32, CR_REMOTE_I64 },
+	[UNSIGNED] = { CR_REMOTE_U8, CR_REMOTE_U16, CR_REMOTE_U32, CR_REMOTE_U64 },
+	[REAL] = { 0, 0, CR_REMOTE_FLOAT, CR_REMOTE_DOUBLE, CR_REMOTE_LONG_DOUBLE },
+	[COMPLEX] = { 0, 0, 0, CR_REMOTE_COMPLEX_FLOAT, CR_REMOTE_COMPLEX_DOUBLE, CR_REMOTE_COMPLEX_LONG_DOUBLE },
+};
+
+static const struct {
+	MPI_Datatype type;
+	uint32_t kind;
+} pairs[] = {
+	{ MPI_SHORT_INT, CR_REMOTE_SHORT_INT }, { MPI_2INT, CR_REMOTE_INT_INT }, { MPI_LONG_INT, CR_REMOTE_LONG_INT }, { MPI_FLOAT_INT, CR_REMOTE_FLOAT_INT },
+	{ MPI_DOUBLE_INT, CR_REMOTE_DOUBLE_INT }, { MPI_LONG_DOUBLE_INT, CR_REMOTE_LONG_DOUBLE_INT }, { MPI_2INTEGER, CR_REMOTE_INT_INT },
+	{ MPI_2REAL, CR_REMOTE_FLOAT_FLOAT }, { MPI_2DOUBLE_PRECISION, CR_REMOTE_DOUBLE_DOUBLE },
+};
+
+static const MPI_Datatype unsigneds[] = {
+	MPI_UNSIGNED_CHAR, MPI_UNSIGNED_SHORT, MPI_UNSIGNED, MPI_UNSIGNED_LONG, MPI_UNSIGNED_LONG_LONG, MPI_UINT8_T, MPI_UINT16_T, MPI_UINT32_T, MPI_UINT64_T,
+	MPI_BYTE, MPI_C_BOOL, MPI_CXX_BOOL,
+};
+static const MPI_Datatype reals[] = {
+	MPI_FLOAT, MPI_DOUBLE, MPI_LONG_DOUBLE, MPI_REAL, MPI_REAL4, MPI_REAL8, MPI_REAL16, MPI_DOUBLE_PRECISION,
+};
+static const MPI_Datatype complexes[] = {
+	MPI_C_COMPLEX, MPI_C_FLOAT_COMPLEX, MPI_C_DOUBLE_COMPLEX, MPI_C_LONG_DOUBLE_COMPLEX, MPI_CXX_FLOAT_COMPLEX, MPI_CXX_DOUBLE_COMPLEX,
+	MPI_CXX_LONG_DOUBLE_COMPLEX, MPI_COMPLEX, MPI_DOUBLE_COMPLEX, MPI_COMPLEX8, MPI_COMPLEX16, MPI_COMPLEX32,
+};
+
+static bool is_among(MPI_Datatype type, const MPI_Datatype *list, size_t n)
+{
+	while (n > 0 && list[n - 1] != type)
+		n--;
+	return n > 0;
+}
+#define IS_AMONG(type, list) is_among((type), (list), sizeof(list) / sizeof((list)[0]))
+
+/* Of a predefined datatype that the library has found good for a reduction: what is in no list is an integer or a logical. */
+static uint32_t kind_of(MPI_Datatype leaf)
+{
+	MPI_Datatype real = (MPI_Datatype)crcp_real((void *)leaf);
+	enum family f = IS_AMONG(leaf, reals) ? REAL : IS_AMONG(leaf, complexes) ? COMPLEX : IS_AMONG(leaf, unsigneds) ? UNSIGNED : SIGNED;
+	int size = 0, log = 0;
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		if (pairs[i].type == leaf)
+			return pairs[i].kind;
+	CR_LOWER(crcp_lower.MPI_Type_size(real, &size));
+	while (log < 6 && 1 << log != size)
+		log++;
+	return log < 6 ? by_size[f][log] : 0;
 }
 
 static uint64_t lock_of(const struct crcp_win_peer *p)
@@ -418,8 +457,10 @@ int crcp_win_far_combine(const struct crcp_win_peer *p, uint64_t at, const struc
 	if (leaf)
 		element = element_of(leaf, &size);
 	x.head.flags = old ? CR_REMOTE_FETCH | CR_REMOTE_REPLY : 0;
-	x.head.op = op == MPI_REPLACE ? CR_REMOTE_OP_REPLACE : op == MPI_NO_OP ? CR_REMOTE_OP_NONE : index_of(op);
-	x.head.datatype = leaf ? index_of(leaf) : 0;
+	x.head.op = op_of(op);
+	x.head.datatype = leaf ? kind_of(leaf) : CR_REMOTE_KIND_NONE;
+	if (leaf && x.head.datatype == CR_REMOTE_KIND_NONE)
+		return MPI_ERR_OP;
 	code = runs_init(&r, t, at, element, size);
 	if (code != MPI_SUCCESS)
 		return code;
