@@ -34,5 +34,18 @@ services()
 }
 check "each has a service of memory" services
 
-CKPTS=${CKPTS_HIDDEN:-5} GAP=150 chain "one-sided, ranks hidden from each other" 3 "$PROGS/mpi_rma" "$(n 1500)" -1 0 1 hidden
+# On a machine that is busy with other things the program may end before its last checkpoint: then it gets more to do
+eval "$(declare -f not_ok | sed '1s/not_ok/not_ok_indeed/')"
+not_ok() { case $1 in *"the run was too short"*) SHORT=1; say "$1" ;; *) not_ok_indeed "$@" ;; esac; }
+journey()
+{
+	local steps
+	for steps in 600 2400 9600; do
+		SHORT=0 AGAIN=2 LIMIT=400
+		CKPTS=${CKPTS_HIDDEN:-5} GAP=150 chain "one-sided, ranks hidden from each other" 3 "$PROGS/mpi_rma" $steps -1 0 1 hidden
+		if [ $SHORT = 0 ]; then return; fi
+	done
+	not_ok_indeed "the machine is too busy for the checkpoints"
+}
+journey
 done_testing

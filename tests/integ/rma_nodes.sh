@@ -27,7 +27,20 @@ reference()
 }
 restart() { place; say "goes on on $(tr '\n' ' ' <"$CLUSTER/hosts")"; restart_there "$@"; }
 
-CKPTS=${CKPTS_NODES:-10} GAP=150 chain "one-sided over 3 nodes, 4 ranks" 4 "$PROGS/mpi_rma" "$(n 1500)" -1 0 1
+# On a machine that is busy with other things the program may end before its last checkpoint: then it gets more to do
+eval "$(declare -f not_ok | sed '1s/not_ok/not_ok_indeed/')"
+not_ok() { case $1 in *"the run was too short"*) SHORT=1; say "$1" ;; *) not_ok_indeed "$@" ;; esac; }
+journey()
+{
+	local steps
+	for steps in 1500 6000 24000; do
+		SHORT=0 AGAIN=2 LIMIT=400
+		CKPTS=${CKPTS_NODES:-10} GAP=150 chain "one-sided over 3 nodes, 4 ranks" 4 "$PROGS/mpi_rma" $steps -1 0 1
+		if [ $SHORT = 0 ]; then return; fi
+	done
+	not_ok_indeed "the machine is too busy for the checkpoints"
+}
+journey
 
 # --- a shared window asks for one node
 RUN=$WORK/shared
