@@ -69,4 +69,4 @@ check-progs: $(integ_progs) $(resources) tests/fault/crash_shim.so
 mostlyclean-local:
 	rm -f $(integ_progs) $(resources) tests/fault/crash_shim.so $(integ)/libplugin.so $(integ)/*.mod
 
-EXTRA_DIST += quickstart run-tests .ci/run tests/integ tests/blcr-parity tests/lib tests/bench tests/fault tests/resources tests/man
+EXTRA_DIST += quickstart run-tests .ci/run tests/integ tests/blcr-parity tests/lib tests/bench tests/fault tests/resources tests/man tests/docs
