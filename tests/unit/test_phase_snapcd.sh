@@ -37,6 +37,24 @@ keep_log() { # wait until the coordinator of the last job has ended (or is a zom
 	while [ $i -lt 40 ] && [ -e "/proc/${coordinator:-none}/exe" ]; do sleep 0.05; i=$((i + 1)); done
 	cat "$tmp/log" >>"$tmp/all-logs" 2>/dev/null
 }
+arrived() { # arrived OPTION...: until the coordinator knows all ranks of the job that is started with these options, as far as they tell it
+	here=2 odd=no i=0
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--np) here=$2 ;;
+		--absent) here=$((here - 1)) ;;
+		--late | --finalized | --rival | --no-mpi) odd=yes ;;
+		esac
+		shift
+	done
+	while [ $i -lt 200 ]; do
+		[ $odd = no ] && ready=$here || ready=0
+		[ "$(grep -c 'is here for rank' "$tmp/log" 2>/dev/null)" -ge "$here" ] && [ "$(grep -c 'MPI is ready' "$tmp/log")" -ge $ready ] && break
+		sleep 0.05
+		i=$((i + 1))
+	done
+	sleep 0.1
+}
 start() { # start [OPTION of fake_job]...
 	end_job
 	keep_log
@@ -54,12 +72,17 @@ begin() { # begin FILE [OPTION]...: one more job; its pid is in $job
 		[ $i -gt 100 ] && { echo "Bail out! fake_job does not start"; exit 99; }
 		sleep 0.05
 	done
-	sleep 0.1
+	arrived "$@"
 	coordinator=$(sed -n 's/^snapcd_pid=//p' "$tmp/registry/$job.job")
 }
 checkpoint() { run "$tool" "$@" "$job"; }
 alone() { # only snapshot 0, nothing half done
 	[ "$("$tool" --list)" = "Snapshot Ref.: $ref	[0]" ] && [ "$(echo "$tmp/snaps/$ref"/[0-9]*)" = "$tmp/snaps/$ref/0" ]
+}
+asked() { # asked PID: until the coordinator has heard that tool
+	i=0
+	until grep -q "checkpoint asked for by process $1\$" "$tmp/log" 2>/dev/null || [ $i -gt 400 ]; do sleep 0.05; i=$((i + 1)); done
+	sleep 0.2
 }
 says() { grep -q -- "$1" "$tmp/err" "$tmp/out"; }
 
@@ -67,7 +90,7 @@ says() { grep -q -- "$1" "$tmp/err" "$tmp/out"; }
 start --np 3
 checkpoint -s
 [ $status -eq 0 ] && [ "$(cat "$tmp/out")" = "Snapshot Ref.:   0 $ref" ]; ok $? "a checkpoint prints its reference"
-grep -Eq '^\[.*:[0-9]+\] \[ +0\.[0-9]+ / +0\.[0-9]+\] +Checkpoint Established - ompi_global_snapshot_1.ckpt$' "$tmp/err"; ok $? "status lines have the original's form"
+grep -Eq '^\[.*:[0-9]+\] \[ +[0-9]+\.[0-9]+ / +[0-9]+\.[0-9]+\] +Checkpoint Established - ompi_global_snapshot_1.ckpt$' "$tmp/err"; ok $? "status lines have the original's form"
 [ -f "$tmp/snaps/$ref/0/opal_snapshot_2.ckpt/cr_context" ] && alone; ok $? "files are where the specification says"
 checkpoint --json
 [ $status -eq 0 ] && "$python" -c 'import json,sys; d=json.load(open(sys.argv[1])); assert d["ok"] and d["seq"]==1 and d["np"]==3 and d["messages"]==6 and d["file_bytes"]==3*4096 and d["stopped_ns"]==1000000' "$tmp/out"
@@ -109,20 +132,20 @@ run "$tool" --latest
 start --np 2 --delay 1500
 "$tool" "$job" >"$tmp/out1" 2>&1 &
 one=$!
-sleep 0.4
+asked $one
 checkpoint
 [ $status -eq 75 ] && says "a checkpoint is running"; ok $? "a second request is refused with 75"
 wait $one; status=$?
 [ $status -eq 0 ]; ok $? "the first one is not disturbed"
 "$tool" "$job" >"$tmp/out1" 2>&1 &
 one=$!
-sleep 0.4
+asked $one
 kill -9 $one; wait $one 2>/dev/null
 sleep 2
 [ -d "$tmp/snaps/$ref/1" ]; ok $? "a tool that is killed does not stop its checkpoint"
 "$tool" "$job" >"$tmp/out" 2>"$tmp/err" &
 one=$!
-sleep 0.4
+asked $one
 kill -INT $one; wait $one; status=$?
 [ $status -eq 1 ] && says interrupted && [ ! -e "$tmp/snaps/$ref/2" ] && [ ! -e "$tmp/snaps/$ref/2.tmp" ]; ok $? "an interrupted tool undoes its checkpoint"
 checkpoint --timeout 1
@@ -152,10 +175,10 @@ start --np 2 --no-mpi; checkpoint
 start --np 2 --shell; checkpoint
 [ $status -eq 0 ]; ok $? "a shell in front of every rank"
 mkdir "$tmp/d"; : >"$tmp/d/file"
-end_job; begin "$tmp/job" --dir "$tmp/d/file/snaps"; checkpoint
+end_job; keep_log; rm -f "$tmp/log"; begin "$tmp/job" --dir "$tmp/d/file/snaps"; checkpoint
 [ $status -eq 1 ] && says "$tmp/d/file"; ok $? "a snapshot directory that cannot be made"
 if [ "$(id -u)" -eq 0 ] && mkdir "$tmp/small" && mount -t tmpfs -o size=16m none "$tmp/small" 2>/dev/null; then
-	end_job; begin "$tmp/job" --dir "$tmp/small/snaps" --private 12; checkpoint
+	end_job; keep_log; rm -f "$tmp/log"; begin "$tmp/job" --dir "$tmp/small/snaps" --private 12; checkpoint
 	[ $status -eq 1 ] && says "MiB left" && [ -z "$(find "$tmp/small" -name '*.tmp')" ]; ok $? "a file system that is too small is refused before anybody stops"
 	end_job
 	umount "$tmp/small"
@@ -183,10 +206,10 @@ run env CR_FAULT=commit:1:kill "$tool" "$job"
 [ $status -eq 0 ] && alone; ok $? "a rank killed in commit: its context file was complete"
 for phase in request quiesce freeze dump commit; do
 	upper=$(echo $phase | tr '[:lower:]' '[:upper:]')
-	export "OMPI_CR_TIMEOUT_$upper=1"
+	export "OMPI_CR_TIMEOUT_$upper=3"
 	start --np 3; checkpoint
 	run env CR_FAULT=$phase:1:hang "$tool" "$job"
-	[ $status -eq 1 ] && says "phase $phase took longer than 1 s" && alone; ok $? "the deadline of $phase"
+	[ $status -eq 1 ] && says "phase $phase took longer than 3 s" && alone; ok $? "the deadline of $phase"
 	checkpoint
 	[ $status -eq 0 ]; ok $? "a checkpoint after the deadline of $phase"
 	unset "OMPI_CR_TIMEOUT_$upper"
@@ -257,7 +280,7 @@ fi
 start --np 2 --delay 3000
 "$tool" "$job" >"$tmp/out" 2>"$tmp/err" &
 one=$!
-sleep 0.4
+asked $one
 kill -TERM "$(sed -n 's/^snapcd_pid=//p' "$tmp/registry/$job.job")"
 wait $one; status=$?
 [ $status -eq 1 ] && says "coordinator was told to end" && [ -z "$(find "$tmp/snaps" -name '*.tmp')" ] && kill -0 "$job"; ok $? "SIGTERM to snapcd undoes a checkpoint; the job goes on"
@@ -276,7 +299,7 @@ wait "$job"; status=$?; job=
 start --np 2 --delay 3000
 "$tool" "$job" >"$tmp/out" 2>"$tmp/err" &
 one=$!
-sleep 0.4
+asked $one
 end_job
 wait $one; status=$?
 [ $status -eq 1 ] && says "ended" && [ -z "$(find "$tmp/snaps" -name '*.tmp')" ]; ok $? "a job that ends during a checkpoint leaves nothing half done"
