@@ -34,10 +34,10 @@ SPANK_PLUGIN(ompicr, 1);
 
 static int option_take(int value, const char *text, int remote);
 
-struct spank_option spank_options[] = {
-	{ (char *)"ft-cr", (char *)"[interval=SEC,keep=N,grace=SEC,dir=DIR]",
-	  (char *)"save the job at preemption and time limit, requeue it, go on from the snapshot (ompi-cr)", 2, 0, option_take },
-	SPANK_OPTIONS_TABLE_END
+/* Registered, not exported as spank_options: sbatch and salloc do not look at that table. */
+static struct spank_option ft_cr = {
+	(char *)"ft-cr", (char *)"[interval=SEC,keep=N,grace=SEC,dir=DIR]",
+	(char *)"save the job at preemption and time limit, requeue it, go on from the snapshot (ompi-cr)", 2, 0, option_take
 };
 
 enum { INTERVAL, KEEP, GRACE, DIR_, WORDS };
@@ -264,9 +264,10 @@ int slurm_spank_user_init(spank_t spank, int argc, char **argv);
 
 int slurm_spank_init(spank_t spank, int argc, char **argv)
 {
-	(void)spank;
 	(void)argc;
 	(void)argv;
+	if (spank_option_register(spank, &ft_cr) != ESPANK_SUCCESS)
+		return -1;
 	if (spank_context() == S_CTX_ALLOCATOR)
 		warning_ask();
 	return 0;

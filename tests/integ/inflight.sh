@@ -5,4 +5,6 @@
 GAP=250
 chain "messages in flight, 2 ranks" 2 "$PROGS/mpi_inflight" $(n 1600) 8
 CKPTS=10 chain "messages in flight, 3 ranks" 3 "$PROGS/mpi_inflight" $(n 300) 8
+# As on a machine without FSGSBASE
+CR_FSGSBASE=off CKPTS=5 chain "messages in flight, %fs by the kernel" 2 "$PROGS/mpi_inflight" $(n 200) 8
 done_testing

@@ -24,10 +24,15 @@ if ! SLURM_CPUS=32 slurm_start "PlugStackConfig=$SLURM_DIR/plugstack.conf"; then
 fi
 ok "a Slurm of our own comes up"
 began=$(date +%s)
+# Longer than the time limit takes to strike
+long="$PROGS/mpi_inflight $(n 60) 600"
+# shellcheck disable=SC2086
+"$MPIRUN" -np 2 $long >"$WORK/ref.limit" 2>"$WORK/ref.err" </dev/null &
+long_ref=$! STARTED+=($!)
 ask='#SBATCH -n 2 --requeue --signal=B:USR1@60'
 
 # The jobs
-script limit '#SBATCH -n 2 --requeue --time=1 --signal=B:USR1@50' "ompi-cr-batch mpirun -np 2 $program"
+script limit '#SBATCH -n 2 --requeue --time=1 --signal=B:USR1@50' "ompi-cr-batch mpirun -np 2 $long"
 mkdir slow
 printf '%s\n' '#!/bin/sh' '[ "${SLURM_RESTART_COUNT:-0}" = 0 ] && exec sleep 1000' "exec $MPIRUN \"\$@\"" >slow/mpirun
 chmod +x slow/mpirun
@@ -44,13 +49,13 @@ older=$(submit older -p low)
 array=$(sbatch --parsable -p low --array=1-2 --output="$RUN/array.%a.out" --error="$RUN/array.%a.err" --open-mode=append array.sbatch)
 nested=$(submit nested -p low)
 warn() { scancel --batch --signal=USR1 "$1"; }
-# finished NAME JOB RESTARTS: completed, restarted as often, result
+# finished NAME JOB RESTARTS [REFERENCE]: completed, restarted as often, result
 finished()
 {
 	await_field "$2" JobState COMPLETED 300
 	timed "$1 has finished"
 	check "$1: completed with status 0 after $3 restarts" [ "$(job_field "$2" JobState) $(job_field "$2" ExitCode) $(job_field "$2" Restarts)" = "COMPLETED 0:0 $3" ]
-	check "$1: the result is an uninterrupted run's" covered "$WORK/ref/out" "$RUN/$1.out"
+	check "$1: the result is an uninterrupted run's" covered "${4:-$WORK/ref/out}" "$RUN/$1.out"
 	[ $N_FAILED = "${told:-0}" ] || { told=$N_FAILED; explain_job "$2" "$1"; }
 }
 starts() { grep -c "$1" "$RUN/$2.err"; }
@@ -88,8 +93,10 @@ for k in 1 2; do
 	check "array: member $k: the result is an uninterrupted run's" covered "$WORK/ref/out" "$RUN/array.$k.out"
 done
 check "array: only the member that was warned was requeued" [ "$(starts 'going on from' array.1) $(starts 'going on from' array.2)" = "0 1" ]
-finished limit "$limit" 1
-check "limit: the time limit: went on from a snapshot" [ "$(starts 'going on from' limit)" = 1 ]
+wait "$long_ref"
+await_field "$limit" JobState COMPLETED 600
+finished limit "$limit" "$(job_field "$limit" Restarts)" "$WORK/ref.limit"
+check "limit: the time limit: went on from a snapshot" [ "$(starts 'going on from' limit)" -ge 1 ]
 
 # A drained node: noticed by itself
 script drain "$ask" "ompi-cr-batch --drain 1 mpirun -np 2 $program"
