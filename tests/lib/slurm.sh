@@ -107,6 +107,7 @@ slurm_start_nodes()
 	mkdir -p "$SLURM_DIR/state" "$SLURM_DIR/spool" "$SLURM_DIR/pmix"
 	export SLURM_CONF=$SLURM_DIR/slurm.conf
 	unset OMPI_MCA_orte_default_hostfile OMPI_MCA_plm_rsh_agent # Slurm says where, and starts Open MPI's daemons
+	export OMPI_MCA_hwloc_base_binding_policy=none # the first core of every node is the same one
 	for ((i = 1; i <= $1; i++)); do lines="$lines${lines:+$'\n'}NodeName=n$i NodeAddr=$CLUSTER_NET.$i CPUs=2 RealMemory=1000 State=UNKNOWN"; done
 	slurm_conf "${2:-}" "$lines" "n[1-$1]" >"$SLURM_CONF"
 	for ((i = 1; i <= $1; i++)); do echo "$CLUSTER_NET.$i n$i"; done >"$SLURM_DIR/hosts"
