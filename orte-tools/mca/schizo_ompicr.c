@@ -241,6 +241,8 @@ static void fork_agent_set(const char *cr_run)
 	orte_fork_agent = agent;
 	line = opal_argv_join(agent, ' ');
 	setenv("OMPI_MCA_orte_fork_agent", line, 1);
+	/* plm/rsh hands the environment's parameters on, those of schedulers (plm/slurm) hand on what was here when mpirun began. */
+	opal_setenv("OMPI_MCA_orte_fork_agent", line, true, &orte_launch_environ);
 	free(line);
 }
 
