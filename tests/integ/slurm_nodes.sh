@@ -17,7 +17,7 @@ RUN=$WORK/batch
 mkdir -p "$RUN"
 cd "$RUN" || exit 1
 filter() { grep -E '^(step|ok)'; }
-program="$PROGS/mpi_inflight $(n 24)"
+program="$PROGS/mpi_inflight $(n 120)"
 # shellcheck disable=SC2086
 reference 4 $program || not_ok "the uninterrupted run failed"
 script high 'sleep 1'
