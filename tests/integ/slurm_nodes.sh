@@ -20,6 +20,7 @@ filter() { grep -E '^(step|ok)'; }
 program="$PROGS/mpi_inflight $(n 120)"
 # shellcheck disable=SC2086
 reference 4 $program || not_ok "the uninterrupted run failed"
+# The high job takes all processors of the nodes
 script high 'sleep 1'
 
 # preempt NAME TIMES COMMAND...: a low job of four nodes
@@ -34,7 +35,7 @@ preempt()
 		have=$(cat "$RUN/$name.out" 2>/dev/null | filter | wc -l)
 		await_lines "$RUN/$name.out" $((have + 4)) || break
 		timed "$name: the high job comes, after line $((have + 4))"
-		high=$(submit high -N 4 -n 4 -p high)
+		high=$(submit high -N 4 -n 8 -p high)
 		await_field "$high" JobState COMPLETED 200 || break
 		timed "$name: it has run on the four nodes"
 		await_field "$job" Restarts "$k" 60 && await_field "$job" JobState RUNNING 200 || break
