@@ -60,6 +60,11 @@ het=${het%%+*}
 await_lines het.out 4
 scancel --batch --signal=USR1 "$het"
 await_field "$het" Restarts 1 100
+# An idle Slurm 22.05 does not look at a requeued heterogeneous job again before something else happens
+for ((k = 0; k < 20; k++)); do
+	submit high -N 1 -n 1 -p high >/dev/null
+	await_field "$het" JobState '[RC]*' 10 && break
+done
 await_field "$het" JobState COMPLETED 300
 check "a heterogeneous job: completed with status 0 after a restart" [ "$(job_field "$het" JobState) $(job_field "$het" ExitCode) $(job_field "$het" Restarts)" = "COMPLETED 0:0 1" ]
 check "a heterogeneous job: went on from a snapshot" [ "$(grep -c 'going on from' het.err)" = 1 ]
