@@ -132,6 +132,9 @@ struct cr_msg_dump {
 };
 #define CR_DUMP_STOPPED 1u /* do not use copy-on-write: stay frozen until the file is written */
 #define CR_DUMP_NOSYNC 2u
+#define CR_DUMP_SAVE_EXE 4u     /* store the content of the executable */
+#define CR_DUMP_SAVE_PRIVATE 8u /* of every other file that is mapped privately */
+#define CR_DUMP_SAVE_SHARED 16u /* of every file that is mapped shared */
 
 struct cr_msg_dumped {
 	uint64_t file_bytes;

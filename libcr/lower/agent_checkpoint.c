@@ -290,7 +290,7 @@ void cr_agent_dump(struct cr_msg_dump *m)
 	int rc;
 
 	m->path[sizeof(m->path) - 1] = '\0';
-	rc = cr_dump_start(&cr_agent.dump, m->path, m->flags & CR_DUMP_STOPPED, !(m->flags & CR_DUMP_NOSYNC), &err);
+	rc = cr_dump_start(&cr_agent.dump, m->path, m->flags, &err);
 	if (rc) {
 		cr_agent_failed(CR_MSG_DUMP, rc, err.text);
 		return;

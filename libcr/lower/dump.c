@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cr_proto.h"
 #include "libcr/arch/x86_64/cpu.h"
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/image/cr_image.h"
@@ -31,14 +32,19 @@
 #define PACKAGE_VERSION "unknown"
 #endif
 
+/* What a restart compares is known before the program is frozen: cr_dump_check() comes first. */
 static int areas_create(struct cr_mem_areas **ret, struct cr_err *err)
 {
 	struct cr_mem_range extra[CR_EXTRA_MAX];
 	uint32_t n = CR_PRIVATE->n_extra;
+	int rc;
 
 	for (uint32_t i = 0; i < n; i++)
 		extra[i] = (struct cr_mem_range){ CR_PRIVATE->extra[i].start, CR_PRIVATE->extra[i].end };
-	return cr_mem_areas_create(extra, n, ret, err);
+	rc = cr_mem_areas_create(extra, n, ret, err);
+	if (!rc)
+		cr_mem_areas_identify(*ret);
+	return rc;
 }
 
 /* A first thread that has ended stays as a zombie until all have: it cannot be stopped, nor made again. */
@@ -239,7 +245,13 @@ static void dump_abandon(struct cr_dump *d)
 	d->fd = d->result_fd = -1;
 }
 
-int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync, struct cr_err *err)
+static unsigned int store_of(uint32_t flags)
+{
+	return (flags & CR_DUMP_SAVE_EXE ? CR_MEM_STORE_EXE : 0) | (flags & CR_DUMP_SAVE_PRIVATE ? CR_MEM_STORE_PRIVATE : 0) |
+	       (flags & CR_DUMP_SAVE_SHARED ? CR_MEM_STORE_SHARED : 0);
+}
+
+int cr_dump_start(struct cr_dump *d, const char *path, uint32_t flags, struct cr_err *err)
 {
 	struct cr_image_writer *w = NULL;
 	struct cr_mem_areas *areas = NULL;
@@ -249,7 +261,7 @@ int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync,
 
 	memset(d, 0, sizeof(*d));
 	d->result_fd = -1;
-	d->sync = sync;
+	d->sync = !(flags & CR_DUMP_NOSYNC);
 	d->begin_ns = cr_now_ns();
 	snprintf(d->path, sizeof(d->path), "%s", path);
 	d->fd = cr_fd_raise(open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
@@ -262,6 +274,8 @@ int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync,
 	}
 	rc = areas_create(&areas, &words);
 	if (!rc)
+		cr_mem_areas_store(areas, store_of(flags), CR_PRIVATE->exe);
+	if (!rc)
 		rc = cr_image_writer_create(d->fd, &w, &words);
 	for (unsigned int i = 0; i < sizeof(parts) / sizeof(parts[0]) && !rc; i++)
 		rc = parts[i](w, &words);
@@ -270,7 +284,7 @@ int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync,
 	if (rc)
 		goto out;
 	d->result_fd = fds[0];
-	if (in_place || !cr_mem_forkable(areas)) {
+	if (flags & CR_DUMP_STOPPED || !cr_mem_forkable(areas)) {
 		write_memory(w, areas, d, false, &result);
 		d->pid = 0;
 		if (write(fds[1], &result, sizeof(result)) != sizeof(result))

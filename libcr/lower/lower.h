@@ -218,7 +218,7 @@ struct cr_dump_result {
 	char text[CR_ERR_TEXT_BYTES];
 };
 /* Everything is frozen. On return the memory is captured (child running) or written. */
-int cr_dump_start(struct cr_dump *d, const char *path, bool in_place, bool sync, struct cr_err *err);
+int cr_dump_start(struct cr_dump *d, const char *path, uint32_t flags, struct cr_err *err); /* CR_DUMP_* of cr_proto.h */
 int cr_dump_finish(struct cr_dump *d, struct cr_dump_result *ret, struct cr_err *err); /* after result_fd became readable */
 /* @own_child: the child that still writes an earlier dump, or 0. */
 int cr_dump_check(int own_child, cr_nocr_fn report, void *arg);

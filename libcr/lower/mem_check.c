@@ -29,9 +29,18 @@ static bool mapped_twice(const struct cr_mem_areas *areas, const struct cr_mem_a
 	return false;
 }
 
+/* What lies under a guard in shared memory cannot be seen, and is still there. */
 static bool has_guard(const struct cr_mem_area *area, const struct cr_mem_pages *pages, uint64_t *ret_addr)
 {
-	return area->vma.kind != CR_VMA_FILE_SHARED && cr_mem_pages_find_guard(pages, area->vma.start, area->vma.end, ret_addr) > 0;
+	uint64_t at = area->vma.start;
+	struct cr_guard_range guard;
+
+	while (at < area->vma.end)
+		if (cr_mem_pages_guards(pages, &at, area->vma.end, &guard, 1)) {
+			*ret_addr = guard.start;
+			return true;
+		}
+	return false;
 }
 
 static int check_area(const struct cr_mem_areas *areas, const struct cr_mem_area *area, const struct cr_mem_pages *pages, cr_nocr_fn report,
@@ -45,11 +54,11 @@ static int check_area(const struct cr_mem_areas *areas, const struct cr_mem_area
 	}
 	if (!pages)
 		return 0;
-	if (has_guard(area, pages, &addr)) {
-		check_report(area, addr, "guard pages made with MADV_GUARD_INSTALL cannot be saved", report, arg);
+	if (area->vma.kind == CR_VMA_ANON_SHARED && has_guard(area, pages, &addr)) {
+		check_report(area, addr, "guard pages (MADV_GUARD_INSTALL) in shared memory cannot be saved; remove them with MADV_GUARD_REMOVE", report, arg);
 		return 1;
 	}
-	if (area->vma.kind == CR_VMA_ANON_SHARED && !area->in_parts && !mapped_twice(areas, area) &&
+	if (area->vma.kind == CR_VMA_ANON_SHARED && !area->in_parts && !(area->vma.flags & CR_VMA_F_SYSV) && !mapped_twice(areas, area) &&
 	    cr_mem_pages_others(pages, area->vma.start, area->vma.end)) {
 		check_report(area, area->vma.start, "memory that is shared with another process cannot be saved", report, arg);
 		return 1;
@@ -82,10 +91,11 @@ bool cr_mem_forkable(const struct cr_mem_areas *areas)
 	for (size_t i = 0; i < areas->n; i++) {
 		const struct cr_vma *vma = &areas->area[i].vma;
 
-		if (vma->kind == CR_VMA_FILE_SHARED)
+		/* What memory does not have to save. */
+		if (vma->kind == CR_VMA_FILE_SHARED || vma->flags & CR_VMA_F_OBJECT_FD)
 			continue;
-		/* Shared memory goes on changing under the child. */
-		if (vma->kind == CR_VMA_ANON_SHARED || (vma->flags & (CR_VMA_F_DONTFORK | CR_VMA_F_WIPEONFORK)))
+		/* Shared memory goes on changing under the child; a huge page that is written to is taken away from it when there is no other. */
+		if (vma->kind == CR_VMA_ANON_SHARED || vma->flags & CR_VMA_F_HUGETLB || (vma->flags & (CR_VMA_F_DONTFORK | CR_VMA_F_WIPEONFORK)))
 			return false;
 	}
 	return true;
