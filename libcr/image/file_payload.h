@@ -159,10 +159,9 @@ struct cr_file_socket_option {
 	uint8_t value[20];
 };
 
-/* Followed by n_fds numbers (s32) of descriptors of the program, which are under way with the message. */
 struct cr_file_message {
-	uint32_t address_bytes; /* of the sender, which is another socket of this process; 0: none */
-	uint32_t n_fds;
+	uint32_t address_bytes; /* of the sender, which is another socket of this process */
+	uint32_t reserved; /* 0 */
 	uint8_t address[CR_FILE_SOCKET_ADDRESS_BYTES];
 };
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What waits in UNIX sockets: bytes, messages, the descriptors that are under way with them, and who sent a datagram.
+ * What waits in UNIX sockets: bytes, messages, and who sent a datagram.
  *
- * Invariant: looking at a queue takes nothing out of it. A look at a message with descriptors gives us copies of them, which are closed at once; since
- * closing any descriptor of a file gives up the process's POSIX locks on it, nobody looks while there are such locks.
+ * Invariant: looking at a queue takes nothing out of it.
  */
 #include "libcr/lower/files_ops.h"
 
@@ -17,20 +16,13 @@
 #include "libcr/lower/files_socket.h"
 
 #define QUEUE_MIN_BYTES (256U << 10)
-#define RIGHTS_MAX 253 /* SCM_MAX_FD of the kernel */
 #define ROOM_BYTES (4 << 20)
-
-/* What belongs to one message beside its bytes. */
-struct message {
-	struct cr_file_message head;
-	int32_t fds[RIGHTS_MAX];
-};
 
 struct queue {
 	const struct cr_file_set *set;
 	const struct cr_open_file *file;
 	struct cr_image_writer *w;
-	bool stream, look_at_rights;
+	bool stream;
 	char *buffer;
 	size_t bytes;
 };
@@ -43,79 +35,30 @@ static int get_int(int fd, int name)
 	return getsockopt(fd, SOL_SOCKET, name, &value, &len) < 0 ? 0 : value;
 }
 
-static bool any_posix_lock(const struct cr_file_set *set)
-{
-	for (unsigned int i = 0; i < set->n; i++)
-		if (cr_file_has_posix_lock(&set->files[i]))
-			return true;
-	return false;
-}
-
-/* The program's number for a copy of a descriptor, which is closed; -1: the program has no other. */
-static int32_t own_number(const struct cr_file_set *set, int copy)
-{
-	int32_t number = -1;
-
-	for (unsigned int i = 0; number < 0 && i < set->n; i++)
-		if (set->files[i].flags == fcntl(copy, F_GETFL) && cr_file_same_description(copy, set->files[i].fds[0].fd, true))
-			number = set->files[i].fds[0].fd;
-	close(copy);
-	return number;
-}
-
-static void take_rights(const struct queue *q, struct msghdr *h, struct message *ret)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
-		size_t n = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
-
-		for (size_t i = 0; i < n && ret->head.n_fds < RIGHTS_MAX; i++) {
-			int copy;
-
-			memcpy(&copy, CMSG_DATA(c) + i * sizeof(int), sizeof(copy));
-			ret->fds[ret->head.n_fds++] = own_number(q->set, copy);
-		}
-	}
-}
-
 /* One message, or what fits into @bytes of a stream, from the place that SO_PEEK_OFF has reached: its length, -EAGAIN at the end, or another errno. */
-static ssize_t peek(const struct queue *q, size_t bytes, struct message *ret, struct cr_err *err)
+static ssize_t peek(const struct queue *q, size_t bytes, struct cr_file_message *ret, struct cr_err *err)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(RIGHTS_MAX * sizeof(int)) + CMSG_SPACE(3 * sizeof(int))];
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(3 * sizeof(int))];
 	struct iovec iov = { .iov_base = q->buffer, .iov_len = bytes };
 	int fd = q->file->fds[0].fd;
-	/* Without looking at descriptors: room for the sender's identity, when that was asked for. Descriptors then are not taken, but leave a mark. */
+	/* Room for the sender's identity, when that was asked for, and for nothing else: descriptors are not taken, but leave a mark. */
 	struct msghdr m = {
-		.msg_name = ret->head.address, .msg_namelen = sizeof(ret->head.address), .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-		.msg_controllen = q->look_at_rights ? sizeof(control) : get_int(fd, SO_PASSCRED) ? CMSG_SPACE(3 * sizeof(int)) : 0,
+		.msg_name = ret->address, .msg_namelen = sizeof(ret->address), .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+		.msg_controllen = get_int(fd, SO_PASSCRED) ? sizeof(control) : 0,
 	};
 	ssize_t n = recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-	ret->head.n_fds = ret->head.address_bytes = 0;
+	ret->address_bytes = 0;
 	if (n < 0)
 		return errno == EAGAIN ? -EAGAIN : cr_err_set(err, errno, "descriptor %d: what waits in the socket cannot be read: %s", fd, strerror(errno));
-	take_rights(q, &m, ret);
 	if (m.msg_flags & MSG_CTRUNC)
-		return cr_err_set(err, ENOTSUP, "descriptor %d is a UNIX socket in which descriptors are under way (SCM_RIGHTS), which a checkpoint cannot save while the process holds POSIX locks on files; receive them before the checkpoint",
+		return cr_err_set(err, ENOTSUP, "descriptor %d is a UNIX socket in which descriptors are under way (SCM_RIGHTS), which a checkpoint cannot save; receive them before the checkpoint",
 				  fd);
 	if (m.msg_flags & MSG_TRUNC && bytes == q->bytes)
 		return cr_err_set(err, EMSGSIZE, "descriptor %d: a message in the socket is longer than %zu bytes; receive it before the checkpoint", fd, bytes);
-	if (m.msg_namelen > sizeof(sa_family_t) && m.msg_namelen <= sizeof(ret->head.address) && q->file->socket->state == CR_FILE_SOCKET_OPEN)
-		ret->head.address_bytes = m.msg_namelen;
+	if (m.msg_namelen > sizeof(sa_family_t) && m.msg_namelen <= sizeof(ret->address) && q->file->socket->state == CR_FILE_SOCKET_OPEN)
+		ret->address_bytes = m.msg_namelen;
 	return n;
-}
-
-static int rights_check(const struct queue *q, const struct message *m, struct cr_err *err)
-{
-	int fd = q->file->fds[0].fd;
-
-	if (m->head.n_fds && q->file->socket->state == CR_FILE_SOCKET_CLOSED)
-		return cr_err_set(err, ENOTSUP, "descriptor %d is a UNIX socket in which descriptors are under way (SCM_RIGHTS), and whose other end is closed, which a checkpoint cannot save; receive them before the checkpoint",
-				  fd);
-	for (uint32_t i = 0; i < m->head.n_fds; i++)
-		if (m->fds[i] < 0)
-			return cr_err_set(err, ENOTSUP, "descriptor %d is a UNIX socket in which descriptors are under way (SCM_RIGHTS) that the process itself has closed, which a checkpoint cannot save; receive them before the checkpoint",
-					  fd);
-	return 0;
 }
 
 static bool has_socket_at(const struct cr_file_set *set, const struct cr_file_message *m)
@@ -129,66 +72,25 @@ static bool has_socket_at(const struct cr_file_set *set, const struct cr_file_me
 	return false;
 }
 
-static int put(const struct queue *q, const struct message *m, const char *content, size_t bytes, struct cr_err *err)
+static int put(const struct queue *q, const struct cr_file_message *m, const char *content, size_t bytes, struct cr_err *err)
 {
 	int r = 0;
 
-	if (m && m->head.address_bytes && !has_socket_at(q->set, &m->head))
+	if (m->address_bytes && !has_socket_at(q->set, m))
 		return cr_err_set(err, ENOTSUP, "descriptor %d: a datagram waits in the socket that another process has sent under a name, which a checkpoint cannot save; receive it before the checkpoint",
 				  q->file->fds[0].fd);
-	if (m && (m->head.n_fds || m->head.address_bytes))
-		r = cr_file_data_put(q->file, CR_FILE_DATA_MESSAGE, m, sizeof(m->head) + m->head.n_fds * sizeof(m->fds[0]), q->w, err);
+	if (m->address_bytes)
+		r = cr_file_data_put(q->file, CR_FILE_DATA_MESSAGE, m, sizeof(*m), q->w, err);
 	return r < 0 ? r : cr_file_data_put(q->file, q->stream ? 0 : CR_FILE_DATA_PACKET, content, bytes, q->w, err);
-}
-
-/* A stream's read ends behind the bytes that descriptors came with, and may begin before: the least length with which they come. */
-static ssize_t rights_from(const struct queue *q, int offset, size_t bytes, struct cr_err *err)
-{
-	size_t low = 1, high = bytes;
-	struct message m = { .head.n_fds = 0 };
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		ssize_t n;
-
-		setsockopt(q->file->fds[0].fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset));
-		n = peek(q, middle, &m, err);
-		if (n < 0)
-			return n;
-		if (m.head.n_fds)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return (ssize_t)low;
-}
-
-static int put_with_rights(const struct queue *q, int offset, size_t bytes, struct cr_err *err)
-{
-	struct message m = { .head.n_fds = 0 };
-	ssize_t from = q->stream ? rights_from(q, offset, bytes, err) : 1, n;
-	int r;
-
-	if (from < 0)
-		return (int)from;
-	setsockopt(q->file->fds[0].fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset));
-	n = peek(q, q->bytes, &m, err);
-	if (n < 0)
-		return (int)n;
-	r = rights_check(q, &m, err);
-	if (r >= 0 && from > 1)
-		r = put(q, NULL, q->buffer, (size_t)from - 1, err);
-	return r < 0 ? r : put(q, &m, q->buffer + from - 1, (size_t)(n - (from - 1)), err);
 }
 
 static int save_all(const struct queue *q, struct cr_err *err)
 {
 	const struct cr_file_socket *s = q->file->socket;
-	int fd = q->file->fds[0].fd, r = 0;
-	struct message m;
+	int r = 0;
+	struct cr_file_message m;
 
 	while (r >= 0) {
-		int offset = get_int(fd, SO_PEEK_OFF);
 		ssize_t n = peek(q, q->bytes, &m, err);
 
 		/* An empty packet is one, except at the end of what was shut down. */
@@ -196,8 +98,6 @@ static int save_all(const struct queue *q, struct cr_err *err)
 			break;
 		if (n < 0)
 			r = (int)n;
-		else if (m.head.n_fds)
-			r = put_with_rights(q, offset, (size_t)n, err);
 		else
 			r = put(q, &m, q->buffer, (size_t)n, err);
 	}
@@ -208,7 +108,7 @@ int cr_file_queue_save(const struct cr_file_set *set, const struct cr_open_file 
 {
 	int fd = file->fds[0].fd, from = 0, old = get_int(fd, SO_PEEK_OFF), r = 0;
 	struct queue q = {
-		.set = set, .file = file, .w = w, .stream = file->socket->type == SOCK_STREAM, .look_at_rights = !any_posix_lock(set),
+		.set = set, .file = file, .w = w, .stream = file->socket->type == SOCK_STREAM,
 		.bytes = (unsigned int)sndbuf > QUEUE_MIN_BYTES ? (size_t)sndbuf : QUEUE_MIN_BYTES,
 	};
 
@@ -227,20 +127,19 @@ int cr_file_queue_save(const struct cr_file_set *set, const struct cr_open_file 
 /* --- restart --- */
 
 /* The next piece of content and what belongs to it: 1, 0 at the end, or -EBADMSG. */
-static int next_piece(const struct cr_image *img, struct cr_image_record *at, const struct cr_file_view *view, struct message *ret,
+static int next_piece(const struct cr_image *img, struct cr_image_record *at, const struct cr_file_view *view, struct cr_file_message *ret,
 		      struct cr_file_data_payload *ret_data, const char **ret_content, struct cr_err *err)
 {
-	memset(&ret->head, 0, sizeof(ret->head));
+	memset(ret, 0, sizeof(*ret));
 	while (cr_image_next(img, at) > 0 && at->type == CR_REC_FILE_DATA) {
 		if (cr_file_data_parse(at, ret_data, (const void **)ret_content, err) < 0)
 			return -EBADMSG;
 		if (ret_data->object != view->head.object)
 			return 0;
 		if (ret_data->attrs == CR_FILE_DATA_MESSAGE) {
-			if (ret_data->bytes < sizeof(ret->head) || ret_data->bytes > sizeof(*ret))
-				return cr_err_set(err, EBADMSG, "descriptor %d: a message in a socket makes no sense", view->fds[0].fd);
-			memcpy(ret, *ret_content, ret_data->bytes);
-			if (ret->head.address_bytes > sizeof(ret->head.address) || ret->head.n_fds != (ret_data->bytes - sizeof(ret->head)) / sizeof(ret->fds[0]))
+			if (ret_data->bytes == sizeof(*ret))
+				memcpy(ret, *ret_content, sizeof(*ret));
+			if (ret_data->bytes != sizeof(*ret) || ret->address_bytes > sizeof(ret->address))
 				return cr_err_set(err, EBADMSG, "descriptor %d: a message in a socket makes no sense", view->fds[0].fd);
 		} else if (!(ret_data->attrs & ~CR_FILE_DATA_PACKET)) {
 			return 1;
@@ -249,24 +148,14 @@ static int next_piece(const struct cr_image *img, struct cr_image_record *at, co
 	return 0;
 }
 
-static ssize_t send_piece(int from, const struct cr_file_queue_to *to, const struct message *m, const char *content, size_t bytes)
+static ssize_t send_piece(int from, const struct cr_file_queue_to *to, const char *content, size_t bytes)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(RIGHTS_MAX * sizeof(int))] = { 0 };
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)content, .iov_len = bytes };
 	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
 
 	if (to && to->address_bytes) {
 		h.msg_name = (void *)(uintptr_t)to->address;
 		h.msg_namelen = to->address_bytes;
-	}
-	if (m->head.n_fds) {
-		struct cmsghdr *c;
-
-		h.msg_control = control;
-		h.msg_controllen = CMSG_SPACE(m->head.n_fds * sizeof(int));
-		c = CMSG_FIRSTHDR(&h);
-		*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(m->head.n_fds * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
-		memcpy(CMSG_DATA(c), m->fds, m->head.n_fds * sizeof(int));
 	}
 	return sendmsg(from, &h, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
@@ -283,11 +172,11 @@ int cr_file_queue_send(const struct cr_image *img, const struct cr_image_record 
 	struct cr_image_record at = *rec;
 	struct cr_file_data_payload data;
 	const char *content;
-	struct message m;
+	struct cr_file_message m;
 	int r;
 
 	while ((r = next_piece(img, &at, view, &m, &data, &content, err)) > 0) {
-		int by = to && m.head.address_bytes ? to->sender(to->arg, m.head.address, m.head.address_bytes) : from, old;
+		int by = to && m.address_bytes ? to->sender(to->arg, m.address, m.address_bytes) : from, old;
 		uint64_t done = 0;
 		ssize_t n = 0;
 
@@ -297,9 +186,8 @@ int cr_file_queue_send(const struct cr_image *img, const struct cr_image_record 
 		/* In larger pieces, or with other overhead, than the program sent them. */
 		set_room(by, ROOM_BYTES);
 		do {
-			n = send_piece(by, to, &m, content + done, data.bytes - done);
+			n = send_piece(by, to, content + done, data.bytes - done);
 			done += n > 0 ? (uint64_t)n : 0;
-			m.head.n_fds = 0; /* they go with the first bytes */
 		} while (n > 0 && done < data.bytes);
 		if (n < 0)
 			r = cr_err_set(err, errno, "descriptor %d: %llu bytes that waited in the socket cannot be sent again: %s", view->fds[0].fd,

@@ -20,6 +20,7 @@ saved()
 {
 	save --kill "$@" || { say_file "$RUN/ckpt.err"; return 1; }
 	wait "$JOB" 2>/dev/null
+	return 0
 }
 
 # goes_on [OPTION...]: restarted, everything is there, and it ends as it should
