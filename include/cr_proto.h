@@ -55,6 +55,11 @@ enum cr_msg_type {
 	CR_MSG_NOCR,        /* S->A  struct cr_msg_nocr: a mark on behalf of the process; no checkpoint needs to be running */
 	CR_MSG_NOCR_REPLY,  /* A->S  struct cr_msg_nocr_reply */
 	CR_MSG_ALIVE,       /* S->A  nothing is to be done: the coordinator is there (silence_s of BEGIN) */
+	CR_MSG_MEMBERS,     /* A->S  n * int32_t: the processes of the set as the kernel knows them, the leader among them; before FROZEN */
+	/* between the leader of a set and the other members, which are its agents: docs/protocol.md, section 7 */
+	CR_MSG_GIVE,        /* S->A  struct cr_msg_give + n * int32_t: the set; what do you hold? */
+	CR_MSG_GIVEN,       /* A->S  struct cr_msg_given + n_fds * int32_t + n_ended * struct cr_msg_ended; then the descriptors, CR_GIVE_FDS at a time with one byte */
+	CR_MSG_SHARE,       /* S->A  n * struct cr_msg_share: descriptors whose description is saved by the leader */
 };
 
 struct cr_msg_head {
@@ -87,11 +92,19 @@ struct cr_msg_mpi_state {
 struct cr_msg_begin {
 	uint32_t checkpoint; /* > 0 */
 	uint32_t silence_s;  /* a coordinator that says nothing for so long in this checkpoint is taken for dead; 0: the agent's own limit */
+	uint32_t flags;      /* CR_BEGIN_* */
 	uint32_t limit_ms;   /* callbacks of the program must be ready within; 0: the agent's own limit */
 	/* for callbacks that ask what the checkpoint is for */
 	int32_t signal, scope, target;
 	char dest[CR_PATH_BYTES]; /* empty: not known yet */
 };
+
+/* What to save besides the process itself. At most one of the first four; the agent that is asked is the leader of the set. */
+#define CR_BEGIN_TREE 1u    /* its descendants */
+#define CR_BEGIN_FAMILY 2u  /* the tree of the outermost of its ancestors that cr_run started */
+#define CR_BEGIN_GROUP 4u   /* its process group */
+#define CR_BEGIN_SESSION 8u /* its session */
+#define CR_BEGIN_MEMBER 16u /* from the leader: be a part of its checkpoint */
 
 struct cr_msg_clock {
 	uint64_t id;
@@ -164,6 +177,36 @@ struct cr_msg_nocr {
 struct cr_msg_nocr_reply {
 	int32_t error; /* 0 or a negative errno */
 	int32_t reserved;
+};
+
+#define CR_GIVE_FDS 200
+
+struct cr_msg_give {
+	uint32_t n;
+	int32_t skip; /* who asked, when it is one of the family: left out; 0 none */
+};
+
+struct cr_msg_given {
+	int32_t pid, ppid, pgid, sid; /* as the program knows them */
+	int32_t kernel_pid;
+	uint32_t coordinated;         /* connected to the coordinator of the job */
+	uint32_t n_fds;
+	uint32_t n_ended;
+	int32_t foreground;           /* of the controlling terminal; 0 none */
+	int32_t fd_floor;
+	char name[16];
+};
+
+/* A child that has ended and was not waited for. */
+struct cr_msg_ended {
+	int32_t pid, pgid, sid; /* as the program knows them */
+	int32_t status;
+	char name[16];
+};
+
+struct cr_msg_share {
+	int32_t fd;
+	uint32_t number;
 };
 
 struct cr_msg_exit {

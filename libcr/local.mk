@@ -5,7 +5,7 @@ include_HEADERS += include/libcr.h
 noinst_HEADERS += include/cr_proto.h libcr/cr_err.h libcr/cr_layout.h libcr/cr_gate.h libcr/cr_crossing.h libcr/cr_board.h libcr/cr_callbacks.h libcr/cr_remote.h \
 	libcr/lower/remote.h libcr/lower/remote_conn.h libcr/lower/remote_wire.h \
 	libcr/lower/lower.h libcr/lower/private.h libcr/lower/start.h libcr/lower/restore.h libcr/lower/message.h libcr/lower/fd_limit.h \
-	libcr/lower/cr_mem.h libcr/lower/cr_files.h libcr/arch/x86_64/fs.h libcr/arch/x86_64/raw.h libcr/arch/x86_64/cpu.h libcr/image/thread_payload.h
+	libcr/lower/cr_mem.h libcr/lower/cr_files.h libcr/arch/x86_64/fs.h libcr/arch/x86_64/raw.h libcr/arch/x86_64/cpu.h libcr/image/thread_payload.h libcr/image/tree_payload.h
 EXTRA_DIST += libcr/arch/x86_64/blob.S libcr/arch/x86_64/blob.map libcr/arch/x86_64/blob.lds libcr/arch/x86_64/blob_bin.S libcr/upper/libcr.map
 
 # ---- the blob: a vdso-like shared object, embedded in the lower half
@@ -30,6 +30,7 @@ libcr_libcr_lower_la_SOURCES = libcr/lower/window.c libcr/lower/exec_image.c lib
 	libcr/lower/threads.c libcr/lower/thread_state.c libcr/lower/thunk.c libcr/lower/nocr.c libcr/lower/freeze.c libcr/lower/dump.c libcr/lower/pending.c libcr/lower/restore.c \
 	libcr/lower/ask.c libcr/lower/helper.c libcr/lower/agent_callbacks.c \
 	libcr/lower/remote_address.c libcr/lower/remote_call.c libcr/lower/remote_combine.c libcr/lower/remote_conn.c libcr/lower/remote_memory.c libcr/lower/remote_serve.c libcr/lower/remote_wire.c \
+	libcr/lower/tree.h libcr/lower/tree_find.c libcr/lower/tree_lead.c libcr/lower/tree_gather.c libcr/lower/tree_member.c libcr/lower/tree_merge.c libcr/lower/tree_restore.c \
 	libcr/lower/agent.c libcr/lower/agent_checkpoint.c libcr/lower/agent_private.h libcr/lower/message.c libcr/lower/start.c libcr/arch/x86_64/cpu.c libcr/arch/x86_64/lower.S $(libcr_lower_files_sources)
 libcr_libcr_lower_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -mfsgsbase
 libcr_libcr_lower_la_CPPFLAGS = $(AM_CPPFLAGS) -DCR_UPPERDIR='"$(upperdir)"'

@@ -26,7 +26,7 @@ struct cr_image;
 struct cr_image_totals {
 	uint64_t file_bytes;
 	uint64_t records;
-	uint64_t pages;      /* 4096-byte pages stored */
+	uint64_t pages;      /* 4096-byte pages stored, in parts too */
 	uint64_t checksum;   /* XXH3-64 over the header and all record heads, in order: stands for the whole file */
 };
 
@@ -62,6 +62,16 @@ int cr_image_writer_create(int fd, struct cr_image_writer **ret_w, struct cr_err
  * Return: 0 or a negative errno. After a failure nothing more can be written: every later call fails with the same errno.
  */
 int cr_image_put(struct cr_image_writer *w, uint32_t type, const void *data, size_t bytes, struct cr_err *err);
+
+/**
+ * cr_image_put_part - put a complete context file inside
+ * @number: 0 for the first, then 1, 2, ...
+ * @fd: the file, open for reading; borrowed for the call
+ *
+ * Copies within the kernel where the file systems can.
+ * Return: 0 or a negative errno, like cr_image_put().
+ */
+int cr_image_put_part(struct cr_image_writer *w, uint32_t number, int fd, struct cr_err *err);
 
 #define CR_PAGES_KEEP_ZERO 1u /* write zero pages too: they replace the content of a file */
 
@@ -133,6 +143,12 @@ int cr_image_read_pages(const struct cr_image *img, const struct cr_image_record
 int cr_image_next(const struct cr_image *img, struct cr_image_record *rec);
 /* First record of a type: 0, or -ENOENT. cr_image_next() goes on after it. */
 int cr_image_find(const struct cr_image *img, uint32_t type, struct cr_image_record *rec);
+/* The files inside of this one: their number, and each as an image of its own, which ends with @img. Offsets in it count from its own beginning. */
+uint32_t cr_image_parts(const struct cr_image *img);
+struct cr_image *cr_image_part(const struct cr_image *img, uint32_t number);
+/* Where it begins in the file. */
+uint64_t cr_image_base(const struct cr_image *img);
+
 void cr_image_totals(const struct cr_image *img, struct cr_image_totals *ret_totals);
 /* The name given to cr_image_open(). Borrowed. */
 const char *cr_image_name(const struct cr_image *img);

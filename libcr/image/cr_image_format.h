@@ -61,6 +61,14 @@ struct cr_image_end {
 	uint64_t checksum;
 };
 
+struct cr_image_part {
+	uint64_t file_bytes; /* of the file inside */
+	uint64_t checksum;   /* of its END record */
+	uint32_t number;     /* 0: what is shared; the others from 1 on, in order */
+	uint32_t reserved;
+};
+
+_Static_assert(sizeof(struct cr_image_part) == 24, "part of the format");
 _Static_assert(sizeof(struct cr_image_header) == 64, "part of the format");
 _Static_assert(sizeof(struct cr_image_head) == 48, "part of the format");
 _Static_assert(sizeof(struct cr_image_run) == 24, "part of the format");
@@ -79,6 +87,12 @@ static inline uint64_t cr_image_pages_offset(uint64_t head_offset, uint32_t runs
 {
 	return cr_image_round_up(head_offset + sizeof(struct cr_image_head) + (uint64_t)runs * sizeof(struct cr_image_run),
 				 CR_IMAGE_PAGE_BYTES);
+}
+
+/* Where the file inside of a PART record begins whose head lies at @head_offset. */
+static inline uint64_t cr_image_part_offset(uint64_t head_offset)
+{
+	return cr_image_round_up(head_offset + sizeof(struct cr_image_head) + sizeof(struct cr_image_part), CR_IMAGE_PAGE_BYTES);
 }
 
 #endif

@@ -26,6 +26,7 @@ enum cr_file_kind {
 	CR_FILE_PIDFD = 15,    /* of the process itself */
 	CR_FILE_SOCKET = 16,
 	CR_FILE_MEMFD = 17,    /* its content is stored; the path is what proc calls it */
+	CR_FILE_SHARED = 18,   /* in a tree: description @ino of what its processes share */
 	CR_FILE_KINDS          /* one more than the last */
 };
 

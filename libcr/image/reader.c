@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -40,6 +41,11 @@ struct cr_image {
 	size_t n_entries;
 	size_t max_entries;
 	struct cr_image_totals totals;
+
+	struct cr_image **parts;
+	uint32_t n_parts;
+	bool is_part;  /* map and fd are those of the file around it */
+	uint64_t base; /* of a part: where it begins in the file */
 };
 
 /* Where the scan stands. */
@@ -107,6 +113,8 @@ static int image_check_header(struct cr_image *img, struct cr_err *err)
 				  img->name, (unsigned long long)h.window_base, (unsigned long long)h.window_end, CR_WINDOW_BASE, CR_WINDOW_END);
 	return 0;
 }
+
+static int image_scan(struct cr_image *img, struct cr_err *err);
 
 static int scan_add(struct image_scan *s, const struct image_entry *entry)
 {
@@ -198,6 +206,56 @@ static int scan_pages(struct image_scan *s)
 	return 0;
 }
 
+static int scan_part_open(struct image_scan *s, const struct cr_image_part *p, uint64_t data)
+{
+	struct cr_image **parts, *part;
+	char name[32];
+	int rc;
+
+	parts = reallocarray(s->img->parts, s->img->n_parts + 1, sizeof(*parts));
+	if (!parts)
+		return cr_err_set(s->err, ENOMEM, "context file %s: no memory to read it", s->img->name);
+	s->img->parts = parts;
+	part = calloc(1, sizeof(*part));
+	if (!part)
+		return cr_err_set(s->err, ENOMEM, "context file %s: no memory to read it", s->img->name);
+	parts[s->img->n_parts++] = part;
+	snprintf(name, sizeof(name), ", part %u", p->number);
+	*part = (struct cr_image){ .fd = s->img->fd, .map = s->img->map + data, .bytes = p->file_bytes, .is_part = true, .base = data };
+	if (asprintf(&part->name, "%s%s", s->img->name, name) < 0) {
+		part->name = NULL;
+		return cr_err_set(s->err, ENOMEM, "context file %s: no memory to read it", s->img->name);
+	}
+	rc = image_check_header(part, s->err);
+	return rc < 0 ? rc : image_scan(part, s->err);
+}
+
+static int scan_part(struct image_scan *s)
+{
+	uint64_t at = s->offset + sizeof(s->head), data = cr_image_part_offset(s->offset), end = at + s->head.payload_bytes;
+	struct cr_image_part p;
+	int rc;
+
+	if (s->img->is_part)
+		return scan_fail(s, -EBADMSG, "a part within a part");
+	if (data > end)
+		return scan_fail(s, -EBADMSG, "%llu bytes are too few for a part", (unsigned long long)s->head.payload_bytes);
+	if (s->head.payload_checksum != cr_image_sum(s->img->map + at, sizeof(p)))
+		return scan_fail(s, -EBADMSG, "checksum of the part's description is wrong");
+	memcpy(&p, s->img->map + at, sizeof(p));
+	if (p.reserved || p.number != s->img->n_parts || p.file_bytes != end - data)
+		return scan_fail(s, -EBADMSG, "part %u of %llu bytes does not fit here", p.number, (unsigned long long)p.file_bytes);
+	if (!all_zero(s->img->map + at + sizeof(p), data - at - sizeof(p)))
+		return scan_fail(s, -EBADMSG, "the padding before the part is not zero");
+	rc = scan_part_open(s, &p, data);
+	if (rc < 0)
+		return rc;
+	if (s->img->parts[p.number]->totals.checksum != p.checksum)
+		return scan_fail(s, -EBADMSG, "the checksum of the part is not the one stated for it");
+	s->pages += s->img->parts[p.number]->totals.pages;
+	return scan_add(s, &(struct image_entry){ .type = CR_REC_PART, .data_offset = at, .bytes = sizeof(p), .checksum = s->head.payload_checksum });
+}
+
 static int scan_end(struct image_scan *s)
 {
 	struct cr_image_end end;
@@ -255,7 +313,7 @@ static int scan_record(struct image_scan *s)
 	padded = cr_image_round_up(payload_bytes, CR_IMAGE_ALIGN);
 	if (!all_zero(s->img->map + payload + payload_bytes, padded - payload_bytes))
 		return scan_fail(s, -EBADMSG, "the padding after the payload is not zero");
-	rc = s->head.type == CR_REC_PAGES ? scan_pages(s) : scan_plain(s);
+	rc = s->head.type == CR_REC_PAGES ? scan_pages(s) : s->head.type == CR_REC_PART ? scan_part(s) : scan_plain(s);
 	if (rc < 0)
 		return rc;
 	XXH3_64bits_update(s->sum, &s->head, sizeof(s->head));
@@ -338,9 +396,12 @@ void cr_image_close(struct cr_image *img)
 {
 	if (!img)
 		return;
-	if (img->map)
+	for (uint32_t i = 0; i < img->n_parts; i++)
+		cr_image_close(img->parts[i]);
+	free(img->parts);
+	if (img->map && !img->is_part)
 		munmap((void *)(uintptr_t)img->map, img->bytes);
-	if (img->fd >= 0)
+	if (img->fd >= 0 && !img->is_part)
 		close(img->fd);
 	free(img->entries);
 	free(img->name);
@@ -372,6 +433,21 @@ int cr_image_find(const struct cr_image *img, uint32_t type, struct cr_image_rec
 	return -ENOENT;
 }
 
+uint32_t cr_image_parts(const struct cr_image *img)
+{
+	return img->n_parts;
+}
+
+struct cr_image *cr_image_part(const struct cr_image *img, uint32_t number)
+{
+	return number < img->n_parts ? img->parts[number] : NULL;
+}
+
+uint64_t cr_image_base(const struct cr_image *img)
+{
+	return img->base;
+}
+
 void cr_image_totals(const struct cr_image *img, struct cr_image_totals *ret_totals)
 {
 	*ret_totals = img->totals;
@@ -392,7 +468,7 @@ static int image_read(const struct cr_image *img, const struct cr_image_record *
 	while (done < rec->bytes) {
 		size_t want = rec->bytes - done < READ_CHUNK_BYTES ? rec->bytes - done : READ_CHUNK_BYTES;
 		char *to = step ? mem + done : mem;
-		ssize_t got = pread(img->fd, to, want, (off_t)(rec->file_offset + done));
+		ssize_t got = pread(img->fd, to, want, (off_t)(img->base + rec->file_offset + done));
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -424,33 +500,50 @@ int cr_image_read_pages(const struct cr_image *img, const struct cr_image_record
 	return rc;
 }
 
+/* Pages of an image and of its parts. */
+struct image_verify {
+	void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
+	void *arg;
+	uint64_t total, done, told;
+	XXH3_state_t *sum;
+	char *mem;
+};
+
+static int verify_one(struct image_verify *v, const struct cr_image *img, struct cr_err *err)
+{
+	struct cr_image_record rec = { .cursor = 0 };
+	int rc = 0;
+
+	while (rc == 0 && cr_image_next(img, &rec) > 0) {
+		if (rec.type != CR_REC_PAGES)
+			continue;
+		rc = image_read(img, &rec, v->mem, 0, v->sum, err);
+		if (rc < 0)
+			return rc;
+		v->done += rec.bytes;
+		if (v->progress && (v->done == v->total || v->done - v->told >= (16u << 20))) {
+			v->progress(v->arg, v->done, v->total);
+			v->told = v->done;
+		}
+	}
+	for (uint32_t i = 0; rc == 0 && i < img->n_parts; i++)
+		rc = verify_one(v, img->parts[i], err);
+	return rc;
+}
+
 int cr_image_verify_pages(struct cr_image *img, void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes), void *arg,
 			  struct cr_err *err)
 {
-	uint64_t total = img->totals.pages * CR_IMAGE_PAGE_BYTES, done = 0, told = 0;
-	struct cr_image_record rec = { .cursor = 0 };
-	XXH3_state_t *sum = XXH3_createState();
-	char *mem = malloc(READ_CHUNK_BYTES);
-	int rc = 0;
+	struct image_verify v = { .progress = progress, .arg = arg, .total = img->totals.pages * CR_IMAGE_PAGE_BYTES };
+	int rc;
 
-	if (!sum || !mem) {
+	v.sum = XXH3_createState();
+	v.mem = malloc(READ_CHUNK_BYTES);
+	if (!v.sum || !v.mem)
 		rc = cr_err_set(err, ENOMEM, "context file %s: no memory to read it", img->name);
-		goto free_mem;
-	}
-	while (cr_image_next(img, &rec) > 0) {
-		if (rec.type != CR_REC_PAGES)
-			continue;
-		rc = image_read(img, &rec, mem, 0, sum, err);
-		if (rc < 0)
-			goto free_mem;
-		done += rec.bytes;
-		if (progress && (done == total || done - told >= (16u << 20))) {
-			progress(arg, done, total);
-			told = done;
-		}
-	}
-free_mem:
-	free(mem);
-	XXH3_freeState(sum);
+	else
+		rc = verify_one(&v, img, err);
+	free(v.mem);
+	XXH3_freeState(v.sum);
 	return rc;
 }

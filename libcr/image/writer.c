@@ -11,12 +11,15 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "libcr/cr_layout.h"
 #include "libcr/image/cr_image_format.h"
 #include "libcr/image/cr_image_sum.h"
+
+#define PART_BUFFER_BYTES (1u << 20)
 
 _Static_assert(CR_IMAGE_PAGE_BYTES == CR_PAGE_BYTES, "one page size");
 
@@ -185,12 +188,85 @@ int cr_image_put(struct cr_image_writer *w, uint32_t type, const void *data, siz
 {
 	int rc;
 
-	if (type == CR_REC_END || type == CR_REC_PAGES)
+	if (type == CR_REC_END || type == CR_REC_PAGES || type == CR_REC_PART)
 		return cr_err_set(err, EINVAL, "a record of type %s is not written with cr_image_put", cr_image_type_name(type));
 	rc = cr_image_flush(w, err);
 	if (rc < 0)
 		return rc;
 	return writer_put(w, type, bytes ? data : zeros, bytes, err);
+}
+
+/* Within the kernel where that works, else through @buffer. */
+static int part_copy(struct cr_image_writer *w, int fd, uint64_t bytes, char *buffer, struct cr_err *err)
+{
+	uint64_t done = 0;
+
+	while (done < bytes) {
+		size_t want = bytes - done < PART_BUFFER_BYTES ? (size_t)(bytes - done) : PART_BUFFER_BYTES;
+		off_t from = (off_t)done;
+		ssize_t n = copy_file_range(fd, &from, w->fd, NULL, bytes - done, 0);
+		struct iovec iov;
+		int rc;
+
+		if (n > 0) {
+			done += (uint64_t)n;
+			w->offset += (uint64_t)n;
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
+			return writer_fail(w, errno, err);
+		n = pread(fd, buffer, want, (off_t)done);
+		if (n <= 0)
+			return writer_fail(w, n < 0 ? errno : EIO, err);
+		iov = writer_iov(buffer, (size_t)n);
+		rc = writer_out(w, &iov, 1, err);
+		if (rc < 0)
+			return rc;
+		done += (uint64_t)n;
+	}
+	return 0;
+}
+
+int cr_image_put_part(struct cr_image_writer *w, uint32_t number, int fd, struct cr_err *err)
+{
+	struct cr_image_head head = { .type = CR_REC_PART };
+	struct cr_image_part part = { .number = number };
+	struct cr_image_end end;
+	struct iovec iov[3];
+	struct stat st;
+	uint64_t data;
+	char *buffer;
+	int rc;
+
+	rc = cr_image_flush(w, err);
+	if (rc < 0)
+		return rc;
+	if (fstat(fd, &st) < 0)
+		return cr_err_set(err, errno, "part %u of the context file cannot be read: %s", number, strerrordesc_np(errno));
+	if (st.st_size < (off_t)sizeof(end) || pread(fd, &end, sizeof(end), st.st_size - (off_t)sizeof(end)) != sizeof(end) ||
+	    end.file_bytes != (uint64_t)st.st_size)
+		return cr_err_set(err, ENODATA, "part %u is not a complete context file", number);
+	buffer = malloc(PART_BUFFER_BYTES);
+	if (!buffer)
+		return cr_err_set(err, ENOMEM, "no memory for the writer of a context file");
+	part.file_bytes = end.file_bytes;
+	part.checksum = end.checksum;
+	data = cr_image_part_offset(w->offset);
+	head.payload_bytes = data + part.file_bytes - w->offset - sizeof(head);
+	head.payload_checksum = cr_image_sum(&part, sizeof(part));
+	iov[0] = writer_iov(&head, sizeof(head));
+	iov[1] = writer_iov(&part, sizeof(part));
+	iov[2] = writer_iov(zeros, data - w->offset - sizeof(head) - sizeof(part));
+	head_seal(w, &head);
+	rc = writer_out(w, iov, 3, err);
+	if (rc == 0)
+		rc = part_copy(w, fd, part.file_bytes, buffer, err);
+	free(buffer);
+	w->pages += end.pages;
+	iov[0] = writer_iov(zeros, cr_image_round_up(w->offset, CR_IMAGE_ALIGN) - w->offset);
+	return rc < 0 ? rc : writer_out(w, iov, 1, err);
 }
 
 int cr_image_flush(struct cr_image_writer *w, struct cr_err *err)

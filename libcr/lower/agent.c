@@ -23,6 +23,7 @@
 
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/lower/message.h"
+#include "libcr/lower/tree.h"
 
 #define STOP_RETRY_MAX_MS 20
 /* A coordinator that says nothing for so long in the middle of a checkpoint is taken for dead. */
@@ -33,6 +34,7 @@
 #define RECONNECT_MIN_MS 20UL
 #define RECONNECT_DOUBLINGS 9
 #define RECONNECT_TRIALS 38
+#define MEMBERS_RETRY_MS 10
 
 struct cr_agent cr_agent;
 
@@ -60,6 +62,7 @@ static void conn_drop(int index)
 	if (cr_agent.owner == index) {
 		cr_agent_resume();
 		cr_agent_dump_kill();
+		cr_lead_abandon();
 		cr_agent.owner = -1;
 	}
 }
@@ -98,8 +101,10 @@ static void on_message(int index)
 		struct cr_msg_resumed r;
 
 		/* The second one of a checkpoint takes it back: the file that is still being written is not wanted. */
-		if (cr_agent.dumping && cr_agent.phase == IDLE)
+		if (cr_agent.phase == IDLE) {
 			cr_agent_dump_kill();
+			cr_lead_abandon();
+		}
 		cr_agent_resume();
 		r.stopped_ns = cr_agent.stopped_ns;
 		cr_agent_tell(CR_MSG_RESUMED, &r, sizeof(r));
@@ -114,6 +119,11 @@ static void on_message(int index)
 		cr_agent_board_look();
 	} else if (h.type == CR_MSG_FREEZE && cr_agent.phase == DRAINED) {
 		cr_agent_freeze();
+	} else if (h.type == CR_MSG_GIVE && cr_agent.phase == FROZEN && PAYLOAD(struct cr_msg_give)) {
+		cr_agent_give(index, PAYLOAD(struct cr_msg_give), (size_t)n);
+	} else if (h.type == CR_MSG_SHARE && cr_agent.phase == FROZEN) {
+		if (cr_member_share((void *)cr_agent.buf, h.bytes / sizeof(struct cr_msg_share)))
+			cr_agent_failed(h.type, ENOMEM, "out of memory");
 	} else if (h.type == CR_MSG_DUMP && cr_agent.phase == FROZEN && PAYLOAD(struct cr_msg_dump)) {
 		cr_agent_dump(PAYLOAD(struct cr_msg_dump));
 	} else if (cr_agent.phase != IDLE) {
@@ -218,6 +228,8 @@ static void silent(void)
 
 static int poll_timeout_phase(void)
 {
+	if (cr_agent.phase == MEMBERS || cr_agent.phase == MEMBERS_FREEZE)
+		return MEMBERS_RETRY_MS; /* one that is just starting is connected to again */
 	if (cr_agent.phase == IDLE)
 		return cr_agent.accept_after_ns ? ACCEPT_PAUSE_MS : -1;
 	if (cr_agent.phase == SECTIONS || cr_agent.phase == CALLBACKS) {
@@ -254,7 +266,7 @@ static void *agent_main(void *arg)
 	cr_thread_serve();
 	cr_agent_callbacks_look(); /* after a restart: critical sections that the checkpoint still holds */
 	for (;;) {
-		struct pollfd p[CR_AGENT_CONN_MAX + 3];
+		struct pollfd p[CR_AGENT_CONN_MAX + 5];
 		int n;
 
 		p[0] = (struct pollfd){ .fd = cr_lower.notify_fd, .events = POLLIN };
@@ -264,14 +276,16 @@ static void *agent_main(void *arg)
 		p[2] = (struct pollfd){ .fd = cr_agent.dumping ? cr_agent.dump.result_fd : -1, .events = POLLIN };
 		for (int i = 0; i < CR_AGENT_CONN_MAX; i++)
 			p[3 + i] = (struct pollfd){ .fd = cr_agent.conn[i], .events = POLLIN };
-		n = poll(p, CR_AGENT_CONN_MAX + 3, poll_timeout());
+		p[CR_AGENT_CONN_MAX + 3] = (struct pollfd){ .fd = cr_lead_fd(), .events = POLLIN };
+		p[CR_AGENT_CONN_MAX + 4] = (struct pollfd){ .fd = cr_lead_result_fd(), .events = POLLIN };
+		n = poll(p, CR_AGENT_CONN_MAX + 5, poll_timeout());
 		if (n < 0)
 			continue;
 		if (cr_agent.reconnect_ns && cr_now_ns() >= cr_agent.reconnect_ns)
 			reconnect();
 		if (n == 0 && cr_agent.phase == STOP && cr_agent_board())
 			cr_stop_client_signal();
-		if (cr_agent.phase != IDLE && cr_agent.owner >= 0 && !cr_agent.dumping && cr_now_ns() > cr_agent.silence_end_ns)
+		if (cr_agent.phase != IDLE && cr_agent.owner >= 0 && !cr_agent.dumping && !cr_lead_active() && cr_now_ns() > cr_agent.silence_end_ns)
 			silent();
 		if (p[0].revents) {
 			uint64_t count;
@@ -284,6 +298,11 @@ static void *agent_main(void *arg)
 			cr_agent_callbacks_look();
 		if (p[2].revents && cr_agent.dumping)
 			cr_agent_dump_result();
+		if (p[CR_AGENT_CONN_MAX + 3].revents)
+			cr_lead_events();
+		if (p[CR_AGENT_CONN_MAX + 4].revents && cr_lead_result_fd() >= 0)
+			cr_lead_result();
+		cr_lead_tick();
 		for (int i = 0; i < CR_AGENT_CONN_MAX; i++)
 			if (p[3 + i].revents && cr_agent.conn[i] >= 0)
 				on_message(i);
@@ -307,6 +326,7 @@ static void forget(void)
 		close(cr_agent.dump.fd);
 		close(cr_agent.dump.result_fd);
 	}
+	cr_lead_forget();
 	free(cr_agent.buf);
 	memset(&cr_agent, 0, sizeof(cr_agent));
 }
@@ -328,6 +348,7 @@ int cr_agent_start(bool connect_snapc, struct cr_err *err)
 	int rc;
 
 	forget();
+	cr_member_hooks();
 	cr_agent.owner = -1;
 	for (int i = 0; i < CR_AGENT_CONN_MAX; i++)
 		cr_agent.conn[i] = -1;

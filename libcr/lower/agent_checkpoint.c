@@ -11,11 +11,14 @@
 #include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/lower/message.h"
+#include "libcr/lower/set.h"
+#include "libcr/lower/tree.h"
 
 #define STOP_RETRY_MIN_MS 1
 #define CLOCK_MAX (CR_MSG_MAX_BYTES / sizeof(struct cr_msg_clock) - 4)
@@ -64,7 +67,7 @@ void cr_agent_dump_kill(void)
 /* Back to running, from whatever phase. */
 void cr_agent_resume(void)
 {
-	int outcome = cr_agent.phase == SNAPPED ? 0 : cr_agent.callbacks_outcome;
+	int outcome = cr_agent.phase >= MEMBERS_DUMP ? 0 : cr_agent.callbacks_outcome;
 
 	cr_agent_order(CR_ORDER_RUN);
 	if (cr_agent.frozen) {
@@ -74,8 +77,11 @@ void cr_agent_resume(void)
 	} else {
 		cr_lower.stop_mode = CR_STOP_NONE;
 	}
-	if (cr_agent.phase != IDLE)
+	if (cr_agent.phase != IDLE) {
+		cr_lead_resume();
 		cr_agent_callbacks_resume(outcome);
+		cr_member_clear();
+	}
 	cr_agent.phase = IDLE;
 	cr_agent_callbacks_look();
 }
@@ -197,24 +203,50 @@ void cr_agent_board_look(void)
 	}
 }
 
+#define SEVERAL (CR_BEGIN_TREE | CR_BEGIN_FAMILY | CR_BEGIN_GROUP | CR_BEGIN_SESSION)
+
+/* Who asks; never saved itself. */
+static int peer_of(int index)
+{
+	struct ucred c;
+	socklen_t len = sizeof(c);
+
+	return index == 0 || getsockopt(cr_agent.conn[index], SOL_SOCKET, SO_PEERCRED, &c, &len) ? 0 : c.pid;
+}
+
 void cr_agent_begin(int index, const struct cr_msg_begin *m)
 {
-	if (cr_agent.owner >= 0 && (cr_agent.phase != IDLE || (cr_agent.dumping && cr_agent.owner != index))) {
+	bool writing = cr_agent.dumping || cr_lead_active();
+	struct cr_err err = { "" };
+	int rc = 0;
+
+	if (cr_agent.owner >= 0 && (cr_agent.phase != IDLE || (writing && cr_agent.owner != index))) {
 		struct cr_msg_failed f = { .phase = CR_MSG_BEGIN, .error = EBUSY, .text = "another checkpoint of this process is under way" };
 
 		cr_message_send(cr_agent.conn[index], CR_MSG_FAILED, m->checkpoint, &f, sizeof(f));
 		return;
 	}
 	cr_agent_dump_kill();
+	cr_lead_abandon();
 	cr_agent.owner = index;
 	cr_agent.checkpoint = m->checkpoint;
 	cr_agent.stopped_ns = 0;
 	cr_agent.begin = *m;
 	if (m->silence_s)
 		cr_agent.silence_end_ns = cr_now_ns() + m->silence_s * 1000000000UL;
+	if (m->flags & SEVERAL)
+		rc = cr_lead_begin(m, peer_of(index), &err);
+	if (rc < 0) {
+		cr_agent_failed(CR_MSG_BEGIN, rc, err.text);
+		return;
+	}
+	/* What needs to know the others is looked at when all are frozen. */
+	cr_set.gathering = rc > 0 || m->flags & CR_BEGIN_MEMBER;
 	if (!cr_agent_callbacks_begin())
 		cr_agent_ready();
 }
+
+static void cr_agent_converge(void);
 
 /* The callbacks in thread context have arrived, if there are any: what stands against a checkpoint is as they have left it. */
 void cr_agent_ready(void)
@@ -227,6 +259,26 @@ void cr_agent_ready(void)
 		cr_agent_failed(CR_MSG_BEGIN, refusal_code(reasons), reasons);
 		return;
 	}
+	if (cr_agent.begin.flags & CR_BEGIN_MEMBER && cr_agent_board()) {
+		cr_agent_failed(CR_MSG_BEGIN, ENOTSUP, "it is in an MPI job: the checkpoint is led by its rank, or the job has several ranks in one tree");
+		return;
+	}
+	if (!cr_lead_active()) {
+		cr_agent_converge();
+		return;
+	}
+	cr_agent.phase = MEMBERS;
+	cr_lead_tick();
+	cr_lead_events();
+}
+
+void cr_agent_tree_ready(void)
+{
+	cr_agent_converge();
+}
+
+static void cr_agent_converge(void)
+{
 	cr_agent.phase = CONVERGE;
 	if (cr_agent_board()) {
 		CR_GATE->board->permit_clock = 0;
@@ -257,10 +309,16 @@ void cr_agent_freeze(void)
 		cr_agent_freeze_now();
 }
 
+static void frozen_tell(void)
+{
+	struct cr_msg_frozen f = { .stop_begin_ns = cr_agent.stop_begin_ns, .frozen_ns = cr_now_ns(), .threads = cr_agent.threads };
+
+	cr_agent_tell(CR_MSG_FROZEN, &f, sizeof(f));
+}
+
 void cr_agent_freeze_now(void)
 {
 	const char *limit = getenv("OMPI_CR_TIMEOUT_FREEZE");
-	struct cr_msg_frozen f = { .stop_begin_ns = cr_agent.stop_begin_ns };
 	struct cr_err err = { "" };
 	char reasons[CR_TEXT_BYTES];
 	struct text t = { reasons, 0, sizeof(reasons) };
@@ -268,6 +326,8 @@ void cr_agent_freeze_now(void)
 	int n;
 
 	cr_agent.freeze_begin_ns = cr_now_ns();
+	if (cr_lead_active())
+		cr_lead_freeze();
 	n = cr_freeze(cr_agent.freeze_begin_ns + seconds * 1000000000UL, &err);
 	if (n < 0) {
 		cr_agent_failed(CR_MSG_FREEZE, n, err.text);
@@ -275,15 +335,59 @@ void cr_agent_freeze_now(void)
 	}
 	cr_agent.frozen = true;
 	cr_agent.phase = FROZEN;
+	/* It is ending: the leader sees that, and leaves it out. */
+	if (n == 0 && cr_agent.begin.flags & CR_BEGIN_MEMBER)
+		return;
 	/* What the program began after it was asked: now nothing moves any more. */
 	reasons[0] = '\0';
 	if (cr_agent_callbacks_in_signals() ? cr_dump_check(0, text_add, &t) : cr_nocr_list(text_add, &t)) {
 		cr_agent_failed(CR_MSG_FREEZE, refusal_code(reasons), reasons);
 		return;
 	}
-	f.frozen_ns = cr_now_ns();
-	f.threads = (uint32_t)n;
-	cr_agent_tell(CR_MSG_FROZEN, &f, sizeof(f));
+	cr_agent.threads = (uint32_t)n;
+	if (!cr_lead_active()) {
+		frozen_tell();
+		return;
+	}
+	cr_agent.phase = MEMBERS_FREEZE;
+	cr_lead_events();
+}
+
+/* All processes of the set stand still. */
+void cr_agent_tree_frozen(void)
+{
+	struct cr_err err = { "" };
+	int rc = cr_lead_gather(&err);
+
+	if (rc == -ESTALE)
+		return; /* one has ended after all: it comes again */
+	if (rc) {
+		cr_agent_failed(CR_MSG_FREEZE, rc, err.text);
+		return;
+	}
+	cr_agent.phase = FROZEN;
+	frozen_tell();
+}
+
+void cr_agent_tree_snapped(void)
+{
+	cr_agent.phase = SNAPPED;
+	cr_agent_tell(CR_MSG_SNAPPED, NULL, 0);
+}
+
+/* A member's answer to its leader. */
+void cr_agent_give(int index, const struct cr_msg_give *m, size_t bytes)
+{
+	const struct cr_msg_give give = *m;
+	struct cr_err err = { "" };
+	int rc = bytes == sizeof(give) + give.n * sizeof(int32_t) ? 0 : cr_err_set(&err, EPROTO, "a list of processes is too short");
+
+	if (!rc)
+		rc = cr_member_set(&give, (const int32_t *)(const void *)(m + 1), &err);
+	if (!rc)
+		rc = cr_member_give(cr_agent.conn[index], cr_agent.checkpoint, &err);
+	if (rc)
+		cr_agent_failed(CR_MSG_GIVE, rc, err.text);
 }
 
 void cr_agent_dump(struct cr_msg_dump *m)
@@ -292,12 +396,20 @@ void cr_agent_dump(struct cr_msg_dump *m)
 	int rc;
 
 	m->path[sizeof(m->path) - 1] = '\0';
-	rc = cr_dump_start(&cr_agent.dump, m->path, m->flags, &err);
+	rc = cr_lead_active() ? cr_lead_dump(m, &err) : 0;
+	if (!rc)
+		rc = cr_lead_active() ? cr_dump_start(&cr_agent.dump, cr_lead_self_path(), m->flags | CR_DUMP_STOPPED, &err)
+				      : cr_dump_start(&cr_agent.dump, m->path, m->flags, &err);
 	if (rc) {
 		cr_agent_failed(CR_MSG_DUMP, rc, err.text);
 		return;
 	}
 	cr_agent.dumping = true;
+	if (cr_lead_active()) {
+		cr_agent.phase = MEMBERS_DUMP;
+		cr_lead_self_snapped();
+		return;
+	}
 	cr_agent.phase = SNAPPED;
 	cr_agent_tell(CR_MSG_SNAPPED, NULL, 0);
 }
@@ -312,6 +424,11 @@ void cr_agent_dump_result(void)
 	cr_agent.dumping = false;
 	if (rc) {
 		cr_agent_failed(CR_MSG_DUMP, rc, err.text);
+		cr_lead_abandon();
+		return;
+	}
+	if (cr_lead_active()) {
+		cr_lead_self_dumped();
 		return;
 	}
 	d = (struct cr_msg_dumped){ r.file_bytes, r.pages, r.checksum, cr_now_ns() - cr_agent.dump.begin_ns };
@@ -320,6 +437,7 @@ void cr_agent_dump_result(void)
 
 void cr_agent_exit(const struct cr_msg_exit *m)
 {
+	cr_lead_exit(m);
 	if (m->status < 0) {
 		struct cr_ksigaction dfl = { 0 };
 		uint64_t mask = 1UL << (-m->status - 1);

@@ -8,7 +8,7 @@
 
 #define CR_AGENT_CONN_MAX 8
 
-enum cr_agent_phase { IDLE, SECTIONS, CALLBACKS, CONVERGE, STOP, ARRIVED, DRAIN, DRAINED, SIGNALS, FROZEN, SNAPPED };
+enum cr_agent_phase { IDLE, SECTIONS, CALLBACKS, MEMBERS, CONVERGE, STOP, ARRIVED, DRAIN, DRAINED, SIGNALS, MEMBERS_FREEZE, FROZEN, MEMBERS_DUMP, SNAPPED };
 
 struct cr_agent {
 	int listen_fd;
@@ -18,6 +18,7 @@ struct cr_agent {
 	unsigned reconnects;     /* trials since it last said something */
 	int owner;               /* index of the connection whose checkpoint is under way, or -1 */
 	uint32_t checkpoint;
+	uint32_t threads; /* that are frozen */
 	enum cr_agent_phase phase;
 	bool frozen;
 	struct cr_dump dump;
@@ -49,9 +50,14 @@ void cr_agent_dump(struct cr_msg_dump *m);
 void cr_agent_dump_result(void);
 void cr_agent_exit(const struct cr_msg_exit *m);
 void cr_agent_check(int index);
+void cr_agent_give(int index, const struct cr_msg_give *m, size_t bytes);
 void cr_agent_order(uint32_t order);
 void cr_agent_tell(uint32_t type, const void *payload, size_t bytes);
 void cr_agent_permit(const struct cr_msg_permit *m);
+/* The leader of a set: all others have come so far too. */
+void cr_agent_tree_ready(void);
+void cr_agent_tree_frozen(void);
+void cr_agent_tree_snapped(void);
 
 
 /* agent_callbacks.c */

@@ -35,6 +35,14 @@ int cr_files_restore_check(const struct cr_image *img, struct cr_err *err);
 /* Open everything under its old number. This process's own 0, 1, 2 are the new standard streams; other descriptors of the lower half are >= floor. */
 int cr_files_restore(const struct cr_image *img, int floor, struct cr_err *err);
 
+/*
+ * What several processes share. Saved from descriptors of this one, which are copies of theirs (files_set.h, a set that is shared); restored into
+ * @ret_fds[n], descriptors of the lower half, by their numbers. This process's own 0, 1, 2 stay; all others below the floor are closed.
+ */
+struct cr_file_set;
+int cr_files_save_shared(const struct cr_file_set *set, struct cr_image_writer *w, struct cr_err *err);
+int cr_files_restore_shared(const struct cr_image *img, int floor, unsigned int n, int *ret_fds, struct cr_err *err);
+
 /* Thread ids in timers are stored as the program sees them. NULL, or a NULL member, stands for the identity. Both return <= 0 for an unknown id. */
 struct cr_tid_map {
 	int (*to_program)(int real_tid);

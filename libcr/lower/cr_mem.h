@@ -23,6 +23,20 @@ struct cr_mem_areas; /* parsed smaps of the program's ranges */
 /* Receives one reason per call why a process cannot be checkpointed. */
 typedef void (*cr_nocr_fn)(void *arg, const char *reason);
 
+struct cr_vma;
+
+/* What is asked about shared memory when several processes are saved or restarted together; NULL members: this process is alone. */
+struct cr_mem_set {
+	/* Do only processes of the set map this object? */
+	bool (*shared_within)(const struct cr_vma *vma);
+	/* Does a process before this one save all of the area's pages? */
+	bool (*saved_before)(const struct cr_vma *vma);
+	/* Restart: where the lower half has the object mapped, as a whole; NULL: it is this process's alone. */
+	void *(*object)(const struct cr_vma *vma);
+};
+
+extern struct cr_mem_set cr_mem_set;
+
 /**
  * cr_mem_own_dir_set - where our own libraries of the program's half are
  * @dir: absolute path without "/" at the end, kept by the caller

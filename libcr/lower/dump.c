@@ -27,6 +27,7 @@
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/image/cr_image.h"
 #include "libcr/image/thread_payload.h"
+#include "libcr/lower/set.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -78,12 +79,13 @@ int cr_dump_check(int own_child, cr_nocr_fn report, void *arg)
 		n++;
 	}
 	n += cr_thread_state_check(report, arg);
-	n += cr_files_check(cr_lower.fd_floor, &cr_lower.stdio, report, arg);
+	if (!cr_set.gathering)
+		n += cr_files_check(cr_lower.fd_floor, &cr_lower.stdio, report, arg);
 	n += cr_process_check(own_child, report, arg);
 	return n;
 }
 
-static int put_host(struct cr_image_writer *w, struct cr_err *err)
+int cr_dump_put_host(struct cr_image_writer *w, struct cr_err *err)
 {
 	struct cr_host_payload h = { .time_s = (uint64_t)time(NULL), .kernel_pid = getpid(), .uid = getuid() };
 	struct utsname u;
@@ -206,7 +208,7 @@ static int put_files(struct cr_image_writer *w, struct cr_err *err)
 
 /* In this order in the file. */
 static int (*const parts[])(struct cr_image_writer *w, struct cr_err *err) = {
-	put_host, put_cpu, put_layout, put_process, put_sigactions, cr_pending_save, put_threads, put_board, put_files,
+	cr_dump_put_host, put_cpu, put_layout, put_process, put_sigactions, cr_pending_save, put_threads, put_board, put_files,
 };
 
 static void write_memory(struct cr_image_writer *w, const struct cr_mem_areas *areas, const struct cr_dump *d, bool in_child,

@@ -140,7 +140,7 @@ static const char *hex(uint64_t v, char text[17])
 
 long cr_emul_execve(const char *path, char *const *argv, char *const *envp, uint64_t mask)
 {
-	char head[HEAD_BYTES], script_head[HEAD_BYTES], mask_text[17];
+	char head[HEAD_BYTES], script_head[HEAD_BYTES], mask_text[17], tree_text[17];
 	const char *exe = path, *extra[3] = { NULL, NULL, NULL }, **args;
 	char *interp, *arg;
 	uint64_t argc, k = 0, bytes;
@@ -184,6 +184,10 @@ long cr_emul_execve(const char *path, char *const *argv, char *const *envp, uint
 	args[k++] = hex(mask, mask_text);
 	args[k++] = "--stdio";
 	args[k++] = cr_lower.stdio_text;
+	if (cr_lower.tree) {
+		args[k++] = "--tree";
+		args[k++] = hex((uint64_t)cr_lower.tree_fd, tree_text);
+	}
 	args[k++] = "--";
 	for (int i = 0; i < 3 && extra[i]; i++)
 		args[k++] = extra[i];

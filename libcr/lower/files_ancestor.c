@@ -3,6 +3,7 @@
  * Does a process that this one descends from hold the same object? What came from a launcher is not the program's alone.
  */
 #include "libcr/lower/files_ops.h"
+#include "libcr/lower/set.h"
 
 #include <dirent.h>
 #include <linux/kcmp.h>
@@ -78,7 +79,7 @@ bool cr_file_ancestor_holds(const struct cr_file_set *set, const struct cr_open_
 	int depth;
 
 	for (depth = 0; pid > 0 && depth < MAX_ANCESTORS; depth++) {
-		if (process_holds(pid, file, set->floor))
+		if (!cr_set_has(pid) && process_holds(pid, file, set->floor))
 			return true;
 		pid = parent_of(pid, set->floor);
 	}

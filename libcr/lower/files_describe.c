@@ -22,10 +22,15 @@ void cr_file_refuse(struct cr_file_refusals *refusals, const struct cr_open_file
 	unsigned int i;
 	va_list ap;
 
-	used = (size_t)snprintf(text, sizeof(text), "descriptor%s %d", file->n_fds > 1 ? "s" : "", file->fds[0].fd);
-	for (i = 1; i < file->n_fds && i < 8; i++)
+	if (refusals->name) {
+		refusals->name(refusals->name_arg, file->fds[0].fd, text, 256);
+		used = strlen(text);
+	} else {
+		used = (size_t)snprintf(text, sizeof(text), "descriptor%s %d", file->n_fds > 1 ? "s" : "", file->fds[0].fd);
+	}
+	for (i = 1; !refusals->name && i < file->n_fds && i < 8; i++)
 		used += (size_t)snprintf(text + used, sizeof(text) - used, ", %d", file->fds[i].fd);
-	if (i < file->n_fds)
+	if (!refusals->name && i < file->n_fds)
 		used += (size_t)snprintf(text + used, sizeof(text) - used, " and %u more", file->n_fds - i);
 	text[used++] = ' ';
 	va_start(ap, fmt);

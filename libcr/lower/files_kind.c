@@ -5,6 +5,7 @@
  * Invariant: a description either gets a kind or is reported; nothing is left out without a word.
  */
 #include "libcr/lower/files_ops.h"
+#include "libcr/lower/set.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -323,7 +324,14 @@ static void take(struct classify *c, struct cr_open_file *file)
 static void classify(struct classify *c, struct cr_open_file *file)
 {
 	const struct cr_file_ops *ops;
+	long shared = cr_set_shared(file->fds[0].fd);
 
+	if (shared >= 0) {
+		file->kind = CR_FILE_SHARED;
+		file->number = (uint32_t)shared;
+		cr_file_lock_keep_own(file);
+		return;
+	}
 	take(c, file);
 	if (!file->kind)
 		return;
@@ -341,6 +349,8 @@ void cr_file_set_classify(struct cr_file_set *set, const struct cr_stdio *stdio,
 	for (i = 0; i < set->n; i++) {
 		struct cr_open_file *file = &set->files[i];
 
+		if (file->apart)
+			continue;
 		classify(&c, file);
 		if (file->kind && file->kind <= CR_FILE_PATH && file->kind != CR_FILE_PIPE && file->kind != CR_FILE_STREAM && !file->path) {
 			file->kind = 0;

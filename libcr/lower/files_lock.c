@@ -60,6 +60,16 @@ bool cr_file_has_posix_lock(const struct cr_open_file *file)
 	return false;
 }
 
+void cr_file_lock_keep_own(struct cr_open_file *file)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < file->n_locks; i++)
+		if (file->locks[i].type == CR_FILE_LOCK_POSIX)
+			file->locks[n++] = file->locks[i];
+	file->n_locks = n;
+}
+
 bool cr_file_lock_check(struct cr_open_file *file, struct cr_file_refusals *refusals)
 {
 	struct f_owner_ex owner = { 0 };

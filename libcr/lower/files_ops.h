@@ -56,6 +56,8 @@ int cr_file_inotify_open(struct cr_file_restore *x, const struct cr_image_record
 int cr_file_inotify_finish(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
 
 /* files_socket.c, files_socket_restore.c */
+/* Calls @join for every two sockets of the set that a restart must make together. */
+void cr_file_socket_relate(const struct cr_file_set *set, void (*join)(void *arg, unsigned int a, unsigned int b), void *arg);
 bool cr_file_socket_check(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals);
 int cr_file_socket_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
 int cr_file_socket_restore_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
@@ -72,8 +74,13 @@ int cr_file_memfd_create(const struct cr_file_view *view, int floor, struct cr_e
 
 /* files_lock.c: locks, leases and the receiver of signals; of any kind. */
 bool cr_file_lock_check(struct cr_open_file *file, struct cr_file_refusals *refusals);
+/* Of a description that others hold too: what belongs to this process alone. */
+void cr_file_lock_keep_own(struct cr_open_file *file);
 int cr_file_lock_save(const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
 int cr_file_lock_restore(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+
+/* files_shared.c */
+int cr_file_shared_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
 
 /* files_restore_check.c */
 int cr_file_named_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);

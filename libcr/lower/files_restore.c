@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libcr/image/tree_payload.h"
 #include "libcr/lower/cr_files.h"
 #include "libcr/lower/files_ops.h"
 
@@ -248,7 +249,8 @@ static int place_low(struct cr_file_restore *x, struct cr_err *err)
 	return 0;
 }
 
-int cr_files_restore(const struct cr_image *img, int floor, struct cr_err *err)
+/* @low: 0, 1, 2 become the program's too. */
+static int restore_all(const struct cr_image *img, int floor, bool low, struct cr_err *err)
 {
 	struct cr_file_restore x;
 	int r;
@@ -260,7 +262,7 @@ int cr_files_restore(const struct cr_image *img, int floor, struct cr_err *err)
 	cr_file_object_close(&x.object);
 	if (r >= 0)
 		r = restore_records(&x, true, err);
-	if (r >= 0)
+	if (r >= 0 && low)
 		r = place_low(&x, err);
 	/* All others are closed before: closing one of a file would give up its locks. */
 	close_all(&x);
@@ -268,4 +270,28 @@ int cr_files_restore(const struct cr_image *img, int floor, struct cr_err *err)
 		r = finish_records(&x, err);
 	restore_fini(&x);
 	return r;
+}
+
+int cr_files_restore(const struct cr_image *img, int floor, struct cr_err *err)
+{
+	return restore_all(img, floor, true, err);
+}
+
+int cr_files_restore_shared(const struct cr_image *img, int floor, unsigned int n, int *ret_fds, struct cr_err *err)
+{
+	unsigned int i;
+	int r;
+
+	if ((unsigned int)floor < CR_TREE_FIRST_FD + n)
+		return cr_err_set(err, EMFILE, "%u descriptions that processes share are more than the %d descriptors that are free; raise the limit (ulimit -n)", n,
+				  floor);
+	r = restore_all(img, floor, false, err);
+	for (i = 0; i < n && r >= 0; i++) {
+		ret_fds[i] = cr_file_dup_high((int)(CR_TREE_FIRST_FD + i), floor);
+		if (ret_fds[i] < 0)
+			r = cr_err_set(err, ret_fds[i], "description %u of what the processes share: %s", i, strerror(-ret_fds[i]));
+	}
+	if (floor > 3)
+		close_range(3, (unsigned int)floor - 1, 0);
+	return r < 0 ? r : 0;
 }

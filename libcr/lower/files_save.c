@@ -2,6 +2,7 @@
 /*
  * Save the program's descriptors: one FILE record per open file description, content behind the first record of its object.
  */
+#include "libcr/image/tree_payload.h"
 #include "libcr/lower/files_ops.h"
 
 #include <errno.h>
@@ -33,10 +34,14 @@ static void keep_first(void *arg, const char *reason)
 		cr_err_set(first, 0, "%s", reason);
 }
 
-static int put_file(const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err)
+static int put_file(const struct cr_open_file *file, bool shared, struct cr_image_writer *w, struct cr_err *err)
 {
 	size_t path_bytes = file->path ? strlen(file->path) + 1 : 0;
-	size_t fds_bytes = file->n_fds * sizeof(*file->fds);
+	/* What processes share is known by its number; each process has the descriptors. */
+	struct cr_file_fd known = { .fd = CR_TREE_FIRST_FD + (int32_t)file->number };
+	const struct cr_file_fd *fds = shared ? &known : file->fds;
+	unsigned int n_fds = shared ? 1 : file->n_fds;
+	size_t fds_bytes = n_fds * sizeof(*fds);
 	size_t bytes = sizeof(struct cr_file_payload) + fds_bytes + path_bytes;
 	struct cr_file_payload *p;
 	int pipe_bytes = 0, r;
@@ -56,15 +61,15 @@ static int put_file(const struct cr_open_file *file, struct cr_image_writer *w, 
 		.pos = file->pos,
 		.size = (uint64_t)file->st.st_size,
 		.dev = file->st.st_dev,
-		.ino = file->st.st_ino,
+		.ino = file->kind == CR_FILE_SHARED ? file->number : file->st.st_ino,
 		.rdev = file->st.st_rdev,
 		.mtime_ns = (int64_t)file->st.st_mtim.tv_sec * 1000000000 + file->st.st_mtim.tv_nsec,
 		.object = file->object,
 		.pipe_bytes = pipe_bytes > 0 ? (uint32_t)pipe_bytes : 0,
-		.n_fds = file->n_fds,
+		.n_fds = n_fds,
 		.path_bytes = (uint32_t)path_bytes,
 	};
-	memcpy(p + 1, file->fds, fds_bytes);
+	memcpy(p + 1, fds, fds_bytes);
 	if (path_bytes)
 		memcpy((char *)(p + 1) + fds_bytes, file->path, path_bytes);
 	r = cr_image_put(w, CR_REC_FILE, p, bytes, err);
@@ -93,9 +98,9 @@ static int put_all(const struct cr_file_set *set, struct cr_image_writer *w, str
 		if (set->files[object].object != object)
 			continue;
 		for (i = object; i < set->n; i++) {
-			if (set->files[i].object != object)
+			if (set->files[i].object != object || set->files[i].apart)
 				continue;
-			r = put_file(&set->files[i], w, err);
+			r = put_file(&set->files[i], set->shared, w, err);
 			if (r < 0)
 				return r;
 			r = put_content(set, &set->files[i], i == object, w, err);
@@ -125,4 +130,9 @@ int cr_files_save(int floor, const struct cr_stdio *stdio, struct cr_image_write
 		r = put_all(set, w, err);
 	cr_file_set_destroy(set);
 	return r;
+}
+
+int cr_files_save_shared(const struct cr_file_set *set, struct cr_image_writer *w, struct cr_err *err)
+{
+	return put_all(set, w, err);
 }

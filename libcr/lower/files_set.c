@@ -273,6 +273,27 @@ close_dir:
 	return r;
 }
 
+int cr_file_set_create_shared(const int *fds, unsigned int n, int floor, struct cr_file_set **ret, struct cr_err *err)
+{
+	struct cr_file_set *set = calloc(1, sizeof(*set));
+
+	if (!set)
+		return cr_err_set(err, ENOMEM, "out of memory while listing descriptors");
+	set->floor = floor;
+	set->stopped = true;
+	set->shared = true;
+	for (unsigned int i = 0; i < n; i++) {
+		int r = take_fd(set, fds[i]);
+
+		if (r < 0) {
+			cr_file_set_destroy(set);
+			return cr_err_set(err, r, "a descriptor of a process: cannot find out what it is: %s", strerror(-r));
+		}
+	}
+	*ret = set;
+	return 0;
+}
+
 void cr_file_set_destroy(struct cr_file_set *set)
 {
 	unsigned int i;

@@ -33,6 +33,8 @@ struct cr_open_file {
 	uint32_t attrs;
 	char *path; /* NULL: none */
 	struct cr_file_socket *socket; /* SOCKET; set by its check */
+	uint32_t number;  /* SHARED, and in a set of what processes share: which description */
+	bool apart;       /* in such a set: one process's alone, which saves it */
 };
 
 struct cr_file_set {
@@ -41,13 +43,22 @@ struct cr_file_set {
 	unsigned int capacity;
 	int floor;
 	bool stopped; /* no thread of the program runs */
+	bool shared;  /* descriptors of several processes, all of them above the program's own: what they share is to be saved */
 };
 
 struct cr_file_refusals {
 	cr_nocr_fn report;
 	void *arg;
 	int count;
+	/* In a shared set: what descriptor @fd is in words that somebody knows, "descriptor 3 of process 812 (sh)". NULL: "descriptor @fd" */
+	void (*name)(void *name_arg, int fd, char *ret_text, size_t bytes);
+	void *name_arg;
 };
+
+/* The set of what several processes hold: @fds, which are descriptors of this one now. All are stopped. */
+int cr_file_set_create_shared(const int *fds, unsigned int n, int floor, struct cr_file_set **ret, struct cr_err *err);
+/* Marks what is one process's alone; @owner[fd] is the process that fd came from. Numbers the others. Returns how many those are. */
+int cr_file_set_share(struct cr_file_set *set, const struct cr_stdio *stdio, const uint32_t *owner, struct cr_file_refusals *refusals);
 
 /* Takes stock of the descriptors below @floor. */
 int cr_file_set_create(int floor, bool stopped, struct cr_file_set **ret, struct cr_err *err);

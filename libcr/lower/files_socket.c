@@ -162,6 +162,36 @@ static bool check_unix(const struct cr_file_set *set, struct cr_open_file *file,
 	return take_unix_path(file, s, &diag, refusals);
 }
 
+/* Ends of a pair; and one that was accepted with the one that listens under its name. */
+void cr_file_socket_relate(const struct cr_file_set *set, void (*join)(void *arg, unsigned int a, unsigned int b), void *arg)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < set->n; i++) {
+		const struct cr_open_file *file = &set->files[i], *other;
+		struct sockaddr_storage mine, theirs;
+		socklen_t len = sizeof(mine);
+		struct cr_unix_diag diag;
+
+		if (!S_ISSOCK(file->st.st_mode) || file->flags & O_PATH || get_int(file->fds[0].fd, SOL_SOCKET, SO_DOMAIN) != AF_UNIX)
+			continue;
+		if (cr_unix_diag_get((uint32_t)file->st.st_ino, &diag) == 0 && diag.has_peer) {
+			other = diag.peer_ino ? file_of_ino(set, diag.peer_ino) : NULL;
+			if (other)
+				join(arg, i, (unsigned int)(other - set->files));
+		}
+		if (getsockname(file->fds[0].fd, (void *)&mine, &len) < 0 || len <= sizeof(sa_family_t))
+			continue;
+		for (k = 0; k < i; k++) {
+			socklen_t bytes = sizeof(theirs);
+
+			if (S_ISSOCK(set->files[k].st.st_mode) && !(set->files[k].flags & O_PATH) &&
+			    getsockname(set->files[k].fds[0].fd, (void *)&theirs, &bytes) == 0 && bytes == len && memcmp(&mine, &theirs, len) == 0)
+				join(arg, i, k);
+		}
+	}
+}
+
 static bool check_tcp(struct cr_open_file *file, struct cr_file_socket *s, struct cr_file_refusals *refusals)
 {
 	struct tcp_info info = { .tcpi_state = 0 };

@@ -76,11 +76,32 @@ struct cr_lower {
 		int32_t program, kernel;
 	} *ids;
 	int32_t kernel_pid, kernel_ppid;
+	struct cr_tree_shared *tree; /* of a tree that was restarted; else NULL. Shared with all of its processes and their descendants */
+	int tree_fd;                 /* the same memory, for programs that they execute; not close-on-exec */
 
 	int notify_fd;             /* eventfd: the board changed */
 	int agent_tid;
 	bool filter_inherited;
 	bool fs_by_kernel;         /* no FSGSBASE here: %fs is read and changed by arch_prctl() */
+};
+
+/*
+ * Memory of the lower halves of a restarted tree: ids of its processes and groups, and the steps of the restart.
+ * An entry belongs to nobody while @kernel is 0; @program is written before.
+ */
+#define CR_TREE_IDS 8192
+#define CR_TREE_GROUPS 1024
+struct cr_tree_id {
+	volatile int32_t program, kernel;
+};
+struct cr_tree_shared {
+	volatile uint32_t failed;     /* futex */
+	volatile uint32_t arrived[3]; /* futexes: processes that have come to the end of a step */
+	uint32_t n[3];                /* how many that will be */
+	char error[CR_ERR_TEXT_BYTES]; /* of the first that failed */
+	volatile uint32_t n_ids, n_groups;
+	struct cr_tree_id ids[CR_TREE_IDS];
+	struct cr_tree_id groups[CR_TREE_GROUPS]; /* groups and sessions without a process of the same number */
 };
 
 struct cr_thread_record {
@@ -136,6 +157,7 @@ int cr_signals_install(void);                   /* SIGSYS and CR_SIGNUM of this 
 void *cr_stop_entry(int sig, siginfo_t *si, void *uc);
 void cr_forward_signal(int sig, siginfo_t *si);
 void cr_signal_at_syscall(void *uc);
+long cr_wait_done(uint64_t *frame);
 void cr_pending_put_back(int kernel_tid);       /* the calling thread's part of cr_lower.requeue */
 #define CR_RESERVED_MASK ((1UL << (SIGSYS - 1)) | (1UL << (CR_SIGNUM - 1)))
 
@@ -146,6 +168,15 @@ long cr_site_syscall(const uint64_t *regs, uint64_t *mask);
 /* ids_sig.c */
 int cr_id_to_kernel(int program);
 int cr_id_to_program(int kernel);
+void cr_id_tree_add(int program, int kernel);
+void cr_id_group_add(int program, int kernel);
+/* The same for groups and sessions. */
+int cr_id_group_to_kernel(int program);
+int cr_id_group_to_program(int kernel);
+/* A child of the program: its id when that is free, else one that the kernel never gives out. */
+void cr_id_child(int kernel);
+/* A child was waited for: its id may belong to another process soon. */
+void cr_id_forget(int kernel);
 
 /* exec_sig.c */
 #define CR_EXEC_NATIVE 1
@@ -160,6 +191,7 @@ int cr_filter_install(int floor, bool translate_ids, int *ret_floor, bool *ret_i
 
 /* threads.c */
 int cr_threads_init(void);                      /* main thread's record */
+void cr_threads_forked(void);                   /* cr_restart: this is another process now */
 struct cr_thread *cr_thread_attach(void);       /* upper %fs */
 void cr_thread_serve(void);                     /* agent: make lower threads for those who wait */
 bool cr_tid_is_lower(int tid);
@@ -220,6 +252,7 @@ struct cr_dump_result {
 /* @flags: CR_DUMP_* of cr_proto.h. Everything is frozen. On return the memory is captured (child running) or written. */
 int cr_dump_start(struct cr_dump *d, const char *path, uint32_t flags, struct cr_err *err);
 int cr_dump_finish(struct cr_dump *d, struct cr_dump_result *ret, struct cr_err *err); /* after result_fd became readable */
+int cr_dump_put_host(struct cr_image_writer *w, struct cr_err *err);
 /* @own_child: the child that still writes an earlier dump, or 0. */
 int cr_dump_check(int own_child, cr_nocr_fn report, void *arg);
 

@@ -7,6 +7,8 @@
 #include "libcr/lower/cr_mem.h"
 #include "libcr/lower/mem_private.h"
 
+struct cr_mem_set cr_mem_set;
+
 static void check_report(const struct cr_mem_area *area, uint64_t addr, const char *reason, cr_nocr_fn report, void *arg)
 {
 	char text[CR_ERR_TEXT_BYTES];
@@ -50,7 +52,7 @@ static int check_area(const struct cr_mem_areas *areas, const struct cr_mem_area
 		return 1;
 	}
 	if (area->vma.kind == CR_VMA_ANON_SHARED && !area->in_parts && !mapped_twice(areas, area) &&
-	    cr_mem_pages_others(pages, area->vma.start, area->vma.end)) {
+	    cr_mem_pages_others(pages, area->vma.start, area->vma.end) && !(cr_mem_set.shared_within && cr_mem_set.shared_within(&area->vma))) {
 		check_report(area, area->vma.start, "memory that is shared with another process cannot be saved", report, arg);
 		return 1;
 	}

@@ -121,9 +121,14 @@ static int map_object(const struct cr_mem_plan *plan, size_t first, struct cr_er
 	int flags = MAP_SHARED | MAP_ANONYMOUS;
 	uint64_t bytes = 0;
 	unsigned int n = 0;
-	char *object;
+	char *object = cr_mem_set.object ? cr_mem_set.object(&head->vma) : NULL;
 	int rc = 0;
 
+	for (size_t i = first; object && rc == 0 && i < plan->n; i++)
+		if (same_object(head, &plan->area[i]))
+			rc = map_window(&plan->area[i], object, err);
+	if (object)
+		return rc;
 	for (size_t i = first; i < plan->n; i++) {
 		const struct cr_vma *vma = &plan->area[i].vma;
 

@@ -186,7 +186,7 @@ static int save_pages(struct mem_save *s, const struct cr_mem_area *area, struct
 	if (!s->readable && s->in_child)
 		s->readable = mprotect((void *)(uintptr_t)vma->start, vma->end - vma->start, PROT_READ) == 0;
 	if (vma->kind == CR_VMA_ANON_SHARED)
-		return save_shared(s, err);
+		return !area->in_parts && cr_mem_set.saved_before && cr_mem_set.saved_before(vma) ? 0 : save_shared(s, err);
 	if (vma->kind == CR_VMA_FILE_PRIVATE)
 		s->put_flags = CR_PAGES_KEEP_ZERO;
 	return cr_mem_pages_walk(&s->pages, vma->start, vma->end, save_run, s, err);

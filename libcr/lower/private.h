@@ -18,6 +18,7 @@
 #define CR_P_SYSCALL_ENTRY 48
 #define CR_P_LOWER_TP_OFFSET 56
 #define CR_P_FORWARD_SIGNAL 64
+#define CR_P_WAIT_DONE 72
 #define CR_P_AT_SYSCALL 80
 #define CR_P_FS_BY_KERNEL 88
 #define CR_P_HANDLERS 128 /* handler address per signal number, 8 bytes each, [0..64] */
@@ -50,7 +51,7 @@ struct cr_private {
 	uint64_t syscall_entry;   /* patched system-call sites */
 	int64_t lower_tp_offset;  /* of the lower thread-local that holds struct cr_thread * */
 	uint64_t forward_signal;  /* void (int sig, siginfo_t *): a program's signal hit a thread of the lower half */
-	uint64_t reserved0;
+	uint64_t wait_done;       /* long (uint64_t *frame): a restarted process's wait4 or waitid has found something; see cr_blob_wait */
 	uint64_t at_syscall;      /* void (void *uc): a program's signal came right before a system call */
 	uint64_t fs_by_kernel;    /* %fs is read and changed by arch_prctl() */
 	uint64_t reserved[4];
@@ -72,6 +73,7 @@ _Static_assert(offsetof(struct cr_private, stop_entry) == CR_P_STOP_ENTRY, "slot
 _Static_assert(offsetof(struct cr_private, syscall_entry) == CR_P_SYSCALL_ENTRY, "slot");
 _Static_assert(offsetof(struct cr_private, lower_tp_offset) == CR_P_LOWER_TP_OFFSET, "slot");
 _Static_assert(offsetof(struct cr_private, forward_signal) == CR_P_FORWARD_SIGNAL, "slot");
+_Static_assert(offsetof(struct cr_private, wait_done) == CR_P_WAIT_DONE, "slot");
 _Static_assert(offsetof(struct cr_private, at_syscall) == CR_P_AT_SYSCALL, "slot");
 _Static_assert(offsetof(struct cr_private, fs_by_kernel) == CR_P_FS_BY_KERNEL, "slot");
 _Static_assert(offsetof(struct cr_private, handlers) == CR_P_HANDLERS, "slot");

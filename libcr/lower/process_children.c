@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "libcr/lower/files_set.h"
+#include "libcr/lower/set.h"
 
 /* /proc/PID/stat: "pid (name) state ppid ..."; the name may hold spaces and parentheses. */
 static bool read_stat(pid_t pid, int floor, char *ret_name, size_t bytes, char *ret_state, pid_t *ret_parent)
@@ -50,6 +51,8 @@ static void refuse_child(pid_t pid, int floor, struct cr_process_refusals *refus
 	char name[64] = "", state = '?';
 	pid_t parent;
 
+	if (cr_set_has(pid) || (cr_set.active && pid == cr_set.skip))
+		return;
 	if (!read_stat(pid, floor, name, sizeof(name), &state, &parent))
 		return; /* gone meanwhile */
 	if (!strcmp(name, CR_AGENT_NAME)) {
@@ -60,10 +63,12 @@ static void refuse_child(pid_t pid, int floor, struct cr_process_refusals *refus
 		if (reaped >= 0)
 			return;
 	}
+	if (state == 'Z' && cr_set.active)
+		return; /* the leader notes its status */
 	if (state == 'Z')
-		cr_process_refuse(refusals, "child process %d (%s) has ended and was not waited for; a checkpoint holds one process", (int)pid, name);
+		cr_process_refuse(refusals, "child process %d (%s) has ended and was not waited for; save it with its children (cr_checkpoint --tree)", (int)pid, name);
 	else
-		cr_process_refuse(refusals, "child process %d (%s) is running; a checkpoint holds one process: let it end first", (int)pid, name);
+		cr_process_refuse(refusals, "child process %d (%s) is running; save it with its children (cr_checkpoint --tree)", (int)pid, name);
 }
 
 /* The kernel's list of children per thread; absent without CONFIG_PROC_CHILDREN. */
@@ -119,6 +124,8 @@ void cr_process_check_children(int own_child, struct cr_process_refusals *refusa
 {
 	int floor = cr_process_floor();
 
+	if (cr_set.gathering && !cr_set.active)
+		return; /* who belongs to it is not known yet */
 	if (!check_children_files(own_child, floor, refusals))
 		check_all_processes(own_child, floor, refusals);
 }

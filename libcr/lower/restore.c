@@ -24,6 +24,7 @@
 #include "libcr/image/cr_image.h"
 #include "libcr/image/thread_payload.h"
 #include "libcr/lower/start.h"
+#include "libcr/lower/tree.h"
 
 #define BOOT_STACK_BYTES 16384UL
 
@@ -83,7 +84,8 @@ int cr_restore_floor(const char *path, struct cr_err *err)
 	close(fd);
 	if (rc)
 		return rc;
-	l = payload(img, CR_REC_LAYOUT, sizeof(*l), err, &rc);
+	/* Processes of one file have one floor. */
+	l = payload(cr_tree_is(img) && cr_image_part(img, 1) ? cr_image_part(img, 1) : img, CR_REC_LAYOUT, sizeof(*l), err, &rc);
 	if (!rc)
 		floor = (int)l->fd_floor;
 	cr_image_close(img);
@@ -96,19 +98,13 @@ int cr_restore_floor(const char *path, struct cr_err *err)
 	return floor;
 }
 
-int cr_restore_check(const char *path, struct cr_image **ret_img, struct cr_err *err)
+/* Of one process: all but its pages. */
+int cr_restore_check_process(struct cr_image *img, struct cr_err *err)
 {
 	const struct cr_layout_payload *l;
 	const struct cr_cpu_payload *cpu;
-	struct cr_image *img = NULL;
-	int rc = 0, fd = cr_fd_raise(open(path, O_RDONLY | O_CLOEXEC));
+	int rc = 0;
 
-	if (fd < 0)
-		return cr_err_set(err, errno, "cannot open %s: %s", path, strerror(errno));
-	rc = cr_image_open(fd, path, &img, err);
-	close(fd);
-	if (rc)
-		return rc;
 	l = payload(img, CR_REC_LAYOUT, sizeof(*l), err, &rc);
 	if (!rc)
 		rc = layout_check(img, l, err);
@@ -125,6 +121,21 @@ int cr_restore_check(const char *path, struct cr_image **ret_img, struct cr_err 
 		rc = cr_process_restore_check(img, err);
 	if (!rc)
 		rc = cr_thread_state_restore_check(img, err);
+	return rc;
+}
+
+int cr_restore_check(const char *path, struct cr_image **ret_img, struct cr_err *err)
+{
+	struct cr_image *img = NULL;
+	int rc, fd = cr_fd_raise(open(path, O_RDONLY | O_CLOEXEC));
+
+	if (fd < 0)
+		return cr_err_set(err, errno, "cannot open %s: %s", path, strerror(errno));
+	rc = cr_image_open(fd, path, &img, err);
+	close(fd);
+	if (rc)
+		return rc;
+	rc = cr_tree_is(img) ? cr_tree_check(img, err) : cr_restore_check_process(img, err);
 	if (!rc)
 		rc = cr_image_verify_pages(img, NULL, NULL, err);
 	if (rc) {
@@ -294,6 +305,7 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 	CR_GATE->epoch = l->epoch + 1;
 	CR_PRIVATE->program_pid = l->program_pid;
 	CR_PRIVATE->program_ppid = l->program_ppid;
+	cr_tree_parent(&CR_PRIVATE->program_ppid);
 	cr_lower.kernel_pid = getpid();
 	cr_lower.kernel_ppid = getppid();
 	if (CR_GATE->board) {
@@ -306,6 +318,7 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 		snprintf(CR_GATE->callbacks->source, sizeof(CR_GATE->callbacks->source), "%s", cr_image_name(img));
 	}
 	rc = cr_files_restore(img, cr_lower.fd_floor, err);
+	cr_tree_shared_close();
 	if (rc)
 		return rc;
 	rc = cr_process_restore(img, err);
@@ -327,8 +340,8 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 	if (rc)
 		return rc;
 	err->text[0] = '\0';
-	rc = cr_agent_start(true, err);
-	if (rc || !cr_agent_coordinated())
+	rc = cr_agent_start(cr_tree_coordinated(), err);
+	if (rc || (cr_tree_coordinated() && !cr_agent_coordinated()))
 		return rc ? rc : -ECONNREFUSED;
 	for (unsigned int i = 0; i < n; i++)
 		if (boots[i].t.first)
@@ -338,7 +351,13 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 		first->error = cr_thread_state_apply(&first->state, first->groups, &first->what);
 	if (first->error < 0)
 		return state_error(first, err);
-	cr_image_close(img);
+	rc = cr_tree_wait_all(err);
+	if (rc)
+		return rc;
+	if (cr_lower.tree)
+		cr_tree_done();
+	else
+		cr_image_close(img);
 	cr_start_limit();
 	__atomic_store_n(&go, 1, __ATOMIC_SEQ_CST);
 	cr_sys3(SYS_futex, &go, FUTEX_WAKE_PRIVATE, 0x7fffffff);

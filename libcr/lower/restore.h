@@ -17,6 +17,9 @@ int cr_restore_floor(const char *path, struct cr_err *err);
  */
 int cr_restore_check(const char *path, struct cr_image **ret_img, struct cr_err *err);
 
+/* The same of one part of a file that holds several processes; pages are not looked at. */
+int cr_restore_check_process(struct cr_image *img, struct cr_err *err);
+
 /**
  * cr_restore_run - become the saved process
  * @img: from cr_restore_check()

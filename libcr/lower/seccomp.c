@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -40,6 +41,7 @@ static const int trapped_ids[] = {
 	SYS_sched_setparam, SYS_sched_getscheduler, SYS_sched_setscheduler, SYS_sched_setaffinity, SYS_sched_getaffinity,
 	SYS_sched_rr_get_interval, SYS_sched_setattr, SYS_sched_getattr, SYS_prlimit64, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo,
 	SYS_pidfd_open, SYS_process_vm_readv, SYS_process_vm_writev, SYS_getpriority, SYS_setpriority, SYS_get_robust_list,
+	SYS_wait4, SYS_waitid, SYS_getpgrp, SYS_setsid,
 };
 
 /* Trapped only when the argument that points to a signal mask is not NULL. */
@@ -127,6 +129,16 @@ static void build(struct program *p, int floor, bool ids)
 		JEQ(0, 0, 3);
 		LOAD(arg + 4);
 		JEQ(0, 0, 1);
+		RET(trap);
+		RET(SECCOMP_RET_ALLOW);
+	}
+	/* job control of a terminal */
+	if (ids) {
+		JEQ(SYS_ioctl, 0, 6);
+		LOAD(DATA(args) + 8);
+		JEQ(TIOCSPGRP, 2, 0);
+		JEQ(TIOCGPGRP, 1, 0);
+		JEQ(TIOCGSID, 0, 1);
 		RET(trap);
 		RET(SECCOMP_RET_ALLOW);
 	}

@@ -23,6 +23,7 @@
 #endif
 
 static uint64_t blob_signal, blob_stop, blob_restorer, blob_syscall_done;
+static uint64_t blob_wait, blob_wait_call, blob_wait_done, blob_wait_mask, blob_wait_out;
 
 long cr_emul_sigaction(int sig, const struct cr_ksigaction *act, struct cr_ksigaction *old, uint64_t set_bytes)
 {
@@ -239,6 +240,35 @@ static void eintr_undo(ucontext_t *uc)
 	g[REG_RIP] -= 2;
 }
 
+/*
+ * A thread in cr_blob_wait: what has been translated there is the kernel's of this life. Before the call has ended the thread is put back to where
+ * the program called, and calls anew; behind it what it has found is translated now.
+ */
+static void wait_settle(ucontext_t *uc)
+{
+	greg_t *g = uc->uc_mcontext.gregs;
+	uint64_t ip = (uint64_t)g[REG_RIP], *frame = (uint64_t *)g[REG_RSP];
+
+	if (!blob_wait || ip < blob_wait || ip > blob_wait_mask)
+		return;
+	if (ip > blob_wait_call) {
+		if (ip == blob_wait_done)
+			frame[5] = (uint64_t)g[REG_RAX];
+		frame[5] = (uint64_t)cr_wait_done(frame);
+		g[REG_RIP] = (greg_t)blob_wait_out;
+		return;
+	}
+	/* The registers still hold what the frame is being given, until the call has clobbered them. */
+	if (ip == blob_wait_call) {
+		g[REG_RCX] = (greg_t)frame[0];
+		g[REG_R11] = (greg_t)frame[1];
+	}
+	if (ip > blob_wait)
+		g[REG_RSP] += 176;
+	g[g[REG_RAX] == SYS_wait4 ? REG_RDI : REG_RSI] = g[REG_R11];
+	g[REG_RIP] = g[REG_RCX] - 2;
+}
+
 static void slot_event(void)
 {
 	__atomic_fetch_add(&cr_lower.event, 1, __ATOMIC_SEQ_CST);
@@ -337,6 +367,7 @@ void *cr_stop_entry(int sig, siginfo_t *si, void *ucp)
 		slot_event();
 		return next;
 	}
+	wait_settle(uc);
 	slot_fill(s, uc, fs);
 	__atomic_store_n(&s->parked, 1, __ATOMIC_SEQ_CST);
 	s->acked = s->sent;
@@ -368,6 +399,11 @@ int cr_signals_install(void)
 	blob_stop = cr_blob_symbol("cr_blob_stop");
 	blob_restorer = cr_blob_symbol("cr_blob_restorer");
 	blob_syscall_done = cr_blob_symbol("cr_blob_syscall_done");
+	blob_wait = cr_blob_symbol("cr_blob_wait");
+	blob_wait_call = cr_blob_symbol("cr_blob_wait_call");
+	blob_wait_done = cr_blob_symbol("cr_blob_wait_done");
+	blob_wait_mask = cr_blob_symbol("cr_blob_wait_mask");
+	blob_wait_out = cr_blob_symbol("cr_blob_wait_out");
 	/* While SIGSYS is served nothing else may run on this stack: a handler of the program above lower-half frames could be frozen. */
 	rc = kernel_handler(SIGSYS, (uint64_t)cr_sigsys, SA_SIGINFO, ~0UL);
 	/* NODEFER: the MPI layer's stop runs in this handler and is frozen there by a second one. Not on the alternate stack: it may be

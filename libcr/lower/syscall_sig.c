@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "libcr/arch/x86_64/raw.h"
@@ -18,6 +19,51 @@
 static uint64_t pid_arg(uint64_t v)
 {
 	return (int)v > 0 ? (uint64_t)(int64_t)cr_id_to_kernel((int)v) : v;
+}
+
+/* What a call answers when that is an id. */
+static long pid_result(long r)
+{
+	return r > 0 ? cr_id_to_program((int)r) : r;
+}
+
+static long group_result(long r)
+{
+	return r > 0 ? cr_id_group_to_program((int)r) : r;
+}
+
+static uint64_t group_arg(uint64_t v)
+{
+	return (int)v > 0 ? (uint64_t)(int64_t)cr_id_group_to_kernel((int)v) : v;
+}
+
+/* The target of kill(2): a process, or a group when it is negative. */
+static uint64_t kill_arg(uint64_t v)
+{
+	int id = (int)v;
+
+	return id < -1 ? (uint64_t)(int64_t)-cr_id_group_to_kernel(-id) : pid_arg(v);
+}
+
+/* Job control of a terminal carries ids of groups and sessions. */
+static long emul_ioctl(uint64_t fd, uint64_t request, int32_t *arg)
+{
+	int32_t id;
+	long r;
+
+	if (request == TIOCSPGRP) {
+		int32_t group;
+
+		if (cr_copy_in(&group, arg, sizeof(group)) < 0)
+			return -EFAULT;
+		id = cr_id_group_to_kernel(group);
+		return cr_sys3(SYS_ioctl, fd, request, &id);
+	}
+	r = cr_sys3(SYS_ioctl, fd, request, &id);
+	if (r < 0)
+		return r;
+	id = cr_id_group_to_program(id);
+	return cr_copy_out(arg, &id, sizeof(id));
 }
 
 static int is_self_exe(const char *path)
@@ -127,17 +173,27 @@ static long dispatch(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, ui
 	case SYS_getppid: {
 		long r = cr_sys0(SYS_getppid);
 
-		return r == cr_lower.kernel_ppid ? CR_PRIVATE->program_ppid : r;
+		return r == cr_lower.kernel_ppid ? CR_PRIVATE->program_ppid : pid_result(r);
 	}
-	case SYS_kill: case SYS_tkill: case SYS_getpgid: case SYS_getsid: case SYS_sched_getparam: case SYS_sched_setparam:
+	case SYS_kill:
+		return cr_sys2(nr, kill_arg(a), b);
+	case SYS_getpgrp: case SYS_setsid:
+		return group_result(cr_sys0(nr));
+	case SYS_getpgid: case SYS_getsid:
+		return group_result(cr_sys1(nr, pid_arg(a)));
+	case SYS_ioctl:
+		return b == TIOCSPGRP || b == TIOCGPGRP || b == TIOCGSID ? emul_ioctl(a, b, (void *)c) : cr_sys3(nr, a, b, c);
+	case SYS_tkill: case SYS_sched_getparam: case SYS_sched_setparam:
 	case SYS_sched_getscheduler: case SYS_sched_setscheduler: case SYS_sched_setaffinity: case SYS_sched_getaffinity:
 	case SYS_sched_rr_get_interval: case SYS_sched_setattr: case SYS_sched_getattr: case SYS_rt_sigqueueinfo:
 	case SYS_pidfd_open: case SYS_process_vm_readv: case SYS_process_vm_writev: case SYS_get_robust_list:
 		return cr_sys6(nr, pid_arg(a), b, c, d, e, f);
-	case SYS_tgkill: case SYS_rt_tgsigqueueinfo: case SYS_setpgid:
+	case SYS_setpgid:
+		return cr_sys2(nr, pid_arg(a), group_arg(b));
+	case SYS_tgkill: case SYS_rt_tgsigqueueinfo:
 		return cr_sys6(nr, pid_arg(a), pid_arg(b), c, d, e, f);
 	case SYS_getpriority: case SYS_setpriority:
-		return cr_sys6(nr, a, a == 0 ? pid_arg(b) : b, c, d, e, f);
+		return cr_sys6(nr, a, a == 0 ? pid_arg(b) : a == 1 /* of a group */ ? group_arg(b) : b, c, d, e, f);
 	default:
 		return cr_sys6(nr, a, b, c, d, e, f);
 	}
@@ -213,6 +269,53 @@ static void masked_wait(ucontext_t *uc, long nr)
 	by_blob(uc, nr, mask & ~CR_RESERVED_MASK);
 }
 
+/* wait4 and waitid: the id that is waited for, and what is found, by way of the blob. */
+static void wait_child(ucontext_t *uc, long nr)
+{
+	static uint64_t blob_wait;
+	greg_t *g = uc->uc_mcontext.gregs;
+	greg_t own = g[REG_RDI];
+
+	if (!blob_wait)
+		blob_wait = cr_blob_symbol("cr_blob_wait");
+	if (nr == SYS_wait4) {
+		g[REG_RDI] = (greg_t)kill_arg((uint64_t)g[REG_RDI]);
+	} else {
+		own = g[REG_RSI];
+		if (g[REG_RDI] == 1 /* P_PID */)
+			g[REG_RSI] = (greg_t)pid_arg((uint64_t)own);
+		else if (g[REG_RDI] == 2 /* P_PGID */)
+			g[REG_RSI] = (greg_t)group_arg((uint64_t)own);
+	}
+	by_blob(uc, nr, (uint64_t)own);
+	/* An image of a version without it has no family. */
+	if (blob_wait)
+		g[REG_RIP] = (greg_t)blob_wait;
+}
+
+/* The frame of cr_blob_wait: what the call has found, in the program's words. */
+long cr_wait_done(uint64_t *frame)
+{
+	long nr = (long)frame[4], found = (long)frame[5];
+	int32_t info[5] = { 0 }; /* the head of siginfo_t: si_pid is the last */
+
+	if (found < 0)
+		return found;
+	if (nr == SYS_wait4) {
+		int kernel = (int)found;
+
+		found = pid_result(found);
+		cr_id_forget(kernel);
+	} else if (frame[7] && cr_copy_in(info, (void *)frame[7], sizeof(info)) == 0 && info[4] > 0) {
+		int kernel = info[4];
+
+		info[4] = cr_id_to_program(kernel);
+		cr_copy_out((char *)frame[7] + 16, &info[4], sizeof(info[4]));
+		cr_id_forget(kernel);
+	}
+	return found;
+}
+
 void cr_sigsys(int sig, siginfo_t *si, void *ucp)
 {
 	ucontext_t *uc = ucp;
@@ -231,6 +334,9 @@ void cr_sigsys(int sig, siginfo_t *si, void *ucp)
 	case SYS_rt_sigsuspend: case SYS_ppoll: case SYS_epoll_pwait: case SYS_epoll_pwait2: case SYS_pselect6: case SYS_rt_sigtimedwait:
 	case SYS_nanosleep: case SYS_clock_nanosleep:
 		masked_wait(uc, nr);
+		return;
+	case SYS_wait4: case SYS_waitid:
+		wait_child(uc, nr);
 		return;
 	case SYS_rt_sigprocmask: /* the mask that counts is the one that sigreturn puts back */
 		g[REG_RAX] = cr_emul_sigprocmask((uint64_t *)&uc->uc_sigmask, (int)g[REG_RDI], (void *)g[REG_RSI], (void *)g[REG_RDX], (uint64_t)g[REG_R10]);

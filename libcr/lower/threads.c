@@ -23,6 +23,7 @@
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/cr_crossing.h"
 #include "libcr/cr_remote.h"
+#include "libcr/lower/set.h"
 
 __thread struct cr_thread *cr_self __attribute__((tls_model("initial-exec")));
 
@@ -217,6 +218,14 @@ out:
 	return r ? &r->t : NULL;
 }
 
+/* After a fork of cr_restart, whose one thread the program's first becomes. */
+void cr_threads_forked(void)
+{
+	for (int i = 0; i < LOWER_TIDS_MAX; i++)
+		lower_tids[i] = 0;
+	cr_lower.records->tid = (int)cr_sys0(SYS_gettid);
+}
+
 static void child_after_fork(void)
 {
 	struct cr_thread_record *mine = NULL, *r;
@@ -232,12 +241,14 @@ static void child_after_fork(void)
 		mine->next = NULL;
 		mine->tid = tid;
 	}
+	cr_set = (struct cr_set){ .active = false }; /* what its parent was saved with */
 	cr_lower.n_slots = 0;
 	cr_lower.stop_mode = CR_STOP_NONE;
 	cr_lower.n_ids = 0;
-	/* In a restarted process the child is a new process: its id is what the kernel says. */
+	/* In a restarted process the child is a new process: its id is what the kernel says, unless another one of its family has that. */
 	CR_PRIVATE->program_ppid = CR_PRIVATE->program_pid;
-	CR_PRIVATE->program_pid = tid;
+	cr_id_child(tid);
+	CR_PRIVATE->program_pid = cr_id_to_program(tid);
 	cr_lower.kernel_ppid = cr_lower.kernel_pid;
 	cr_lower.kernel_pid = tid;
 	if (CR_GATE->board)
@@ -266,15 +277,17 @@ long cr_lower_fork(uint64_t child_tid, uint64_t flags, uint64_t parent_tid)
 		pid = -errno;
 	else if (pid == 0)
 		child_after_fork();
+	else
+		cr_id_child((int)pid);
 	cr_cross_leave(t);
 	if (pid == 0) {
-		tid = (int)cr_sys0(SYS_gettid);
+		tid = CR_PRIVATE->program_pid;
 		if (flags & 0x01000000 /* CLONE_CHILD_SETTID */)
 			cr_copy_out((void *)child_tid, &tid, sizeof(tid));
 		cr_sys1(SYS_set_tid_address, flags & 0x00200000 /* CLONE_CHILD_CLEARTID */ ? child_tid : 0);
 	} else if (pid > 0 && (flags & 0x00100000 /* CLONE_PARENT_SETTID */)) {
-		tid = (int)pid;
+		tid = cr_id_to_program((int)pid);
 		cr_copy_out((void *)parent_tid, &tid, sizeof(tid));
 	}
-	return pid;
+	return pid > 0 ? cr_id_to_program((int)pid) : pid;
 }

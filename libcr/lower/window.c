@@ -193,6 +193,7 @@ int cr_window_fill(struct cr_err *err)
 	p->forward_signal = (uint64_t)cr_forward_signal;
 	p->at_syscall = (uint64_t)cr_signal_at_syscall;
 	p->fs_by_kernel = cr_lower.fs_by_kernel;
+	p->wait_done = (uint64_t)cr_wait_done;
 
 	if (g->magic != CR_GATE_MAGIC || g->version != CR_GATE_VERSION || g->bytes != sizeof(*g))
 		return cr_err_set(err, EPROTO, "the program's gate has version %u, this ompi-cr has %u: restart it with the version that saved it",

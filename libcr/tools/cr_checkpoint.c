@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cr_checkpoint: save one process that was started by cr_run. It is the coordinator of a checkpoint of one. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -24,12 +25,16 @@ enum { GRACE_S = 20, EXIT_TRY_AGAIN = 75, ERRNO_MAX = 133 };
 
 static const char usage[] =
 	"Usage: cr_checkpoint [OPTION]... PID\n"
-	"Save the process PID, which cr_run started, into a context file. It goes on running unless told otherwise.\n"
+	"Save the process PID, which cr_run started, into a context file, alone or with others. It goes on running unless told otherwise.\n"
 	"\n"
 	"  -f, --file NAME    write NAME instead of context.PID; an existing file is replaced when the new one is complete\n"
+	"      --tree         save the process and its descendants\n"
+	"  -g, --pgid         save its process group (also --group)\n"
+	"  -s, --session      save its session (also --sid)\n"
+	"  -p, --pid          save the process alone (default; also --process)\n"
 	"      --noclobber    fail when the file exists\n"
 	"      --check        only say whether it can be checkpointed, and why not\n"
-	"      --term, --kill, --stop, --cont   send this signal to the process when the file is complete\n"
+	"      --term, --kill, --stop, --cont   send this signal to what was saved when the file is complete\n"
 	"  -S, --signal N     send signal N\n"
 	"  -t, --time SEC     give up after SEC seconds (60); the process goes on\n"
 	"      --nosync       do not fsync the file\n"
@@ -46,6 +51,7 @@ struct request {
 	int pid;
 	const char *file;
 	bool noclobber, check, nosync, stopped, json, quiet, verbose;
+	uint32_t scope; /* CR_BEGIN_*; 0: the process alone */
 	int signo;
 	int seconds;
 	int report_fd; /* for libcr: the result as "<error number> <words>"; -1 none */
@@ -63,6 +69,10 @@ static char payload[CR_MSG_MAX_BYTES + 1];
 /* DUMPED may come before the answer that is waited for: the file can be complete before the process runs again. */
 static struct cr_msg_dumped early_dumped;
 static bool have_dumped;
+
+/* The processes of the set, when there are several. */
+static int32_t members[CR_MSG_MAX_BYTES / sizeof(int32_t)];
+static uint32_t n_members;
 
 static int target; /* the process */
 
@@ -140,6 +150,10 @@ static int expect(int fd, uint32_t want, int timeout_ms, struct cr_err *err)
 		}
 		if (h.type == want)
 			return n;
+		if (h.type == CR_MSG_MEMBERS) {
+			n_members = h.bytes / sizeof(int32_t);
+			memcpy(members, payload, n_members * sizeof(int32_t));
+		}
 		if (h.type == CR_MSG_DUMPED && h.bytes >= sizeof(early_dumped)) {
 			memcpy(&early_dumped, payload, sizeof(early_dumped));
 			have_dumped = true;
@@ -224,10 +238,30 @@ static const struct step {
 	{ CR_MSG_FREEZE, CR_MSG_FROZEN }, { CR_MSG_DUMP, CR_MSG_SNAPPED }, { CR_MSG_RESUME, CR_MSG_RESUMED },
 };
 
+/* For callbacks, as libcr.h numbers them. */
+static int scope_number(uint32_t scope)
+{
+	return scope & CR_BEGIN_TREE ? CR_SCOPE_TREE : scope & CR_BEGIN_GROUP ? CR_SCOPE_PGRP : scope & CR_BEGIN_SESSION ? CR_SCOPE_SESS : CR_SCOPE_PROC;
+}
+
+/* All of them stand still: none sees what becomes of another. */
+static int signal_all(const struct request *rq, struct cr_err *err)
+{
+	int rc = 0;
+
+	if (!n_members)
+		members[n_members++] = rq->pid;
+	for (uint32_t i = n_members; i-- > 0;)
+		if (kill(members[i], rq->signo) && !(errno == ESRCH && n_members > 1))
+			rc = cr_err_set(err, errno, "saved, but signal %d cannot be sent to %d: %s", rq->signo, members[i], strerror(errno));
+	return rc;
+}
+
 static int checkpoint(int fd, const struct request *rq, struct result *ret, struct cr_err *err)
 {
 	/* Callbacks of the program have all our patience; when they are late the process says so itself, a moment later. */
-	struct cr_msg_begin begin = { .checkpoint = 1, .limit_ms = (uint32_t)rq->seconds * 1000, .signal = rq->signo, .target = rq->pid };
+	struct cr_msg_begin begin = { .checkpoint = 1, .flags = rq->scope, .limit_ms = (uint32_t)rq->seconds * 1000, .signal = rq->signo,
+				      .scope = scope_number(rq->scope), .target = rq->pid };
 	struct cr_msg_dump dump = { .flags = (rq->stopped ? CR_DUMP_STOPPED : 0) | (rq->nosync ? CR_DUMP_NOSYNC : 0) };
 	char path[CR_PATH_BYTES];
 	bool stay = rq->signo == SIGKILL || rq->signo == SIGTERM || rq->signo == SIGSTOP;
@@ -282,8 +316,11 @@ static int checkpoint(int fd, const struct request *rq, struct result *ret, stru
 			close(dir);
 		}
 	}
-	if (rq->signo && kill(rq->pid, rq->signo))
-		return cr_err_set(err, errno, "saved, but signal %d cannot be sent to %d: %s", rq->signo, rq->pid, strerror(errno));
+	if (rq->signo) {
+		rc = signal_all(rq, err);
+		if (rc)
+			return rc;
+	}
 	if (stay) {
 		rc = ask(fd, CR_MSG_RESUME, NULL, 0, err);
 		if (rq->signo == SIGSTOP && !rc)
@@ -326,11 +363,13 @@ static int options(int argc, char **argv, struct request *rq)
 		{ "signal", required_argument, NULL, 'S' }, { "time", required_argument, NULL, 't' }, { "nosync", no_argument, NULL, 'y' },
 		{ "stopped", no_argument, NULL, 'D' },	 { "json", no_argument, NULL, 'j' },	{ "quiet", no_argument, NULL, 'q' },
 		{ "verbose", no_argument, NULL, 'v' },	 { "report-fd", required_argument, NULL, 'R' }, { "pid", no_argument, NULL, 'p' },
+		{ "process", no_argument, NULL, 'p' },	 { "tree", no_argument, NULL, 'e' },	{ "pgid", no_argument, NULL, 'g' },
+		{ "group", no_argument, NULL, 'g' },	 { "session", no_argument, NULL, 's' }, { "sid", no_argument, NULL, 's' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "hf:S:t:qv", list, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "hf:S:t:qvpgs", list, NULL)) != -1) {
 		switch (c) {
 		case 'h':
 			fputs(usage, stdout);
@@ -360,7 +399,10 @@ static int options(int argc, char **argv, struct request *rq)
 		case 'j': rq->json = true; break;
 		case 'q': rq->quiet = true; break;
 		case 'v': rq->verbose = true; break;
-		case 'p': break;
+		case 'p': rq->scope = 0; break;
+		case 'e': rq->scope = CR_BEGIN_TREE; break;
+		case 'g': rq->scope = CR_BEGIN_GROUP; break;
+		case 's': rq->scope = CR_BEGIN_SESSION; break;
 		case 'R': rq->report_fd = atoi(optarg); break;
 		default: return -1;
 		}
@@ -379,6 +421,40 @@ static int exit_status(int rc)
 	if (rc == -CR_EOMITTED)
 		return ESRCH;
 	return -rc > ERRNO_MAX && (-rc & 0xff) ? -rc & 0xff : 1;
+}
+
+/* cr_restart of a tree is no part of it: its first child with an agent is the root. 0: none. */
+static int root_below(int pid)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *e;
+	int root = 0;
+
+	while (proc && !root && (e = readdir(proc))) {
+		char path[300], stat[512] = "", name[64], *p;
+		int fd, child = atoi(e->d_name);
+
+		if (child <= 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/stat", child);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		(void)!read(fd, stat, sizeof(stat) - 1);
+		close(fd);
+		p = strrchr(stat, ')');
+		if (!p || strlen(p) < 5 || atoi(p + 4) != pid)
+			continue;
+		snprintf(name, sizeof(name), CR_AGENT_SOCKET_FMT, child);
+		fd = cr_message_connect(name, NULL);
+		if (fd >= 0) {
+			close(fd);
+			root = child;
+		}
+	}
+	if (proc)
+		closedir(proc);
+	return root;
 }
 
 int main(int argc, char **argv)
@@ -403,6 +479,15 @@ int main(int argc, char **argv)
 	target = rq.pid;
 	snprintf(name, sizeof(name), CR_AGENT_SOCKET_FMT, rq.pid);
 	fd = cr_message_connect(name, &err);
+	if (fd == -ECONNREFUSED && is_starting()) {
+		int root = root_below(rq.pid);
+
+		if (root) {
+			target = rq.pid = root;
+			snprintf(name, sizeof(name), CR_AGENT_SOCKET_FMT, root);
+			fd = cr_message_connect(name, &err);
+		}
+	}
 	if (fd < 0) {
 		if (fd == -ECONNREFUSED && is_starting()) {
 			if (rq.report_fd >= 0)

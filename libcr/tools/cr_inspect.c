@@ -122,6 +122,24 @@ static void print_records(const struct inspect *in)
 	       totals.file_bytes, totals.records, totals.pages, totals.pages * 4, totals.checksum, in->verify ? ", every page checked" : "");
 }
 
+/* A part is a file of its own: printed like one. */
+static int print_parts(const struct inspect *in, void (*print)(const struct inspect *in), const char *between)
+{
+	for (uint32_t i = 0; i < cr_image_parts(in->img); i++) {
+		struct inspect part = *in;
+
+		part.img = cr_image_part(in->img, i);
+		part.path = cr_image_name(part.img);
+		part.stored = NULL;
+		if (count_stored(&part) < 0)
+			return -ENOMEM;
+		printf("%s\n", i ? between : "");
+		print(&part);
+		free(part.stored);
+	}
+	return 0;
+}
+
 static void print_records_json(const struct inspect *in)
 {
 	struct cr_image_record rec = { .cursor = 0 };
@@ -144,7 +162,13 @@ static void print_records_json(const struct inspect *in)
 		inspect_record(&rec, rec.type == CR_REC_VMA ? in->stored[vma++] : 0, true);
 		putchar('}');
 	}
-	printf("\n]}\n");
+	printf("\n]");
+	if (cr_image_parts(in->img)) {
+		printf(", \"parts\": [");
+		print_parts(in, print_records_json, ",");
+		printf("]");
+	}
+	printf("}\n");
 }
 
 static int fail(const struct inspect *in, const char *text, int status)
@@ -191,6 +215,8 @@ static int inspect_run(struct inspect *in)
 		print_records_json(in);
 	else
 		print_records(in);
+	if (!in->json && print_parts(in, print_records, "") < 0)
+		return fail(in, "out of memory", EXIT_USAGE);
 	if (fflush(stdout) != 0) {
 		fprintf(stderr, "cr_inspect: standard output cannot be written: %s\n", strerror(errno));
 		return EXIT_USAGE;

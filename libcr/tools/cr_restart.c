@@ -11,6 +11,7 @@
 #include "cr_proto.h"
 #include "libcr/lower/restore.h"
 #include "libcr/lower/start.h"
+#include "libcr/lower/tree.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -136,8 +137,13 @@ int main(int argc, char **argv)
 	}
 	if (!rc)
 		rc = restart_blow(restart_fault(), &err);
-	if (!rc)
+	if (!rc && cr_tree_is(img)) {
+		rc = cr_tree_run(img, &err);
+		if (rc >= 0)
+			return rc;
+	} else if (!rc) {
 		rc = cr_restore_run(img, &err);
+	}
 	dprintf(words >= 0 ? words : 2, "cr_restart: %s\n", err.text[0] ? err.text : strerror(-rc));
 	return 1;
 }

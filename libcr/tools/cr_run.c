@@ -11,6 +11,7 @@
 
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/lower/start.h"
+#include "libcr/lower/tree.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -129,14 +130,14 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { "exec", required_argument, NULL, 'x' },
 		{ "stdio", required_argument, NULL, 's' }, { "mask", required_argument, NULL, 'm' },
-		{ "run", no_argument, NULL, 'r' }, { NULL, 0, NULL, 0 },
+		{ "tree", required_argument, NULL, 't' }, { "run", no_argument, NULL, 'r' }, { NULL, 0, NULL, 0 },
 	};
 	struct cr_err err = { "" };
 	struct cr_exec x;
 	const char *stdio = NULL;
 	char *path = NULL, **env, **av, *real;
 	uint64_t sp, mask;
-	int c, rc, floor, descendant = 0;
+	int c, rc, floor, descendant = 0, tree_fd = -1;
 
 	cr_sys4(SYS_rt_sigprocmask, SIG_BLOCK, 0, &mask, 8);
 	while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
@@ -156,6 +157,9 @@ int main(int argc, char **argv)
 			break;
 		case 'm': /* likewise: the signal mask that the program had */
 			mask = strtoull(optarg, NULL, 16);
+			break;
+		case 't': /* likewise: the table of ids of the restarted tree that it belongs to */
+			tree_fd = (int)strtoul(optarg, NULL, 16);
 			break;
 		case 'r':
 			break;
@@ -189,8 +193,10 @@ int main(int argc, char **argv)
 	if (!rc) {
 		cr_start_limit();
 		CR_PRIVATE->fd_floor = (uint32_t)floor;
-		CR_PRIVATE->program_pid = getpid();
-		CR_PRIVATE->program_ppid = getppid();
+		if (tree_fd >= 0)
+			cr_tree_attach(tree_fd);
+		CR_PRIVATE->program_pid = cr_id_to_program(getpid());
+		CR_PRIVATE->program_ppid = cr_id_to_program(getppid());
 		real = realpath(path, NULL);
 		snprintf(CR_PRIVATE->exe, sizeof(CR_PRIVATE->exe), "%s", real ? real : path);
 		prctl(PR_SET_NAME, strrchr(path, '/') ? strrchr(path, '/') + 1 : path);

@@ -16,7 +16,9 @@
 
 #include "libcr/image/file_payload.h"
 #include "libcr/image/process_payload.h"
+#include "libcr/image/cr_image_format.h"
 #include "libcr/image/thread_payload.h"
+#include "libcr/image/tree_payload.h"
 
 struct inspect_out {
 	bool json;
@@ -357,6 +359,38 @@ static bool out_file_data(struct inspect_out *out, const struct cr_image_record 
 	return true;
 }
 
+static bool out_part(struct inspect_out *out, const struct cr_image_record *rec)
+{
+	struct cr_image_part p;
+
+	if (!GET(rec, p))
+		return false;
+	out_number(out, "number", "part", p.number);
+	out_number(out, "part_bytes", "bytes", (int64_t)p.file_bytes);
+	return true;
+}
+
+/* JSON: the numbers; for people every process in words too. */
+static bool out_tree(struct inspect_out *out, const struct cr_image_record *rec)
+{
+	struct cr_tree_payload head;
+	struct cr_tree_process p;
+
+	if (!GET(rec, head) || rec->bytes < sizeof(head) + (uint64_t)head.n_processes * sizeof(p))
+		return false;
+	out_number(out, "processes", "processes", head.n_processes);
+	out_number(out, "shared", "shared descriptions", head.n_shared);
+	for (uint32_t i = 0; i < head.n_processes && !out->json; i++) {
+		memcpy(&p, (const char *)rec->data + sizeof(head) + i * sizeof(p), sizeof(p));
+		printf("\n%40s pid %d parent %d group %d session %d %.16s", "", p.pid, p.ppid, p.pgid, p.sid, p.name);
+		if (p.state == CR_TREE_ENDED)
+			printf(", ended with status %#x", (unsigned int)p.status);
+		else
+			printf(", part %u", p.part);
+	}
+	return true;
+}
+
 static bool out_board(struct inspect_out *out, const struct cr_image_record *rec)
 {
 	struct cr_board_payload p;
@@ -421,6 +455,8 @@ void inspect_record(const struct cr_image_record *rec, uint64_t stored, bool jso
 	RECORD(CR_REC_FILE, out_file)
 	RECORD(CR_REC_FILE_DATA, out_file_data)
 	RECORD(CR_REC_BOARD, out_board)
+	RECORD(CR_REC_PART, out_part)
+	RECORD(CR_REC_TREE, out_tree)
 #undef RECORD
 	default:
 		known = false;

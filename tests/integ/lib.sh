@@ -116,6 +116,7 @@ cleanup()
 trap cleanup EXIT
 trap 'exit 143' TERM INT
 
+# From who calls: CKPT_ARGS, options of cr_checkpoint; RESTART_WITH, a command before cr_restart.
 # start_job NP COMMAND...: in $RUN, in the background; sets JOB (pid of mpirun, or of the program when MODE=plain)
 start_job()
 {
@@ -137,7 +138,7 @@ restart()
 	[ $# -gt 0 ] && shift
 	SEG=$((SEG + 1))
 	if [ "$MODE" = plain ]; then
-		(cd / && exec cr_restart "$@" "$ref") >"$RUN/out.$SEG" 2>"$RUN/err.$SEG" </dev/null &
+		(cd / && exec ${RESTART_WITH:-} cr_restart "$@" "$ref") >"$RUN/out.$SEG" 2>"$RUN/err.$SEG" </dev/null &
 	else
 		(cd / && exec ompi-restart "$@" "$ref") >"$RUN/out.$SEG" 2>"$RUN/err.$SEG" </dev/null &
 	fi
@@ -152,7 +153,8 @@ checkpoint()
 		if [ "$MODE" = plain ]; then
 			REF_NEW=$RUN/context.$((N_CKPT + 1))
 			rm -f "$REF_NEW"
-			timeout -k 5 60 cr_checkpoint "$@" -f "$REF_NEW" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
+			# shellcheck disable=SC2086
+			timeout -k 5 60 cr_checkpoint ${CKPT_ARGS:-} "$@" -f "$REF_NEW" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
 			rc=$?
 		else
 			timeout -k 5 90 ompi-checkpoint "$@" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"

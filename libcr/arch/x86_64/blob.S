@@ -170,6 +170,75 @@ cr_blob_syscall_done:
 	jmp	*%rcx
 	.size	cr_blob_syscall, . - cr_blob_syscall
 
+/* wait4 and waitid in a restarted process. Like cr_blob_syscall, but %r11 is the id as the program gave it, in %rdi or %rsi, where the lower half has
+ * put the kernel's, and what the call found is translated before the program sees it: with all signals blocked, because that is done by the lower half. A thread that is frozen
+ * before the call has ended is put back to its start, and one that is frozen right behind it is finished by the freeze (wait_settle in
+ * signal_sig.c): after a restart the ids would be others. Frame: 0 where to go on, 8 the program's id, 32 the number, 40 the result, 48 %rsi, 56 %rdx,
+ * 64 %r10, 72 %r8, 80 %r9, 88 and 96 masks, 104 %rbx, 112 %rdi. */
+	.globl	cr_blob_wait
+	.type	cr_blob_wait, @function
+	.p2align 4
+cr_blob_wait:
+	leaq	-176(%rsp), %rsp
+	movq	%rcx, (%rsp)
+	movq	%r11, 8(%rsp)
+	movq	%rax, 32(%rsp)
+	movq	%rsi, 48(%rsp)
+	movq	%rdx, 56(%rsp)
+	movq	%r10, 64(%rsp)
+	movq	%r8, 72(%rsp)
+	movq	%r9, 80(%rsp)
+	movq	%rdi, 112(%rsp)
+	.globl	cr_blob_wait_call
+cr_blob_wait_call:
+	syscall
+	.globl	cr_blob_wait_done
+cr_blob_wait_done:
+	movq	%rax, 40(%rsp)
+	testq	%rax, %rax
+	js	cr_blob_wait_out
+	movq	$-1, 88(%rsp)
+	movl	$14, %eax			/* rt_sigprocmask */
+	movl	$2, %edi			/* SIG_SETMASK */
+	leaq	88(%rsp), %rsi
+	leaq	96(%rsp), %rdx
+	movl	$8, %r10d
+	.globl	cr_blob_wait_mask
+cr_blob_wait_mask:
+	syscall
+	movq	%rbx, 104(%rsp)
+	movq	%rsp, %rbx
+	movq	%rsp, %rdi
+	andq	$-64, %rsp
+	movabs	$(CR_PRIVATE_ADDR + CR_P_WAIT_DONE), %rax
+	call	*(%rax)
+	movq	%rbx, %rsp
+	movq	104(%rsp), %rbx
+	movq	%rax, 40(%rsp)
+	movl	$14, %eax
+	movl	$2, %edi
+	leaq	96(%rsp), %rsi
+	xorl	%edx, %edx
+	movl	$8, %r10d
+	syscall
+	.globl	cr_blob_wait_out
+cr_blob_wait_out:
+	movq	8(%rsp), %rdi
+	movq	48(%rsp), %rsi
+	cmpl	$61, 32(%rsp)			/* wait4 */
+	je	1f
+	movq	%rdi, %rsi
+	movq	112(%rsp), %rdi
+1:	movq	40(%rsp), %rax
+	movq	56(%rsp), %rdx
+	movq	64(%rsp), %r10
+	movq	72(%rsp), %r8
+	movq	80(%rsp), %r9
+	movq	(%rsp), %rcx
+	leaq	176(%rsp), %rsp
+	jmp	*%rcx
+	.size	cr_blob_wait, . - cr_blob_wait
+
 /* A patched system-call site jumps to its stub, which loads the number into %eax and the return address into %rcx and comes here.
  * System-call ABI: all registers but %rax, %rcx, %r11 are kept; the red zone is skipped. */
 	.globl	cr_blob_site

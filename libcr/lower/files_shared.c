@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Descriptions that several processes hold, or that belong together with one of another process: the ends of a pipe, of a pair of sockets.
+ *
+ * They are saved once, by the leader of the set, from copies of all the processes' descriptors; a restart makes them once, before there is a second
+ * process, and every process takes its own from there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcr/lower/files_ops.h"
+#include "libcr/lower/set.h"
+
+/* Descriptions that belong together: the lowest index stands for all. */
+struct groups {
+	unsigned int *of;
+};
+
+static unsigned int group_find(const struct groups *g, unsigned int i)
+{
+	while (g->of[i] != i)
+		i = g->of[i];
+	return i;
+}
+
+static void group_join(void *arg, unsigned int a, unsigned int b)
+{
+	struct groups *g = arg;
+	unsigned int x = group_find(g, a), y = group_find(g, b);
+
+	if (x < y)
+		g->of[y] = x;
+	else
+		g->of[x] = y;
+}
+
+/* Is the content the object's, so that all of its descriptions must be made together? */
+static bool is_whole(const struct cr_open_file *file)
+{
+	return !(file->flags & O_PATH) && (S_ISFIFO(file->st.st_mode) || (S_ISREG(file->st.st_mode) && file->st.st_nlink == 0));
+}
+
+static void find_groups(const struct cr_file_set *set, struct groups *g)
+{
+	unsigned int i;
+
+	for (i = 0; i < set->n; i++) {
+		g->of[i] = i;
+		if (is_whole(&set->files[i]))
+			group_join(g, i, set->files[i].object);
+	}
+	cr_file_socket_relate(set, group_join, g);
+}
+
+static void mark_apart(struct cr_file_set *set, const struct groups *g, const uint32_t *owner, bool *several)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < set->n; i++) {
+		unsigned int top = group_find(g, i);
+
+		for (k = 0; k < set->files[i].n_fds; k++)
+			several[top] |= owner[set->files[i].fds[k].fd] != owner[set->files[top].fds[0].fd];
+	}
+	for (i = 0; i < set->n; i++)
+		set->files[i].apart = !several[group_find(g, i)];
+}
+
+/* What refers to one process cannot be made before that is there. */
+static void refuse_shared(const struct cr_open_file *file, struct cr_file_refusals *refusals)
+{
+	struct f_owner_ex owner = { 0 };
+	char words[400];
+
+	if (file->kind == CR_FILE_EPOLL || file->kind == CR_FILE_PIDFD || (file->kind && file->attrs & CR_FILE_PSEUDO && strncmp(file->path, "/proc/self", 10) == 0)) {
+		cr_file_describe(file, words, sizeof(words));
+		cr_file_refuse(refusals, file, "is %s, which several processes share and a checkpoint cannot save so; close it in all but one before the checkpoint", words);
+	} else if (file->kind && !(file->flags & O_PATH) && fcntl(file->fds[0].fd, F_GETOWN_EX, &owner) == 0 && owner.pid != 0) {
+		cr_file_refuse(refusals, file, "(%s) is shared by several processes and sends signals about input and output (F_SETOWN), which a checkpoint cannot save; switch that off before the checkpoint",
+			       file->link);
+	}
+}
+
+int cr_file_set_share(struct cr_file_set *set, const struct cr_stdio *stdio, const uint32_t *owner, struct cr_file_refusals *refusals)
+{
+	struct groups g = { .of = calloc(set->n + 1, sizeof(*g.of)) };
+	bool *several = calloc(set->n + 1, sizeof(*several));
+	unsigned int i;
+	int n = -ENOMEM;
+
+	if (!g.of || !several)
+		goto out;
+	find_groups(set, &g);
+	mark_apart(set, &g, owner, several);
+	cr_file_set_classify(set, stdio, refusals);
+	n = 0;
+	for (i = 0; i < set->n; i++) {
+		struct cr_open_file *file = &set->files[i];
+
+		/* Every process is connected to the new standard streams by itself. */
+		if (file->kind == CR_FILE_STREAM)
+			file->apart = true;
+		if (file->apart)
+			continue;
+		refuse_shared(file, refusals);
+		file->number = (uint32_t)n++;
+	}
+out:
+	free(g.of);
+	free(several);
+	return n;
+}
+
+int cr_file_shared_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
+{
+	uint64_t number = view->head.ino;
+	int fd;
+
+	(void)rec;
+	if (number >= cr_set.n_shared)
+		return cr_err_set(err, EBADMSG, "descriptor %d: description %llu of what the processes share is missing", view->fds[0].fd, (unsigned long long)number);
+	fd = cr_file_dup_high(cr_set.shared[number], x->floor);
+	return fd < 0 ? cr_err_set(err, fd, "descriptor %d: no number at or above %d is free: %s", view->fds[0].fd, x->floor, strerror(-fd)) : fd;
+}

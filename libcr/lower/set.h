@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The set of processes that are being saved, or made again, together with this one; nothing when it is alone.
+ *
+ * Written by the agent while the program is frozen, or before it exists; read by what saves and restores files, memory and children.
+ */
+#ifndef CR_SET_H
+#define CR_SET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A descriptor of the program whose description is saved with what the processes share. */
+struct cr_set_fd {
+	int32_t fd;
+	uint32_t number; /* of the description there */
+};
+
+struct cr_set {
+	bool active;
+	bool gathering;     /* not known yet who shares what: what needs that is looked at later */
+	const int32_t *pids; /* as the kernel knows them, in the order of the file */
+	uint32_t n;
+	int32_t skip;       /* who asked for the checkpoint, when it is a member of the family: left out; 0 none */
+	const struct cr_set_fd *fds;
+	uint32_t n_fds;
+	/* restart: descriptors of the lower half for what is shared; closed when this process has taken its own */
+	int *shared;
+	uint32_t n_shared;
+};
+
+extern struct cr_set cr_set;
+
+bool cr_set_has(int pid);
+/* The number of the shared description that @fd refers to, or -1. */
+long cr_set_shared(int fd);
+
+#endif

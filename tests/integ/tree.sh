@@ -1,0 +1,91 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Process trees: saved in one request with cr_checkpoint --tree, restarted with their ids, groups, sessions, pipes, shared memory, children that ended.
+. "$(dirname "$0")/lib.sh"
+MODE=plain GAP=120 LIMIT=150 CKPTS=${TREE_CKPTS:-5} CKPT_ARGS=--tree
+need cr_run "(this project: make install)"
+want() { [ -z "${ONLY:-}" ] || [[ $1 == *$ONLY* ]]; }
+run() { if want "$1"; then chain "$@"; fi; }
+# As a user to whom the kernel does not give the old ids
+translated() { local RESTART_WITH="${AS_USER:-}"; run "$@"; }
+[ "$(id -u)" != 0 ] || AS_USER="setpriv --bounding-set=-sys_admin,-checkpoint_restore"
+
+run "C: ids, groups, sessions, locks in shared memory, statuses" 1 "$PROGS/family" $(n 220)
+translated "C: the same, with other ids below" 1 "$PROGS/family" $(n 220)
+run "bash: jobs, pipelines, a co-process, wait" 1 /bin/bash "$SRC/tree_jobs.bash" $(n 24)
+translated "bash: the same, with other ids below" 1 /bin/bash "$SRC/tree_jobs.bash" $(n 24)
+translated "perl: fork, sockets, zombies" 1 /usr/bin/perl "$SRC/tree_fork.pl" $(n 60)
+
+# The one who asks is in its own set
+if want "itself"; then
+	RUN=$WORK/itself
+	mkdir -p "$RUN"
+	# shellcheck disable=SC2016
+	(cd "$RUN" && exec cr_run -- /bin/bash -c 'cr_checkpoint -q --tree -f context $$ || exit 9; echo "asked, status $?"; /bin/sleep 0.2 & wait $!; echo "end $?"; exit 6') \
+		>"$RUN/out" 2>"$RUN/err" </dev/null
+	rc=$?
+	say_file "$RUN/err"
+	check "itself: a script saves its own tree and goes on" sh -c "[ $rc = 6 ] && grep -q 'asked, status 0' '$RUN/out' && grep -q 'end 0' '$RUN/out'"
+	cp "$RUN/out" "$RUN/out1"
+	: >"$RUN/out" # the program goes on in its own file
+	$AS_USER cr_restart "$RUN/context" >"$RUN/out2" 2>"$RUN/err2" </dev/null
+	rc=$?
+	say_file "$RUN/err2"
+	check "itself: restarted it goes on behind the request, and cr_restart ends as it does" sh -c "[ $rc = 6 ] && cmp -s '$RUN/out' '$RUN/out1'"
+fi
+
+# until_there FILE WORD: it is in there
+until_there() { local i; for ((i = 0; i < 600; i++)); do if grep -q "$2" "$1" 2>/dev/null; then return 0; fi; nap 50; done; return 1; }
+
+# cr_restart passes signals on, and dies by the root's
+if want "signals"; then
+	RUN=$WORK/signals
+	mkdir -p "$RUN"
+	# shellcheck disable=SC2016
+	(cd "$RUN" && exec cr_run -- /bin/bash -c 'trap "echo got it; kill -KILL \$\$" USR1; echo ready; while :; do /bin/sleep 0.05; done') >"$RUN/out" 2>"$RUN/err" </dev/null &
+	JOB=$! STARTED+=($!)
+	until_there "$RUN/out" ready
+	cr_checkpoint --tree --kill -f "$RUN/context" "$JOB" >"$RUN/ckpt" 2>&1
+	rc=$?
+	wait "$JOB" 2>/dev/null
+	say_file "$RUN/ckpt" 3
+	check "signals: saved and killed" [ $rc = 0 ]
+	cr_restart "$RUN/context" >"$RUN/out2" 2>"$RUN/err2" </dev/null &
+	JOB=$! STARTED+=($!)
+	for ((i = 0; i < 600; i++)); do
+		if grep -q 'got it' "$RUN/out" || ! alive "$JOB"; then break; fi
+		if [ -n "$(descendants "$JOB")" ]; then kill -USR1 "$JOB" 2>/dev/null; fi
+		nap 50
+	done
+	wait "$JOB" 2>/dev/null
+	rc=$?
+	say_file "$RUN/err2"
+	check "signals: cr_restart passes one on, and dies by the root's" sh -c "[ $rc = 137 ] && grep -q 'got it' '$RUN/out'"
+fi
+
+# refused NAME PATTERN SCRIPT: a script that says "ready" while it is not to be saved, and ends when the file "go" comes
+refused()
+{
+	local rc
+	RUN=$WORK/refused
+	rm -rf "$RUN"
+	mkdir -p "$RUN"
+	(cd "$RUN" && exec cr_run -- /bin/bash -c "$3"'; until [ -e go ]; do /bin/sleep 0.05; done; wait; echo ok') >"$RUN/out" 2>"$RUN/err" </dev/null &
+	JOB=$! STARTED+=($!)
+	until_there "$RUN/out" ready
+	cr_checkpoint --tree -f "$RUN/no" "$JOB" >"$RUN/ckpt" 2>&1
+	rc=$?
+	say_file "$RUN/ckpt" 2
+	check "refused: $1: by its name" sh -c "[ $rc != 0 ] && grep -q '$2' '$RUN/ckpt'"
+	check "refused: $1: no file is left" sh -c "! ls -A '$RUN' | grep -q '^no'"
+	touch "$RUN/go"
+	wait "$JOB"
+	check "refused: $1: everything goes on" grep -q ok "$RUN/out"
+}
+if want "refused"; then
+	# shellcheck disable=SC2016
+	refused "a process that is stopped" "is stopped" '/bin/sleep 1000 & p=$!; kill -STOP $p; while [ "$(ps -o state= -p $p)" != T ]; do :; done; echo ready; (until [ -e go ]; do sleep 0.05; done; kill -KILL $p)'
+	refused "a static program" "was not started by cr_run" "'$PROGS/static' go & echo ready"
+fi
+
+done_testing
