@@ -7,10 +7,13 @@
  */
 #include "libcr/lower/lower.h"
 #include "libcr/lower/fd_limit.h"
+#include "libcr/arch/x86_64/raw.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -54,21 +57,76 @@ static int made(long nr, long a, long b, long c, long d)
 	return r;
 }
 
-static int raise_pair(int fd[2])
+/*
+ * A fork of the program between the making of a descriptor and its move would leave the small number in the child, open for good: it waits. Signals are
+ * blocked, because a handler of the program may fork. Not for what may block for long: accept().
+ */
+static pthread_mutex_t moving = PTHREAD_MUTEX_INITIALIZER;
+
+static void moving_begin(uint64_t *was)
 {
-	fd[0] = cr_fd_raise(fd[0]);
-	fd[1] = cr_fd_raise(fd[1]);
-	return 0;
+	uint64_t all = ~0UL;
+
+	cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, was, 8);
+	pthread_mutex_lock(&moving);
+}
+
+static void moving_end(const uint64_t *was)
+{
+	pthread_mutex_unlock(&moving);
+	cr_sys4(SYS_rt_sigprocmask, SIG_SETMASK, was, 0, 8);
+}
+
+static void fork_begins(void)
+{
+	pthread_mutex_lock(&moving);
+}
+
+static void fork_ends(void)
+{
+	pthread_mutex_unlock(&moving);
+}
+
+static void at_start(void) __attribute__((constructor));
+static void at_start(void)
+{
+	pthread_atfork(fork_begins, fork_ends, fork_ends);
+}
+
+static int moved(long nr, long a, long b, long c, long d)
+{
+	uint64_t was;
+	int fd;
+
+	moving_begin(&was);
+	fd = cr_fd_raise(made(nr, a, b, c, d));
+	moving_end(&was);
+	return fd;
+}
+
+static int moved_pair(long nr, long a, long b, long c, long d, int fd[2])
+{
+	uint64_t was;
+	int rc;
+
+	moving_begin(&was);
+	rc = made(nr, a, b, c, d);
+	if (!rc) {
+		fd[0] = cr_fd_raise(fd[0]);
+		fd[1] = cr_fd_raise(fd[1]);
+	}
+	moving_end(&was);
+	return rc;
 }
 
 EXPORT int socket(int domain, int type, int protocol)
 {
-	return cr_fd_raise(made(SYS_socket, domain, type, protocol, 0));
+	return moved(SYS_socket, domain, type, protocol, 0);
 }
 
 EXPORT int socketpair(int domain, int type, int protocol, int fd[2])
 {
-	return made(SYS_socketpair, domain, type, protocol, (long)fd) ? -1 : raise_pair(fd);
+	return moved_pair(SYS_socketpair, domain, type, protocol, (long)fd, fd);
 }
 
 EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
@@ -83,42 +141,42 @@ EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 
 EXPORT int pipe(int fd[2])
 {
-	return made(SYS_pipe2, (long)fd, 0, 0, 0) ? -1 : raise_pair(fd);
+	return moved_pair(SYS_pipe2, (long)fd, 0, 0, 0, fd);
 }
 
 EXPORT int pipe2(int fd[2], int flags)
 {
-	return made(SYS_pipe2, (long)fd, flags, 0, 0) ? -1 : raise_pair(fd);
+	return moved_pair(SYS_pipe2, (long)fd, flags, 0, 0, fd);
 }
 
 EXPORT int epoll_create(int size)
 {
-	return size <= 0 ? (errno = EINVAL, -1) : cr_fd_raise(made(SYS_epoll_create1, 0, 0, 0, 0));
+	return size <= 0 ? (errno = EINVAL, -1) : moved(SYS_epoll_create1, 0, 0, 0, 0);
 }
 
 EXPORT int epoll_create1(int flags)
 {
-	return cr_fd_raise(made(SYS_epoll_create1, flags, 0, 0, 0));
+	return moved(SYS_epoll_create1, flags, 0, 0, 0);
 }
 
 EXPORT int eventfd(unsigned int value, int flags)
 {
-	return cr_fd_raise(made(SYS_eventfd2, value, flags, 0, 0));
+	return moved(SYS_eventfd2, value, flags, 0, 0);
 }
 
 EXPORT int timerfd_create(int clock, int flags)
 {
-	return cr_fd_raise(made(SYS_timerfd_create, clock, flags, 0, 0));
+	return moved(SYS_timerfd_create, clock, flags, 0, 0);
 }
 
 EXPORT int memfd_create(const char *name, unsigned int flags)
 {
-	return cr_fd_raise(made(SYS_memfd_create, (long)name, flags, 0, 0));
+	return moved(SYS_memfd_create, (long)name, flags, 0, 0);
 }
 
 EXPORT int dup(int fd)
 {
-	return cr_fd_raise(made(SYS_dup, fd, 0, 0, 0));
+	return moved(SYS_dup, fd, 0, 0, 0);
 }
 
 #define OPEN_MODE(flags, last)                                                            \
@@ -133,25 +191,25 @@ EXPORT int dup(int fd)
 EXPORT int open(const char *path, int flags, ...)
 {
 	OPEN_MODE(flags, flags)
-	return cr_fd_raise(made(SYS_openat, AT_FDCWD, (long)path, flags, mode));
+	return moved(SYS_openat, AT_FDCWD, (long)path, flags, mode);
 }
 
 EXPORT int open64(const char *path, int flags, ...)
 {
 	OPEN_MODE(flags, flags)
-	return cr_fd_raise(made(SYS_openat, AT_FDCWD, (long)path, flags, mode));
+	return moved(SYS_openat, AT_FDCWD, (long)path, flags, mode);
 }
 
 EXPORT int openat(int dir, const char *path, int flags, ...)
 {
 	OPEN_MODE(flags, flags)
-	return cr_fd_raise(made(SYS_openat, dir, (long)path, flags, mode));
+	return moved(SYS_openat, dir, (long)path, flags, mode);
 }
 
 EXPORT int openat64(int dir, const char *path, int flags, ...)
 {
 	OPEN_MODE(flags, flags)
-	return cr_fd_raise(made(SYS_openat, dir, (long)path, flags, mode));
+	return moved(SYS_openat, dir, (long)path, flags, mode);
 }
 
 /* These are made inside libc, out of reach of the ones above: the real function, then the move. */
@@ -174,10 +232,10 @@ EXPORT int mkstemp(char *template)
 
 EXPORT int inotify_init1(int flags)
 {
-	return cr_fd_raise(made(SYS_inotify_init1, flags, 0, 0, 0));
+	return moved(SYS_inotify_init1, flags, 0, 0, 0);
 }
 
 EXPORT int signalfd(int fd, const sigset_t *mask, int flags)
 {
-	return cr_fd_raise(made(SYS_signalfd4, fd, (long)mask, 8, flags));
+	return moved(SYS_signalfd4, fd, (long)mask, 8, flags);
 }
