@@ -23,7 +23,7 @@ CLEANFILES += libcr/blob.o libcr/blob.so libcr/blob_bin.o
 # ---- code that runs in signal handlers and on the program's %fs: no TLS, no stack protector, no vector registers
 noinst_LTLIBRARIES += libcr/libcr_sig.la libcr/libcr_lower.la
 libcr_libcr_sig_la_SOURCES = libcr/lower/memory_sig.c libcr/lower/signal_sig.c libcr/lower/ids_sig.c libcr/lower/syscall_sig.c \
-	libcr/lower/exec_sig.c libcr/lower/patch_sig.c libcr/lower/copy_sig.c libcr/lower/thread_state_sig.c
+	libcr/lower/exec_sig.c libcr/lower/exec_env_sig.c libcr/lower/patch_sig.c libcr/lower/copy_sig.c libcr/lower/thread_state_sig.c
 libcr_libcr_sig_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -ftls-model=initial-exec -mgeneral-regs-only -mfsgsbase -fno-tree-loop-distribute-patterns
 
 libcr_libcr_lower_la_SOURCES = libcr/lower/window.c libcr/lower/exec_image.c libcr/lower/descriptors.c libcr/lower/seccomp.c \

@@ -18,7 +18,6 @@
 #include "libcr/arch/x86_64/raw.h"
 
 #define HEAD_BYTES 1024
-#define ARGS_MAX 1000000
 #define ARGS_ON_STACK 4096
 
 static bool has_interpreter(const char *head, long n)
@@ -92,44 +91,6 @@ static char *shebang(char *head, long n, char **ret_arg)
 	return *interp ? interp : NULL;
 }
 
-/* Pointers of @argv from @first on, up to @room of them or the NULL that ends them. Their number or -EFAULT. */
-static long args_read(char *const *argv, uint64_t first, const char **ret, uint64_t room)
-{
-	uint64_t n = 0;
-
-	while (n < room) {
-		uint64_t at = (uint64_t)(argv + first + n), part = (CR_PAGE_BYTES - (at & (CR_PAGE_BYTES - 1))) / sizeof(*ret);
-
-		if (!part)
-			part = 1;
-		if (part > room - n)
-			part = room - n;
-		if (cr_copy_in(ret + n, (void *)at, part * sizeof(*ret)) < 0)
-			return -EFAULT;
-		for (uint64_t end = n + part; n < end; n++)
-			if (!ret[n])
-				return (long)n;
-	}
-	return (long)n;
-}
-
-static long args_count(char *const *argv)
-{
-	const char *some[64];
-	uint64_t n = 0;
-	long r;
-
-	do {
-		r = args_read(argv, n, some, 64);
-		if (r < 0)
-			return r;
-		n += (uint64_t)r;
-		if (n > ARGS_MAX)
-			return -E2BIG;
-	} while (r == 64);
-	return (long)n;
-}
-
 static const char *hex(uint64_t v, char text[17])
 {
 	for (int i = 0; i < 16; i++)
@@ -143,7 +104,7 @@ long cr_emul_execve(const char *path, char *const *argv, char *const *envp, uint
 	char head[HEAD_BYTES], script_head[HEAD_BYTES], mask_text[17], tree_text[17];
 	const char *exe = path, *extra[3] = { NULL, NULL, NULL }, **args;
 	char *interp, *arg;
-	uint64_t argc, k = 0, bytes;
+	uint64_t argc, envc, k = 0, bytes;
 	long n;
 
 	n = read_head(path, head);
@@ -163,13 +124,17 @@ long cr_emul_execve(const char *path, char *const *argv, char *const *envp, uint
 	} else if (n < 4 || !has_interpreter(head, n)) {
 		return CR_EXEC_NATIVE;
 	}
-	n = argv ? args_count(argv) : 0;
+	n = argv ? cr_args_count(argv) : 0;
 	if (n < 0)
 		return n;
 	argc = (uint64_t)n;
-	bytes = (argc + 16) * sizeof(*args);
+	n = cr_exec_env_room(envp);
+	if (n < 0)
+		return n;
+	envc = (uint64_t)n;
+	bytes = (argc + 16 + envc) * sizeof(*args);
 	/* A vfork child of libc has a stack that has room for its arguments; a thread with a small stack may pass more than fit there. */
-	if (argc > ARGS_ON_STACK) {
+	if (argc + envc > ARGS_ON_STACK) {
 		n = cr_sys6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0);
 		if (n < 0)
 			return n;
@@ -192,15 +157,18 @@ long cr_emul_execve(const char *path, char *const *argv, char *const *envp, uint
 	for (int i = 0; i < 3 && extra[i]; i++)
 		args[k++] = extra[i];
 	/* A script's interpreter has taken the place of the first argument. */
-	n = args_read(argv, extra[0] ? 1 : 0, args + k, argc > 0 && extra[0] ? argc - 1 : argc);
+	n = cr_args_read(argv, extra[0] ? 1 : 0, args + k, argc > 0 && extra[0] ? argc - 1 : argc);
 	if (n >= 0) {
 		k += (uint64_t)n;
 		if (!argc && !extra[0])
 			args[k++] = "";
-		args[k] = NULL;
-		n = cr_sys3(SYS_execve, cr_lower.cr_run_path, args, envp);
+		args[k++] = NULL;
+		if (envc)
+			n = cr_exec_env(envp, args + k, envc);
 	}
-	if (argc > ARGS_ON_STACK)
+	if (n >= 0)
+		n = cr_sys3(SYS_execve, cr_lower.cr_run_path, args, envc ? (char *const *)(args + k) : envp);
+	if (argc + envc > ARGS_ON_STACK)
 		cr_sys2(SYS_munmap, args, bytes);
 	return n;
 }

@@ -54,6 +54,10 @@ struct cr_lower {
 	char stdio_text[400];      /* the same, for descendants: a program may have redirected them since */
 	uint64_t real_ehdr;        /* AT_SYSINFO_EHDR of this process */
 
+	/* a restarted process: what the launcher of this life has set, for what it executes (exec_env_sig.c) */
+	const char **launcher_env;
+	uint32_t n_launcher_env;
+
 	/* stop and freeze */
 	volatile uint32_t stop_mode; /* enum cr_stop_mode */
 	volatile uint32_t release;   /* futex: parked threads wait for a change */
@@ -182,6 +186,18 @@ void cr_id_forget(int kernel);
 #define CR_EXEC_NATIVE 1
 /* CR_EXEC_NATIVE: to be left to the kernel as it is. @mask: the signal mask of the new image; all signals are blocked. */
 long cr_emul_execve(const char *path, char *const *argv, char *const *envp, uint64_t mask);
+
+/* exec_env_sig.c */
+/* Pointers of @argv from @first on, up to @room of them or the NULL that ends them. Their number or -EFAULT. */
+long cr_args_read(char *const *argv, uint64_t first, const char **ret, uint64_t room);
+/* Without the NULL. -EFAULT, -E2BIG. */
+long cr_args_count(char *const *argv);
+/* Is this "NAME=value" one that launchers set? */
+bool cr_exec_env_launchers(const char *variable);
+/* Pointers that cr_exec_env() needs for @envp; 0: @envp is passed as it is. -EFAULT, -E2BIG. */
+long cr_exec_env_room(char *const *envp);
+/* @envp with this life's variables of the launcher, ended by NULL. 0 or -EFAULT. */
+long cr_exec_env(char *const *envp, const char **ret, uint64_t room);
 
 /* patch_sig.c */
 void cr_patch_text(uint64_t start, uint64_t end, int fd, int prot);

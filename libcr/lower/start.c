@@ -138,3 +138,23 @@ int cr_start(int floor, const char *stdio, struct cr_err *err)
 	cr_lower.kernel_ppid = getppid();
 	return 0;
 }
+
+int cr_start_launcher_env(struct cr_err *err)
+{
+	extern char **environ;
+	uint32_t n = 0;
+
+	while (environ[n])
+		n++;
+	cr_lower.launcher_env = malloc((n + 1) * sizeof(*cr_lower.launcher_env));
+	if (!cr_lower.launcher_env)
+		return cr_err_set(err, ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < n; i++) {
+		if (!cr_exec_env_launchers(environ[i]))
+			continue;
+		cr_lower.launcher_env[cr_lower.n_launcher_env] = strdup(environ[i]);
+		if (!cr_lower.launcher_env[cr_lower.n_launcher_env++])
+			return cr_err_set(err, ENOMEM, "out of memory");
+	}
+	return 0;
+}

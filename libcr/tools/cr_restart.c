@@ -126,6 +126,8 @@ int main(int argc, char **argv)
 	if (rc > 0)
 		rc = cr_start(rc, NULL, &err);
 	if (!rc)
+		rc = cr_start_launcher_env(&err);
+	if (!rc)
 		words = dup(2); /* above the floor: descriptor 2 becomes the program's */
 	if (!rc && strcmp(restart_fault(), "eio") == 0)
 		rc = cr_err_set(&err, EIO, "%s: cannot read: %s", path, strerror(EIO));
