@@ -64,6 +64,7 @@ struct cr_board {
 
 	volatile uint64_t drained_messages; /* of the last drain */
 	volatile uint64_t drained_bytes;
+	volatile uint64_t exchanged_messages; /* that the layer itself sent to other ranks for it */
 	char error_text[256];               /* valid when state is FAILED */
 };
 

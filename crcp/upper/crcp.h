@@ -53,8 +53,9 @@ struct crcp_comm {
 	const int *world_ranks;   /* [size], or [remote_size] for an inter-communicator: peer -> rank in MPI_COMM_WORLD */
 	uint64_t clock_id;        /* equal on all members */
 	volatile uint64_t *clock_count; /* -> board->clocks[...].count */
-	uint64_t *sent;           /* [peers] messages sent to each peer on this communicator since MPI_Init; never reset */
-	uint64_t *received;       /* [peers] messages received from each peer */
+	uint64_t sent, received;  /* messages on this communicator since MPI_Init; never reset */
+	bool counted;             /* has point-to-point messages */
+	bool outside;             /* has members that are not of this MPI_COMM_WORLD: while it lives there is no checkpoint */
 	struct crcp_log_message *log_head, *log_tail; /* drained messages in arrival order; NULL nearly always */
 	struct crcp_comm *prev, *next; /* all live communicators, in order of creation */
 	struct crcp_comm_recipe *recipe;
@@ -134,7 +135,7 @@ static inline void crcp_call_end(void);
 /* Wrap a lower request of a non-blocking (kind 'c'ollective, 'f'ile, 'w'indow, 'g'eneralized, 'i'dup) or persistent collective operation. */
 MPI_Request crcp_request_wrap(void *real, int kind, struct crcp_comm *comm);
 void crcp_request_unwrap(MPI_Request request); /* a wrapped request that nobody will wait for is over: its record goes back */
-void crcp_comm_init_counters(struct crcp_comm *c); /* clock slot, sent/received arrays */
+void crcp_comm_init_counters(struct crcp_comm *c); /* clock slot, counters of messages */
 void crcp_comm_fini_counters(struct crcp_comm *c); /* at MPI_Comm_free; delivers nothing: the log must be empty or is dropped with the communicator */
 void crcp_p2p_init(void);     /* at the end of MPI_Init: board, stop_client */
 void crcp_p2p_finalize(void); /* at the start of MPI_Finalize */

@@ -88,7 +88,7 @@ struct cr_board_payload {
 	uint32_t present;
 	int32_t rank, size, thread_level;
 	uint32_t state; /* enum cr_rank_state */
-	uint32_t reserved;
+	uint32_t exchanged;       /* messages that this rank sent to others to find out that nothing is in flight any more */
 	uint64_t messages, bytes; /* in flight, saved in the message log */
 };
 

@@ -182,6 +182,7 @@ static int put_board(struct cr_image_writer *w, struct cr_err *err)
 		p.state = b->state;
 		p.messages = b->drained_messages;
 		p.bytes = b->drained_bytes;
+		p.exchanged = (uint32_t)b->exchanged_messages;
 	}
 	return cr_image_put(w, CR_REC_BOARD, &p, sizeof(p), err);
 }

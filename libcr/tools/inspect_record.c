@@ -405,6 +405,7 @@ static bool out_board(struct inspect_out *out, const struct cr_image_record *rec
 	out_number(out, "size", "of", p.size);
 	out_number(out, "messages", "messages in flight", (int64_t)p.messages);
 	out_number(out, "message_bytes", "bytes", (int64_t)p.bytes);
+	out_number(out, "exchanged", "exchanged", p.exchanged);
 	return true;
 }
 

@@ -77,7 +77,7 @@ static void test_errors_of_arguments(void **state)
 	assert_int_equal(PMPI_Isend(&c, 1, MPI_BYTE, 5, 0, W, &q), MPI_ERR_RANK);
 	assert_ptr_equal(q, MPI_REQUEST_NULL);
 	assert_int_equal(PMPI_Bsend(big, sizeof(big), MPI_BYTE, 0, 0, W), MPI_ERR_BUFFER);
-	assert_int_equal(crcp_comm(W)->sent[0], 0);
+	assert_int_equal(crcp_comm(W)->sent, 0);
 }
 
 static void test_null_request_gives_the_empty_status(void **state)
@@ -107,14 +107,14 @@ static void test_counts(void **state)
 
 	(void)state;
 	send_byte(1, 3);
-	assert_int_equal(w->sent[0], 1);
-	assert_int_equal(w->received[0], 0);
+	assert_int_equal(w->sent, 1);
+	assert_int_equal(w->received, 0);
 	PMPI_Recv(&c, 1, MPI_BYTE, 0, 3, W, &s);
-	assert_int_equal(w->received[0], 1);
+	assert_int_equal(w->received, 1);
 	PMPI_Irecv(&c, 1, MPI_BYTE, 0, 4, W, &q);
 	PMPI_Cancel(&q);
 	PMPI_Wait(&q, &s);
-	assert_int_equal(w->received[0], 1);
+	assert_int_equal(w->received, 1);
 	assert_int_equal(s._cancelled, 1);
 }
 
@@ -146,7 +146,7 @@ static void test_drained_message_has_its_place(void **state)
 	PMPI_Recv(&c, 1, MPI_BYTE, 0, MPI_ANY_TAG, W, &s);
 	assert_int_equal(c, 20);
 	assert_null(crcp_comm(W)->log_head);
-	assert_int_equal(crcp_comm(W)->received[0], 4);
+	assert_int_equal(crcp_comm(W)->received, 4);
 }
 
 static void test_a_longer_message_of_the_log_is_truncated(void **state)
@@ -339,7 +339,7 @@ static void late_agent(void)
 		static char c = 66;
 
 		crcp_lower.MPI_Isend(&c, 1, MPI_BYTE, 0, 1, (MPI_Comm)crcp_real((void *)W), &q);
-		crcp_comm(W)->sent[0]++;
+		crcp_comm(W)->sent++;
 	}
 }
 static void test_stop_in_a_blocking_receive(void **state)
@@ -366,11 +366,11 @@ static void test_drain_taken_back_keeps_what_it_took(void **state)
 
 	(void)state;
 	send_byte(1, 1);
-	crcp_comm(W)->sent[0]++; /* one that will not come */
+	crcp_comm(W)->sent++; /* one that will not come */
 	crcp.board.order = CR_ORDER_RUN;
 	assert_int_equal(crcp_bookmark_drain(), -125 /* ECANCELED */);
 	assert_non_null(crcp_comm(W)->log_head);
-	crcp_comm(W)->sent[0]--;
+	crcp_comm(W)->sent--;
 	PMPI_Recv(&c, 1, MPI_BYTE, 0, 1, W, MPI_STATUS_IGNORE);
 	assert_int_equal(c, 1);
 }
@@ -381,14 +381,14 @@ static void missed_agent(void)
 {
 	play_agent();
 	if (crcp.board.order == CR_ORDER_DRAIN && ++missed_turns == 50) {
-		crcp_comm(W)->sent[0]--;
+		crcp_comm(W)->sent--;
 		crcp.board.attempt = 2;
 	}
 }
 static void test_a_missed_resume_is_noticed(void **state)
 {
 	(void)state;
-	crcp_comm(W)->sent[0]++; /* one that will not come */
+	crcp_comm(W)->sent++; /* one that will not come */
 	cycles = 0;
 	missed_turns = 0;
 	cycle_restart = 0;
@@ -405,7 +405,7 @@ static void test_a_missed_resume_is_noticed(void **state)
 static void test_wrong_counts_are_found(void **state)
 {
 	(void)state;
-	crcp_comm(W)->received[0]++;
+	crcp_comm(W)->received++;
 	crcp.board.order = CR_ORDER_DRAIN;
 	assert_true(crcp_bookmark_drain() < 0);
 	assert_non_null(strstr(crcp.board.error_text, "counts"));

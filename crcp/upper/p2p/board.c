@@ -17,12 +17,15 @@ void crcp_board_state(uint32_t state)
 
 void crcp_comm_init_counters(struct crcp_comm *c)
 {
-	size_t peers = (size_t)(c->remote_size > 0 ? c->remote_size : c->size);
+	int peers = c->remote_size > 0 ? c->remote_size : c->size;
 
-	c->sent = crcp_alloc(2 * peers * sizeof(*c->sent));
-	if (!c->sent)
-		crcp_no_memory("to count the messages of a communicator");
-	c->received = c->sent + peers;
+	c->sent = 0;
+	c->received = 0;
+	c->counted = true;
+	c->outside = false;
+	for (int i = 0; i < peers; i++)
+		if (c->world_ranks[i] < 0)
+			c->outside = true;
 	c->log_head = NULL;
 	c->log_tail = NULL;
 	crcp_clock_attach(c);
@@ -30,6 +33,8 @@ void crcp_comm_init_counters(struct crcp_comm *c)
 
 static void crcp_request_stray(struct crcp_request *r)
 {
+	if (r->comm->outside)
+		r->flags |= CRCP_R_OUTSIDE;
 	r->comm = NULL;
 	if (r->op == CRCP_OP_RECV || r->persistent) {
 		r->flags |= CRCP_R_STRAY;
@@ -58,26 +63,16 @@ static void crcp_comm_forget_requests(const struct crcp_comm *c)
 
 void crcp_comm_fini_counters(struct crcp_comm *c)
 {
-	int peers = c->remote_size > 0 ? c->remote_size : c->size, i;
-
-	if (!c->sent)
+	if (!c->counted)
 		return;
 	crcp_comm_forget_requests(c);
-	if (!crcp_p2p.gone_sent)
-		crcp_p2p.gone_sent = crcp_alloc((size_t)crcp.board.world_size * sizeof(*crcp_p2p.gone_sent));
-	for (i = 0; i < peers && crcp_p2p.gone_sent; i++) {
-		int world = c->world_ranks[i];
-
-		if (world < 0 || world >= crcp.board.world_size)
-			continue;
-		crcp_count(&crcp_p2p.gone_sent[world], (int64_t)c->sent[i]);
-		crcp_count(&crcp_p2p.gone_received, (int64_t)c->received[i]);
+	if (!c->outside) {
+		crcp_count(&crcp_p2p.gone_sent, (int64_t)c->sent);
+		crcp_count(&crcp_p2p.gone_received, (int64_t)c->received);
 	}
+	c->counted = false;
 	crcp_clock_detach(c);
 	crcp_log_clear(c);
-	crcp_free(c->sent);
-	c->sent = NULL;
-	c->received = NULL;
 }
 
 /* Our own messages: an error there is ours to handle. */

@@ -2,9 +2,10 @@
 /*
  * The drain. Every rank of the job is in here at the same time, on a thread that may call the library.
  *
- * Bookmarks: every rank has counted what it sent to whom; the sum over the ranks tells each how many messages are meant for it. Then it
- * takes in what is missing: posted receives complete in the program's buffers, the rest is received into the log. It is done when it has
- * received everything and all it has sent or matched is complete. A second sum holds every rank until all are done, because a rank
+ * Bookmarks: every rank has counted the messages that it sent and those that it received. Nobody sends any more, so when the sums over all ranks
+ * are equal nothing is in flight. Until then each takes in what arrives: posted receives complete in the program's buffers, the rest is
+ * received into the log. The sums are made again and again, each a tree of messages of a few words, whatever the number of ranks: what a rank
+ * spends grows with what is on its way to it. A last sum holds every rank until all are done with windows and files too, because a rank
  * that stops may still be needed by one that has not.
  *
  * No malloc, no stdio: a signal handler may have interrupted either.
@@ -27,45 +28,21 @@ static int crcp_drain_fail(int code, const char *text)
 	return code;
 }
 
-static int crcp_comm_peers(const struct crcp_comm *c)
-{
-	return c->remote_size > 0 ? c->remote_size : c->size;
-}
+enum { SENT, RECEIVED, MUST }; /* what the ranks add up */
+_Static_assert(MUST < CRCP_EXCHANGE_WORDS, "as many as are exchanged");
 
-/* v[world rank] = messages that I ever sent to it. */
-static void crcp_bookmark_sent(uint64_t *v)
+static void crcp_bookmark(uint64_t *words)
 {
 	const struct crcp_comm *c;
-	int i;
 
-	for (i = 0; i < crcp.board.world_size; i++)
-		v[i] = crcp_p2p.gone_sent ? crcp_p2p.gone_sent[i] : 0;
+	words[SENT] = crcp_p2p.gone_sent;
+	words[RECEIVED] = crcp_p2p.gone_received;
 	for (c = crcp.comms; c; c = c->next) {
-		if (!c->sent)
+		if (!c->counted || c->outside)
 			continue;
-		for (i = 0; i < crcp_comm_peers(c); i++) {
-			int world = c->world_ranks[i];
-
-			if (world >= 0 && world < crcp.board.world_size)
-				v[world] += c->sent[i];
-		}
+		words[SENT] += c->sent;
+		words[RECEIVED] += c->received;
 	}
-}
-
-static uint64_t crcp_bookmark_received(void)
-{
-	uint64_t sum = crcp_p2p.gone_received;
-	const struct crcp_comm *c;
-	int i;
-
-	for (c = crcp.comms; c; c = c->next) {
-		if (!c->received)
-			continue;
-		for (i = 0; i < crcp_comm_peers(c); i++)
-			if (c->world_ranks[i] >= 0)
-				sum += c->received[i];
-	}
-	return sum;
 }
 
 /* Must this ACTIVE request be complete before the library may go away? Receives that nothing matches yet are posted again instead. */
@@ -124,7 +101,7 @@ static int crcp_drain_receive(struct crcp_log_message *m, MPI_Message message)
 
 static void crcp_drain_note(struct crcp_comm *c, const struct crcp_log_message *m)
 {
-	c->received[m->source]++;
+	c->received++;
 	crcp.board.drained_messages++;
 	crcp.board.drained_bytes += m->bytes;
 }
@@ -205,63 +182,76 @@ static int crcp_drain_pass(unsigned int *ret_must, unsigned int *ret_taken)
 	*ret_taken = 0;
 	rc = crcp_drain_matched(ret_taken);
 	for (c = crcp.comms; c && rc == 0; c = c->next)
-		if (c->received && c->h.real)
+		if (c->counted && c->h.real)
 			rc = crcp_drain_comm(c, ret_taken);
 	return rc;
 }
 
-static int crcp_drain_until(uint64_t expected)
+/* Until nothing more arrives. A rank that has something to complete looks a while longer in each round, the sum of the others can wait. */
+static int crcp_drain_round(unsigned int round, unsigned int *ret_must)
 {
-	unsigned int must, taken;
-	uint64_t received;
+	unsigned int taken, idle = 0, patience = round < 10 ? 1u << round : 1024;
 	int rc;
 
-	for (;;) {
-		rc = crcp_drain_pass(&must, &taken);
+	do {
+		rc = crcp_drain_pass(ret_must, &taken);
 		if (rc < 0)
 			return rc;
-		received = crcp_bookmark_received();
-		if (received > expected)
-			return crcp_drain_fail(-EPROTO, "more messages were received than were sent: the counts of sent messages are wrong");
-		if (received == expected && must == 0)
-			return 0;
 		if (crcp_stop_over(CR_ORDER_DRAIN))
 			return -ECANCELED;
-		if (taken == 0)
+		idle = taken ? 0 : idle + 1;
+		if (idle)
 			crcp_os_yield();
+	} while (taken || (*ret_must && idle < patience));
+	return 0;
+}
+
+/* @ret_step: number of sums that were made. */
+static int crcp_drain_all(struct crcp_exchange *e, struct crcp_exchange *scratch, unsigned int *ret_step)
+{
+	for (unsigned int round = 0;; round++) {
+		unsigned int must;
+		int rc = crcp_drain_round(round, &must);
+
+		if (rc < 0)
+			return rc;
+		crcp_bookmark(e->words);
+		e->words[MUST] = must;
+		rc = crcp_exchange_sum(round, e, scratch);
+		if (rc < 0)
+			return rc;
+		if (e->words[RECEIVED] > e->words[SENT])
+			return crcp_drain_fail(-EPROTO, "more messages were received than were sent: the counts of sent messages are wrong");
+		*ret_step = round + 1;
+		if (e->words[RECEIVED] == e->words[SENT] && e->words[MUST] == 0)
+			return 0;
 	}
 }
 
 int crcp_bookmark_drain(void)
 {
-	int size = crcp.board.world_size, rc;
-	uint64_t *words, *scratch, expected;
+	struct crcp_exchange *e = crcp_alloc(2 * sizeof(*e));
+	unsigned int step = 0;
+	int rc;
 
 	crcp.board.drained_messages = 0;
 	crcp.board.drained_bytes = 0;
+	crcp.board.exchanged_messages = 0;
 	crcp_p2p.drains++;
 	crcp_p2p.exchange_left = 0;
-	words = crcp_alloc(2 * ((size_t)size + 1) * sizeof(*words));
-	if (!words)
+	if (!e)
 		return crcp_drain_fail(-ENOMEM, "no memory for the message counts; free some on the node and try again");
-	scratch = words + size + 1;
-	crcp_bookmark_sent(words + 1);
-	rc = crcp_exchange_sum(0, words, size, scratch);
-	expected = words[1 + crcp.board.world_rank];
-	if (rc == 0)
-		rc = crcp_drain_until(expected);
+	rc = crcp_drain_all(e, e + 1, &step);
 	if (rc == 0 && crcp_wins_drain() != 0)
 		rc = crcp_drain_fail(-EIO, "a rank that one-sided operations go to does not answer; see whether its node still runs");
 	if (rc == 0)
 		rc = crcp_files_drain();
-	if (rc == 0) {
-		words[1] = 0;
-		rc = crcp_exchange_sum(1, words, 1, scratch);
-	}
+	if (rc == 0)
+		rc = crcp_exchange_sum(step, e, e + 1);
 	if (rc == -EIO && !crcp.board.error_text[0])
 		crcp_drain_fail(rc, "the exchange of message counts between the ranks failed in the MPI library");
 	/* The library may still read what a send that was left behind is to carry. */
 	if (!crcp_p2p.exchange_left)
-		crcp_free(words);
+		crcp_free(e);
 	return rc;
 }

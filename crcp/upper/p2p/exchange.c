@@ -42,73 +42,73 @@ static int crcp_exchange_finish(MPI_Request real, bool receive)
 	return -ECANCELED;
 }
 
-static int crcp_exchange_send(int peer, int tag, const uint64_t *words, int n)
+static int crcp_exchange_send(int peer, int tag, const struct crcp_exchange *e)
 {
 	MPI_Comm comm = (MPI_Comm)crcp.real_private_comm;
 	MPI_Datatype byte = (MPI_Datatype)crcp_real((void *)MPI_BYTE);
-	int bytes = n * 8;
+	int bytes = sizeof(*e);
 	MPI_Request real;
 	MPI_Request *real_p = &real;
 
-	if (CR_LOWER(crcp_lower.MPI_Isend(words, bytes, byte, peer, tag, comm, real_p)) != MPI_SUCCESS)
+	if (CR_LOWER(crcp_lower.MPI_Isend(e, bytes, byte, peer, tag, comm, real_p)) != MPI_SUCCESS)
 		return -EIO;
+	crcp.board.exchanged_messages++;
 	return crcp_exchange_finish(real, false);
 }
 
 /* Receive until it is a message of this attempt. */
-static int crcp_exchange_recv(int peer, int tag, uint64_t mark, uint64_t *words, int n)
+static int crcp_exchange_recv(int peer, int tag, uint64_t mark, struct crcp_exchange *e)
 {
 	MPI_Comm comm = (MPI_Comm)crcp.real_private_comm;
 	MPI_Datatype byte = (MPI_Datatype)crcp_real((void *)MPI_BYTE);
-	int bytes = n * 8, rc;
+	int bytes = sizeof(*e), rc;
 	MPI_Request real;
 	MPI_Request *real_p = &real;
 
 	do {
-		if (CR_LOWER(crcp_lower.MPI_Irecv(words, bytes, byte, peer, tag, comm, real_p)) != MPI_SUCCESS)
+		if (CR_LOWER(crcp_lower.MPI_Irecv(e, bytes, byte, peer, tag, comm, real_p)) != MPI_SUCCESS)
 			return -EIO;
 		rc = crcp_exchange_finish(real, true);
-	} while (rc == 0 && words[0] != mark);
+	} while (rc == 0 && e->mark != mark);
 	return rc;
 }
 
-/* words[0] is the mark, words[1...n] the numbers. @scratch has as many words. */
-int crcp_exchange_sum(unsigned int step, uint64_t *words, int n, uint64_t *scratch)
+int crcp_exchange_sum(unsigned int step, struct crcp_exchange *e, struct crcp_exchange *scratch)
 {
 	uint64_t attempt = crcp_p2p.attempt ? crcp_p2p.attempt : crcp_p2p.drains;
-	uint64_t mark = attempt << 8 | step;
+	uint64_t mark = attempt << 32 | step;
 	int tag = CRCP_EXCHANGE_TAG | (int)((attempt & 0xfff) << 2) | (int)(step & 3);
 	int me = crcp.board.world_rank, size = crcp.board.world_size;
 	int bit, parent = -1, rc, i;
 
-	words[0] = mark;
+	e->mark = mark;
 	/* Up the tree: the children of me are me + bit for every bit below my lowest one. */
 	for (bit = 1; bit < size; bit <<= 1) {
 		if (me & bit) {
 			parent = me - bit;
-			rc = crcp_exchange_send(parent, tag, words, n + 1);
+			rc = crcp_exchange_send(parent, tag, e);
 			if (rc < 0)
 				return rc;
 			break;
 		}
 		if (me + bit >= size)
 			continue;
-		rc = crcp_exchange_recv(me + bit, tag, mark, scratch, n + 1);
+		rc = crcp_exchange_recv(me + bit, tag, mark, scratch);
 		if (rc < 0)
 			return rc;
-		for (i = 1; i <= n; i++)
-			words[i] += scratch[i];
+		for (i = 0; i < CRCP_EXCHANGE_WORDS; i++)
+			e->words[i] += scratch->words[i];
 	}
 	/* And the result down again. */
 	if (parent >= 0) {
-		rc = crcp_exchange_recv(parent, tag, mark, words, n + 1);
+		rc = crcp_exchange_recv(parent, tag, mark, e);
 		if (rc < 0)
 			return rc;
 	}
 	for (bit >>= 1; bit > 0; bit >>= 1) {
 		if (me + bit >= size)
 			continue;
-		rc = crcp_exchange_send(me + bit, tag, words, n + 1);
+		rc = crcp_exchange_send(me + bit, tag, e);
 		if (rc < 0)
 			return rc;
 	}

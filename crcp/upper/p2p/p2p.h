@@ -43,6 +43,7 @@ enum crcp_request_state {
 #define CRCP_R_FROM_LOG 32u  /* completed by a message of the log: its error has not been raised */
 #define CRCP_R_STRAY 64u     /* its communicator was freed: it cannot be made again */
 #define CRCP_R_BUFFERED 16u  /* on the list of buffered sends */
+#define CRCP_R_OUTSIDE 128u  /* its communicator was freed and is not counted */
 
 struct crcp_request {
 	struct crcp_handle h;
@@ -100,8 +101,7 @@ struct crcp_p2p {
 	unsigned int strays;      /* records with CRCP_R_STRAY */
 	unsigned int gets;
 
-	uint64_t *gone_sent;      /* [world] sent on communicators that have been freed */
-	uint64_t gone_received;
+	uint64_t gone_sent, gone_received; /* on communicators that have been freed */
 
 	void *bsend_buffer;
 	uint64_t bsend_bytes, bsend_used;
@@ -142,7 +142,7 @@ static inline void crcp_count(uint64_t *counter, int64_t n)
 static inline void crcp_count_sent(struct crcp_comm *c, int peer, int64_t n)
 {
 	if (__builtin_expect(peer >= 0, 1))
-		crcp_count(&c->sent[peer], n);
+		crcp_count(&c->sent, n);
 }
 
 /* ---- request.c ---- */
@@ -349,9 +349,14 @@ void crcp_message_put(struct crcp_message *m);
 /* Every rank is stopped: take in all messages in flight. 0, -ECANCELED when the order was taken back, or an error with board.error_text. */
 int crcp_bookmark_drain(void);
 /* ---- exchange.c ---- */
-/* Sum of @words[1...n] over all ranks of the world, result on every rank. @words and @scratch: n + 1 words. -ECANCELED: the order was
- * taken back; then both may still be read by the library. */
-int crcp_exchange_sum(unsigned int step, uint64_t *words, int n, uint64_t *scratch);
+#define CRCP_EXCHANGE_WORDS 3
+struct crcp_exchange {
+	uint64_t mark;                       /* attempt and step */
+	uint64_t words[CRCP_EXCHANGE_WORDS];
+};
+/* Sum of @e->words over all ranks of the world, result on every rank; at most 2 + log2(ranks) messages of this size for any rank. @e is memory of
+ * crcp_alloc(). -ECANCELED: the order was taken back; then @e and @scratch may still be read by the library. */
+int crcp_exchange_sum(unsigned int step, struct crcp_exchange *e, struct crcp_exchange *scratch);
 /* ---- stop.c ---- */
 void crcp_stop_client(void);
 void crcp_stop_init(void);

@@ -145,15 +145,18 @@ void crcp_request_finish(struct crcp_request *r)
 
 		if (source >= 0 && !r->status._cancelled) {
 			if (r->comm)
-				crcp_count(&r->comm->received[source], 1);
-			else
+				crcp_count(&r->comm->received, 1);
+			else if (!(r->flags & CRCP_R_OUTSIDE))
 				crcp_count(&crcp_p2p.gone_received, 1);
 		}
 		/* A persistent request needs its datatype as long as it lives. */
 		if (r->flags & CRCP_R_TYPE_HELD && !r->persistent)
 			crcp_request_release_type(r);
-	} else if (__builtin_expect(r->status._cancelled, 0) && r->op <= CRCP_OP_RSEND && r->peer >= 0 && r->comm) {
-		crcp_count(&r->comm->sent[r->peer], -1);
+	} else if (__builtin_expect(r->status._cancelled, 0) && r->op <= CRCP_OP_RSEND && r->peer >= 0) {
+		if (r->comm)
+			crcp_count(&r->comm->sent, -1);
+		else if (!(r->flags & CRCP_R_OUTSIDE))
+			crcp_count(&crcp_p2p.gone_sent, -1);
 	}
 	if (r->flags & (CRCP_R_LINKED | CRCP_R_BUFFERED)) {
 		crcp_p2p_lock();
