@@ -30,16 +30,15 @@ void crcp_stop_init(void)
 	__atomic_store_n(&crcp.multiple, crcp.thread_level >= MPI_THREAD_SERIALIZED, __ATOMIC_SEQ_CST);
 }
 
-/* The program cannot go on: its library could not be brought back. */
+/* The program cannot go on: its library could not be brought back. Not by abort(): the library below would print a backtrace of its own over the reason. */
 static void crcp_stop_die(int rc)
 {
 	char text[200];
 	int n = snprintf(text, sizeof(text), "ompi-cr: rank %d cannot go on after the restart: the MPI objects of the program could not be made again (%s)\n",
 			 crcp.board.world_rank, strerror(-rc));
 
-	if (write(2, text, (size_t)n) < 0)
-		_exit(1);
-	abort();
+	(void)!write(2, text, (size_t)n);
+	_exit(1);
 }
 
 static bool crcp_stop_restarted(void)

@@ -19,7 +19,7 @@ SRC=$TOP/tests/integ/progs
 SEED=${SEED:-$(( (RANDOM << 15 | RANDOM) % 1000000 ))}
 CKPTS=${CKPTS:-20}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/ompi-cr-test.XXXXXX")
-AGAIN=0 RUN=$WORK SEG=0 JOB='' REF='' MODE=mpi N_TEST=0 N_FAILED=0 STARTED=()
+AGAIN=0 FRESH=0 RUN=$WORK SEG=0 JOB='' REF='' MODE=mpi N_TEST=0 N_FAILED=0 STARTED=()
 RND=$SEED
 
 export PATH=$PREFIX/bin:$PATH
@@ -122,7 +122,7 @@ start_job()
 {
 	local np=$1
 	shift
-	SEG=$((SEG + 1))
+	SEG=$((SEG + 1)) FRESH=0
 	if [ "$MODE" = plain ]; then
 		(cd "$RUN" && exec cr_run -- "$@") >"$RUN/out.$SEG" 2>"$RUN/err.$SEG" </dev/null &
 	else
@@ -136,7 +136,7 @@ restart()
 {
 	local ref=${1:-$REF}
 	[ $# -gt 0 ] && shift
-	SEG=$((SEG + 1))
+	SEG=$((SEG + 1)) FRESH=1
 	if [ "$MODE" = plain ]; then
 		(cd / && exec ${RESTART_WITH:-} cr_restart "$@" "$ref") >"$RUN/out.$SEG" 2>"$RUN/err.$SEG" </dev/null &
 	else
@@ -144,6 +144,9 @@ restart()
 	fi
 	JOB=$! STARTED+=($!)
 }
+
+# What restart has started is not an mpirun yet, as the last checkpoint said
+unborn() { [ "$FRESH" = 1 ] && grep -q 'is not an mpirun\|there is no job' "$RUN/ckpt.err"; }
 
 # checkpoint [OPTION...]: of JOB; sets REF; output in $RUN/ckpt.out, $RUN/ckpt.err. Waits as long as the program is not far enough (status 75).
 checkpoint()
@@ -165,12 +168,12 @@ checkpoint()
 			N_CKPT=$((N_CKPT + 1))
 			if [ "$MODE" = plain ] && [ $N_CKPT -gt 3 ]; then rm -f "$RUN/context.$((N_CKPT - 3))"; fi
 			[ -n "$REF_NEW" ] || return 1
-			REF=$REF_NEW
+			REF=$REF_NEW FRESH=0
 			return 0
 		fi
 		alive "$JOB" || return $rc
 		# not there yet: a process that is still starting has no agent, a rank that is before MPI_Init says "try again"
-		if [ $rc != 75 ] && { [ $N_CKPT -gt 0 ] || [ $try -gt 10 ]; }; then return $rc; fi
+		if [ $rc != 75 ] && { [ $N_CKPT -gt 0 ] || [ $try -gt 10 ]; } && ! unborn; then return $rc; fi
 		nap 100
 	done
 	return 75

@@ -50,6 +50,7 @@ shared_begin()
 	SEG=0 N_CKPT=0
 	hosts n1:2
 	start_job 2 "$PROGS/mpi_rma" 100000 2
+	for ((i = 0; i < 1200; i++)); do grep -qs '^step' "$RUN/out.1" && break || nap 50; done # the window is there
 	checkpoint || { say_file "$RUN/ckpt.err"; return 1; }
 	kill_job
 }

@@ -257,22 +257,26 @@ bool crcp_win_reach(struct crcp_win_own *o, MPI_Comm real, uint64_t base, uint64
 }
 
 /* ---- after a restart ---- */
-static void complain(const struct crcp_win_own *o, const char *reason)
+/* By all ranks of @real, which agree that it is so. The reason is out before any of them ends, which would be the end of the others. */
+static void complain(const struct crcp_win_own *o, MPI_Comm real, const char *reason)
 {
 	static const char text[] = "ompi-cr: an MPI window cannot be opened again: ";
 
-	if (o->rank == 0 && (write(2, text, sizeof(text) - 1) < 0 || write(2, reason, strlen(reason)) < 0))
-		return;
+	if (o->rank == 0) {
+		(void)!write(2, text, sizeof(text) - 1);
+		(void)!write(2, reason, strlen(reason));
+	}
+	crcp_win_all_agree(real, true);
 }
 
 static int rebuild_shared(struct crcp_win_own *o, MPI_Comm real)
 {
 	if (!is_one_node(real)) {
-		complain(o, "it is one of MPI_Win_allocate_shared, and its ranks are not on one node any more; restart them on one\n");
+		complain(o, real, "it is one of MPI_Win_allocate_shared, and its ranks are not on one node any more; restart them on one\n");
 		return -EREMOTE;
 	}
 	if (!crcp_win_map(real, o->rank, o->size, o->part_bytes, o->part)) {
-		complain(o, "its shared memory cannot be made\n");
+		complain(o, real, "its shared memory cannot be made\n");
 		return -ENOMEM;
 	}
 	return 0;
@@ -285,7 +289,7 @@ int crcp_win_rebuild(struct crcp_win_own *o)
 	struct hello mine;
 
 	if (!crcp_win_all_agree(real, crcp_win_os_init())) {
-		complain(o, "the C library of the launcher lacks functions\n");
+		complain(o, real, "the C library of the launcher lacks functions\n");
 		return -ENOSYS;
 	}
 	if (o->flavor == MPI_WIN_FLAVOR_SHARED)
@@ -296,7 +300,7 @@ int crcp_win_rebuild(struct crcp_win_own *o)
 	o->node = NULL;
 	mine = hello_of(me->base, me->bytes, me->disp_unit, false);
 	if (!reach(o, real, &mine)) {
-		complain(o, "the memory of its ranks cannot be shared again, or their services of memory not be started\n");
+		complain(o, real, "the memory of its ranks cannot be shared again, or their services of memory not be started\n");
 		return -ENOMEM;
 	}
 	return 0;
