@@ -5,7 +5,7 @@
 [ -x "$PROGS/mpi_files" ] || skip_all "mpi_files is not built"
 GAP=250
 FILES='view.dat shared.dat split.dat atomic.dat sequential.dat append.dat ext.dat self.0.dat self.1.dat'
-CKPTS=8 chain "files of every kind, 2 ranks" 2 "$PROGS/mpi_files" $(n 200)
+CKPTS=8 chain "files of every kind, 2 ranks" 2 "$PROGS/mpi_files" $(n 600)
 
 # A file that is deleted when it is closed, one that vanishes before the restart
 RUN=$WORK/by_hand SEG=0 N_CKPT=0 N_RESTART=0
