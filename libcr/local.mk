@@ -51,7 +51,7 @@ cr_restart_LDFLAGS = $(lower_ldflags)
 cr_restart_LDADD = $(lower_libs) libcr/blob_bin.o
 cr_restart_DEPENDENCIES = $(cr_run_DEPENDENCIES)
 
-cr_checkpoint_SOURCES = libcr/tools/cr_checkpoint.c libcr/lower/message.c
+cr_checkpoint_SOURCES = libcr/tools/cr_checkpoint.c libcr/lower/message.c libcr/tools/progress.h libcr/tools/progress.c
 
 # ---- upper half
 upper_LTLIBRARIES += libcr/upper/libcr.la

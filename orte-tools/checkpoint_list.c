@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ompi-checkpoint --list. */
+/* ompi-checkpoint --list: running jobs, then snapshots. */
 #include "orte-tools/checkpoint_list.h"
 
 #include <dirent.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orte-tools/checkpoint_job.h"
 #include "orte-tools/tool_json.h"
 #include "orte-tools/tool_ref.h"
 #include "snapc/meta.h"
@@ -56,21 +57,27 @@ int tool_list(bool json)
 {
 	const char *dir = tool_snapshot_dir();
 	struct dirent **names;
-	int n = scandir(dir, &names, list_is_snapshot, versionsort);
+	int n;
 
+	if (json)
+		fputs("{\"jobs\":[", stdout);
+	checkpoint_job_list(json);
+	n = scandir(dir, &names, list_is_snapshot, versionsort);
 	if (n < 0) {
 		n = -errno;
+		if (json)
+			puts("],\"snapshots\":[]}");
 		fprintf(stderr, "ompi-checkpoint: cannot read the snapshot directory %s: %s\n", dir, strerror(errno));
 		return n;
 	}
 	if (json)
-		putchar('[');
+		fputs("],\"snapshots\":[", stdout);
 	for (int i = 0; i < n; i++) {
 		list_one(dir, names[i]->d_name, json, i == 0);
 		free(names[i]);
 	}
 	if (json)
-		puts("]");
+		puts("]}");
 	free(names);
 	return fflush(stdout) == EOF ? -EIO : 0;
 }

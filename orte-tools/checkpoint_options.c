@@ -14,27 +14,27 @@
 
 static void options_usage(FILE *out)
 {
-	fputs("Usage: ompi-checkpoint [OPTION]... PID_OF_MPIRUN | JOBID | --latest\n"
-	      "Save the state of a running Open MPI job that was started with `mpirun -am ft-enable-cr`.\n\n"
-	      "  -h, --help            print this help\n"
-	      "      --version         print the version\n"
-	      "  -v, --verbose         say more; implies --status\n"
-	      "  -V N                  verbosity level, N > 0 implies -v\n"
-	      "      --term            end the job after the checkpoint is established\n"
-	      "      --stop            not supported; refused\n"
-	      "  -w, --nowait          return as soon as the ranks are being saved\n"
-	      "  -s, --status          print each change of state\n"
-	      "  -l, --list            list the snapshots in the snapshot directory\n"
-	      "      --hnp-jobid ID    the job by its job id\n"
-	      "      --hnp-pid PID     the job by the pid of its mpirun\n"
+	fputs("Usage: ompi-checkpoint [OPTION]... PID_OF_MPIRUN | JOBID | --latest | --all\n"
+	      "Save the state of a running Open MPI job that was started with `mpirun -am ft-enable-cr`. The job goes on.\n"
 	      "      --latest          the job that was started last\n"
+	      "      --all             every running job of yours, for root: of everybody; each as if it had been named\n"
+	      "      --hnp-jobid ID, --hnp-pid PID   the job by its job id, by the pid of its mpirun\n"
+	      "      --term            end the job after the checkpoint is established\n"
 	      "      --check           only ask whether the job could be saved, and why not\n"
+	      "      --interval SEC    no checkpoint now, but one every SEC seconds from now on; 0: no more\n"
+	      "  -l, --list            list running jobs and the snapshots in the snapshot directory\n"
+	      "      --wait            when the job is still starting, or another checkpoint runs, wait for it (60 s, or --timeout)\n"
+	      "  -w, --nowait          return as soon as the ranks are being saved\n"
 	      "      --timeout SEC     give up, and let the job go on, when it takes longer\n"
 	      "      --nosync          do not wait for stable storage: survives the job, not the machine\n"
 	      "      --json            print the result as one JSON object\n"
-	      "  -q, --quiet           print errors only\n"
-	      "      --mca NAME VALUE, --gmca NAME VALUE, --am FILE\n"
-	      "                        accepted as by every Open MPI tool\n\n"
+	      "  -s, --status          print each change of state\n"
+	      "  -v, --verbose, -V N   say more; implies --status\n"
+	      "  -q, --quiet           print errors only, and no progress bar\n"
+	      "      --mca NAME VALUE, --gmca NAME VALUE, --am FILE   accepted as by every Open MPI tool\n"
+	      "      --stop, --crdebug, --attach, --detach   of the original; refused, with what to do instead\n"
+	      "  -h, --help            print this help\n"
+	      "      --version         print the version\n"
 	      "Exit status: 0 done; 1 failed, the job goes on; 2 wrong usage; 75 not now, try again.\n",
 	      out);
 }
@@ -80,7 +80,7 @@ static int options_bad(const char *what, const char *word)
 
 int checkpoint_options_parse(struct checkpoint_options *o, int argc, char **argv)
 {
-	enum { VERSION = 256, TERM, STOP, JOBID, PID, LATEST, CHECK, TIMEOUT, NOSYNC, JSON };
+	enum { VERSION = 256, TERM, STOP, JOBID, PID, LATEST, CHECK, TIMEOUT, NOSYNC, JSON, WAIT, INTERVAL, CRDEBUG, ALL };
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' },          { "version", no_argument, NULL, VERSION },
 		{ "verbose", no_argument, NULL, 'v' },       { "term", no_argument, NULL, TERM },
@@ -90,14 +90,18 @@ int checkpoint_options_parse(struct checkpoint_options *o, int argc, char **argv
 		{ "latest", no_argument, NULL, LATEST },     { "check", no_argument, NULL, CHECK },
 		{ "timeout", required_argument, NULL, TIMEOUT }, { "nosync", no_argument, NULL, NOSYNC },
 		{ "json", no_argument, NULL, JSON },         { "quiet", no_argument, NULL, 'q' },
-		{ NULL, 0, NULL, 0 },
+		{ "wait", no_argument, NULL, WAIT },         { "interval", required_argument, NULL, INTERVAL },
+		{ "all", no_argument, NULL, ALL },
+		{ "crdebug", no_argument, NULL, CRDEBUG },   { "attach", no_argument, NULL, CRDEBUG },
+		{ "detach", no_argument, NULL, CRDEBUG },    { NULL, 0, NULL, 0 },
 	};
 	bool stop = false;
 	long level;
 	int option;
 
+	o->interval = -1;
 	argc = options_take_mca(argc, argv);
-	while ((option = getopt_long(argc, argv, "hvV:wslq", options, NULL)) != -1) {
+	while ((option = getopt_long_only(argc, argv, "hvV:wslq", options, NULL)) != -1) {
 		switch (option) {
 		case 'h':
 			options_usage(stdout);
@@ -153,6 +157,18 @@ int checkpoint_options_parse(struct checkpoint_options *o, int argc, char **argv
 		case 'q':
 			o->quiet = true;
 			break;
+		case ALL:
+			o->all = true;
+			break;
+		case WAIT:
+			o->wait = true;
+			break;
+		case INTERVAL:
+			if (!checkpoint_number(optarg, 0, &o->interval) || o->interval > 100000000)
+				return options_bad("--interval needs a number of seconds, 0 for none", optarg);
+			break;
+		case CRDEBUG:
+			return options_bad("--crdebug, --attach and --detach are not supported: attach gdb to a rank, or set CR_DEBUG=2 for mpirun", NULL);
 		default:
 			fputs("Try `ompi-checkpoint --help`.\n", stderr);
 			return TOOL_USAGE;
@@ -164,11 +180,15 @@ int checkpoint_options_parse(struct checkpoint_options *o, int argc, char **argv
 		return options_bad("--stop is not supported: take a checkpoint, then send SIGSTOP to mpirun", NULL);
 	if (o->check && (o->term || o->nowait))
 		return options_bad("--check takes no checkpoint: --term and --nowait make no sense with it", NULL);
+	if (o->interval >= 0 && (o->check || o->term || o->nowait || o->list))
+		return options_bad("--interval takes no checkpoint: --check, --term, --nowait and --list make no sense with it", NULL);
+	if (o->wait && o->nowait)
+		return options_bad("--wait and --nowait exclude each other", NULL);
 	o->name = argv[optind];
 	if (o->list)
 		return argc > optind ? options_bad("--list needs no job", argv[optind]) : -1;
-	if (argc - optind + !!o->job + !!o->pid + o->latest != 1)
-		return options_bad("name one job: the pid of its mpirun, its job id, or --latest", NULL);
+	if (argc - optind + !!o->job + !!o->pid + o->latest + o->all != 1)
+		return options_bad("name one job: the pid of its mpirun, its job id, or --latest; or --all", NULL);
 	if (o->pid && !checkpoint_number(o->pid, 1, &level))
 		return options_bad("--hnp-pid needs a pid", o->pid);
 	o->status = o->status || o->verbose > 0;

@@ -8,9 +8,10 @@
 enum tool_exit { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_AGAIN = 75 };
 
 struct checkpoint_options {
-	bool check, term, nosync, nowait, status, list, json, quiet, latest;
+	bool all, check, term, nosync, nowait, wait, status, list, json, quiet, latest;
 	long verbose;
 	long timeout_seconds;
+	long interval;     /* seconds to set; -1: not asked for */
 	const char *pid;   /* of mpirun */
 	const char *job;   /* job id */
 	const char *name;  /* either */

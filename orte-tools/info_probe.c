@@ -2,53 +2,20 @@
 #include "orte-tools/info_probe.h"
 
 #include <errno.h>
-#include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
-#include "libcr/arch/x86_64/fs.h"
+#include "orte-tools/info_machine.h"
 #include "snapc/auth.h"
 #include "snapc/settings.h"
-
 
 static void found_file(struct info_probe *p, const char *path, int how)
 {
 	p->good = access(path, how) == 0;
 	snprintf(p->found, sizeof(p->found), "%s%s%s", path, p->good ? "" : ": ", p->good ? "" : strerror(errno));
-}
-
-static void probe_kernel(struct info_probe *p)
-{
-	struct utsname u;
-	int major = 0, minor = 0;
-
-	uname(&u);
-	p->good = sscanf(u.release, "%d.%d", &major, &minor) == 2 && (major > 5 || (major == 5 && minor >= 9)) && !strcmp(u.machine, "x86_64");
-	snprintf(p->found, sizeof(p->found), "%s %s %s", u.sysname, u.release, u.machine);
-	p->remedy = "Linux 5.9 or newer on x86-64 is needed";
-}
-
-static void probe_fsgsbase(struct info_probe *p)
-{
-	p->good = getauxval(AT_HWCAP2) & CR_HWCAP2_FSGSBASE;
-	snprintf(p->found, sizeof(p->found), "instructions rdfsbase and wrfsbase for programs");
-	p->remedy = "every MPI call costs two system calls more; a processor with FSGSBASE, and no kernel parameter nofsgsbase, avoid them";
-}
-
-static void probe_seccomp(struct info_probe *p)
-{
-	unsigned int action = SECCOMP_RET_TRAP;
-
-	p->good = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
-	snprintf(p->found, sizeof(p->found), "filters of system calls that send SIGSYS%s%s", p->good ? "" : ": ", p->good ? "" : strerror(errno));
-	p->remedy = "a kernel with CONFIG_SECCOMP_FILTER is needed; in a container its profile must allow seccomp()";
 }
 
 /* A list of directories as Open MPI has it. */
@@ -106,22 +73,54 @@ static void probe_mpirun(struct info_probe *p)
 }
 
 /* Where snapshots will go; it is made at the first checkpoint when its parent is there. */
-static void probe_snapshots(const struct snapc_settings *settings, struct info_probe *p)
+static int snapshots_where(const struct snapc_settings *settings, char *dir, struct statfs *ret_fs)
 {
 	const char *set = settings->all[SNAPC_SETTING_SNAPSHOT_DIR].value, *home = getenv("HOME");
-	char dir[PATH_MAX], *slash;
-	struct statvfs fs;
+	char *slash;
 
-	snprintf(dir, sizeof(dir), "%s", *set ? set : home && *home ? home : "/tmp");
+	snprintf(dir, PATH_MAX, "%s", *set ? set : home && *home ? home : "/tmp");
 	slash = strrchr(dir, '/');
 	if (access(dir, F_OK) < 0 && errno == ENOENT && slash && slash != dir)
 		*slash = 0;
-	p->good = access(dir, W_OK | X_OK) == 0 && statvfs(dir, &fs) == 0;
-	if (p->good)
-		snprintf(p->found, sizeof(p->found), "%s: %llu MiB are free", dir, (unsigned long long)fs.f_bavail * fs.f_frsize >> 20);
-	else
-		snprintf(p->found, sizeof(p->found), "%s: %s", dir, strerror(errno));
+	return statfs(dir, ret_fs) < 0 ? -errno : 0;
+}
+
+static void probe_snapshots(const struct snapc_settings *settings, struct info_probe *p)
+{
+	struct statfs fs;
+	char dir[PATH_MAX];
+
+	p->good = snapshots_where(settings, dir, &fs) == 0 && access(dir, W_OK | X_OK) == 0;
+	snprintf(p->found, sizeof(p->found), "%s%s%s", dir, p->good ? " can be written" : ": ", p->good ? "" : strerror(errno));
 	p->remedy = "set snapshot_dir to a directory of yours on a file system that all nodes share";
+}
+
+/* kB of a line of /proc/meminfo. */
+static unsigned long long memory_kib(const char *name)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long long kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, strlen(name)))
+			kib = strtoull(line + strlen(name) + 1, NULL, 10);
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+static void probe_space(const struct snapc_settings *settings, struct info_probe *p)
+{
+	unsigned long long memory = memory_kib("MemTotal") >> 10, left = 0;
+	struct statfs fs;
+	char dir[PATH_MAX];
+
+	if (snapshots_where(settings, dir, &fs) == 0)
+		left = (unsigned long long)fs.f_bavail * (unsigned long long)fs.f_bsize >> 20;
+	p->good = left >= memory;
+	snprintf(p->found, sizeof(p->found), "%s: %llu MiB are free; this node has %llu MiB of memory", dir, left, memory);
+	p->remedy = "a job that uses all memory of a node would not fit: free some space, set keep (old snapshots go by themselves), or set another snapshot_dir";
 }
 
 static void probe_munge(struct info_probe *p)
@@ -148,9 +147,18 @@ int info_probe(const struct snapc_settings *settings, struct info_probe *probes)
 		void (*ask)(struct info_probe *p);
 		bool needed;
 	} questions[] = {
-		{ "kernel", probe_kernel, true },
-		{ "fsgsbase", probe_fsgsbase, false },
-		{ "seccomp", probe_seccomp, true },
+		{ "kernel", info_ask_kernel, true },
+		{ "fsgsbase", info_ask_fsgsbase, false },
+		{ "seccomp", info_ask_seccomp, true },
+		{ "memory map", info_ask_pagemap, true },
+		{ "memory scan", info_ask_pagemap_scan, false },
+		{ "kernel module", info_ask_module, false },
+		{ "open files", info_ask_nofile, false },
+		{ "address space", info_ask_memory_limit, true },
+		{ "locked memory", info_ask_locked_memory, false },
+		{ "processes", info_ask_processes, false },
+		{ "file size", info_ask_file_size, false },
+		{ "core files", info_ask_core, false },
 		{ "Open MPI", probe_mpirun, true },
 		{ "component", probe_component, true },
 		{ "parameter set", probe_parameters, true },
@@ -173,5 +181,7 @@ int info_probe(const struct snapc_settings *settings, struct info_probe *probes)
 	probes[n].name = "snapshot directory";
 	probes[n].needed = true;
 	probe_snapshots(settings, &probes[n++]);
+	probes[n].name = "snapshot space";
+	probe_space(settings, &probes[n++]);
 	return n;
 }

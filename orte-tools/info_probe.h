@@ -8,7 +8,7 @@
 
 struct snapc_settings;
 
-#define INFO_PROBES_MOST 16
+#define INFO_PROBES_MOST 32
 
 struct info_probe {
 	const char *name;

@@ -14,28 +14,38 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "orte-tools/checkpoint_job.h"
 #include "orte-tools/checkpoint_list.h"
 #include "orte-tools/checkpoint_options.h"
+#include "orte-tools/checkpoint_progress.h"
+#include "orte-tools/tool_job.h"
 #include "orte-tools/tool_json.h"
 #include "snapc/fault.h"
 #include "snapc/line.h"
-#include "snapc/listener.h"
 #include "snapc/registry.h"
 
 /* Beyond what the coordinator was given, or gave itself: its answer must come by then. */
 #define TOOL_GRACE_SECONDS 10
+/* --wait without --timeout, and how often it tries. */
+#define TOOL_WAIT_SECONDS 60
+#define TOOL_AGAIN_MS 200
+#define TOOL_LOOK_MS 100
 
 struct tool {
 	struct checkpoint_options options;
 	struct snapc_registry_entry entry;
 	char host[256];
 	int fd;
-	double last_s; /* time of the last status line */
+	FILE *out, *words; /* what an attempt says; with --wait only that of the last one is shown */
+	double last_s;     /* time of the last status line */
 	bool printed_reasons;
 	long limit_s;      /* the coordinator says something within */
 	char phase[32];    /* what it said last */
+	struct checkpoint_progress progress;
 };
 
 static volatile sig_atomic_t tool_interrupted;
@@ -46,157 +56,6 @@ static void tool_signal(int number)
 	tool_interrupted++;
 }
 
-/* --- the job --- */
-
-/* @list: the names that Slurm has for a job, separated by commas */
-static bool tool_is_slurm_job(const char *job, const char *list)
-{
-	size_t n = strlen(job);
-
-	for (const char *at = list; (at = strstr(at, job)); at++)
-		if ((at == list || at[-1] == ',') && (!at[n] || at[n] == ','))
-			return true;
-	return false;
-}
-
-static int tool_match(void *arg, const struct snapc_registry_entry *e)
-{
-	struct tool *t = arg;
-	const struct checkpoint_options *o = &t->options;
-	const char *pid = o->pid ? o->pid : o->name, *job = o->job ? o->job : o->name;
-	char text[32];
-
-	if (o->latest) {
-		if (e->uid != geteuid())
-			return 0; /* root names the job of somebody else by its pid */
-		if (!t->entry.mpirun_pid || e->mpirun_start > t->entry.mpirun_start ||
-		    (e->mpirun_start == t->entry.mpirun_start && e->mpirun_pid > t->entry.mpirun_pid))
-			t->entry = *e;
-		return 0;
-	}
-	snprintf(text, sizeof(text), "%d", (int)e->mpirun_pid);
-	if (pid && !strcmp(pid, text)) {
-		t->entry = *e;
-		return 1; /* a pid goes before a job id that looks like it */
-	}
-	if (job && *job && (!strcmp(job, e->job) || tool_is_slurm_job(job, e->slurm_job)))
-		t->entry = *e;
-	return 0;
-}
-
-/* A job that is about to be there: ompi-restart at its checks, or an mpirun under protection that has not registered yet. */
-static bool tool_starting(long pid)
-{
-	char path[64], line[4096];
-	size_t bytes, at;
-	FILE *f;
-	bool mpirun = false, restart = false, protected = false;
-
-	snprintf(path, sizeof(path), "/proc/%ld/cmdline", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	bytes = fread(line, 1, sizeof(line) - 1, f);
-	fclose(f);
-	line[bytes] = '\0';
-	for (at = 0; at < bytes; at += strlen(line + at) + 1) {
-		const char *word = line + at, *base = strrchr(word, '/') ? strrchr(word, '/') + 1 : word;
-
-		if (at == 0) {
-			restart = !strcmp(base, "ompi-restart");
-			mpirun = !strncmp(base, "mpirun", 6) || !strncmp(base, "mpiexec", 7) || !strncmp(base, "orterun", 7);
-			protected = !strcmp(base, "ompi-cr-srun");
-			mpirun |= protected;
-		}
-		protected |= !strcmp(base, "ft-enable-cr");
-	}
-	return restart || (mpirun && protected);
-}
-
-/* The pid of srun stands for ompi-cr-srun, which has started it. Return: its pid in words, or "". */
-static void tool_srun_parent(long pid, char *ret, size_t room)
-{
-	char path[64], line[1024], *end;
-	size_t bytes;
-	int parent;
-	FILE *f;
-
-	ret[0] = '\0';
-	snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return;
-	bytes = fread(line, 1, sizeof(line) - 1, f);
-	fclose(f);
-	line[bytes] = '\0';
-	end = strrchr(line, ')');
-	if (end && strstr(line, "(srun)") && sscanf(end, ") %*c %d", &parent) == 1)
-		snprintf(ret, room, "%d", parent);
-}
-
-static void tool_find(struct tool *t)
-{
-	struct checkpoint_options *o = &t->options;
-	const char *pid = o->pid ? o->pid : o->name;
-	static char parent[24];
-	long number;
-
-	snapc_registry_scan(tool_match, t);
-	if (t->entry.mpirun_pid || o->latest || o->job || !pid || !checkpoint_number(pid, 1, &number))
-		return;
-	tool_srun_parent(number, parent, sizeof(parent));
-	if (!parent[0])
-		return;
-	o->pid = parent;
-	snapc_registry_scan(tool_match, t);
-	o->pid = t->entry.mpirun_pid ? parent : pid;
-}
-
-/* Says why there is no job; returns the exit status. */
-static int tool_no_job(const struct checkpoint_options *o)
-{
-	const char *what = o->pid ? o->pid : o->job ? o->job : o->name;
-	long pid;
-
-	if (!o->latest && !o->job && checkpoint_number(what, 1, &pid) && tool_starting(pid)) {
-		fprintf(stderr, "ompi-checkpoint: the job of process %s is still starting: try again\n", what);
-		return TOOL_AGAIN;
-	}
-	if (o->latest)
-		fprintf(stderr, "ompi-checkpoint: no job of yours runs under protection on this host: start it with `mpirun -am ft-enable-cr ...`\n");
-	else if (!o->job && checkpoint_number(what, 1, &pid) && (kill((pid_t)pid, 0) == 0 || errno == EPERM))
-		fprintf(stderr,
-			"ompi-checkpoint: process %s is not an mpirun that can be checkpointed by you: start the job with `mpirun -am ft-enable-cr ...`, "
-			"and run this command on the same host as the same user\n",
-			what);
-	else
-		fprintf(stderr, "ompi-checkpoint: there is no job %s on this host: give the pid of mpirun, or --latest\n", what);
-	return TOOL_FAILED;
-}
-
-static int tool_connect(struct tool *t)
-{
-	struct sockaddr_un address;
-	struct ucred peer;
-	socklen_t bytes, length = sizeof(peer);
-
-	if (snapc_address(t->entry.tool_socket, &address, &bytes) < 0) {
-		fprintf(stderr, "ompi-checkpoint: the registry entry of mpirun %d is damaged\n", (int)t->entry.mpirun_pid);
-		return TOOL_FAILED;
-	}
-	t->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (t->fd < 0 || connect(t->fd, (struct sockaddr *)&address, bytes) < 0) {
-		fprintf(stderr, "ompi-checkpoint: the coordinator of mpirun %d does not answer (%s): the job runs without protection\n",
-			(int)t->entry.mpirun_pid, strerror(errno));
-		return TOOL_FAILED;
-	}
-	if (getsockopt(t->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 || (peer.uid != t->entry.uid && peer.uid != 0)) {
-		fprintf(stderr, "ompi-checkpoint: another user listens in the place of the coordinator of mpirun %d\n", (int)t->entry.mpirun_pid);
-		return TOOL_FAILED;
-	}
-	return TOOL_OK;
-}
-
 /* --- the dialogue --- */
 
 static int tool_request(const struct tool *t)
@@ -205,8 +64,10 @@ static int tool_request(const struct tool *t)
 	const char *fault = getenv("CR_FAULT");
 	struct snapc_line line;
 
-	snapc_line_begin(&line, o->check ? "check" : "checkpoint");
+	snapc_line_begin(&line, o->interval >= 0 ? "interval" : o->check ? "check" : "checkpoint");
 	snapc_line_add(&line, "version", "1");
+	if (o->interval >= 0)
+		snapc_line_add(&line, "seconds", "%ld", o->interval);
 	snapc_line_add(&line, "term", "%d", o->term);
 	snapc_line_add(&line, "nosync", "%d", o->nosync);
 	snapc_line_add(&line, "nowait", "%d", o->nowait);
@@ -236,8 +97,9 @@ static const char *tool_state(const char *phase)
 
 static void tool_status(struct tool *t, const char *state, double at_s, const char *name)
 {
+	checkpoint_progress_end(&t->progress);
 	if (t->options.status && !t->options.quiet)
-		fprintf(stderr, "[%s:%05d] [%6.2f / %6.2f] %25s - %s\n", t->host, (int)getpid(), at_s - t->last_s, at_s, state, name);
+		fprintf(t->words, "[%s:%05d] [%6.2f / %6.2f] %25s - %s\n", t->host, (int)getpid(), at_s - t->last_s, at_s, state, name);
 	t->last_s = at_s;
 }
 
@@ -251,7 +113,7 @@ static void tool_reason(struct tool *t, const struct snapc_words *words, FILE *j
 		tool_json_string(json, text);
 		fputc('}', json);
 	} else {
-		fprintf(stderr, "ompi-checkpoint: rank %s: %s\n", rank, text);
+		fprintf(t->words, "ompi-checkpoint: rank %s: %s\n", rank, text);
 	}
 	t->printed_reasons = true;
 }
@@ -262,45 +124,64 @@ static int tool_error(const struct tool *t, const struct snapc_words *words, con
 	const char *text = snapc_words_get(words, "text", "no reason was given");
 
 	if (t->options.json) {
-		printf("{\"ok\":false,\"errno\":%lld,\"error\":", code);
-		tool_json_string(stdout, text);
-		printf(",\"reasons\":[%s]}\n", reasons);
+		fprintf(t->out, "{\"ok\":false,\"errno\":%lld,\"error\":", code);
+		tool_json_string(t->out, text);
+		fprintf(t->out, ",\"reasons\":[%s]}\n", reasons);
 	} else {
-		fprintf(stderr, "ompi-checkpoint: %s%s\n", text, t->options.check ? "" : "; the job was not saved");
+		fprintf(t->words, "ompi-checkpoint: %s%s\n", text,
+			t->options.check ? "" : t->options.interval >= 0 ? "; the interval is what it was" : "; the job was not saved");
 	}
 	return code == EAGAIN || code == EBUSY ? TOOL_AGAIN : TOOL_FAILED;
 }
 
+static void tool_ok_json(const struct tool *t, const struct snapc_words *words)
+{
+	static const char *const numbers[] = { "seq", "np", "file_bytes", "messages", "message_bytes", "stopped_ns", "total_ns", "interval" };
+
+	fprintf(t->out, "{\"ok\":true");
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (snapc_words_get(words, numbers[i], NULL))
+			fprintf(t->out, ",\"%s\":%lld", numbers[i], snapc_words_number(words, numbers[i], INT64_MAX, 0));
+	if (!t->options.check && t->options.interval < 0) {
+		fputs(",\"ref\":", t->out);
+		tool_json_string(t->out, snapc_words_get(words, "ref", ""));
+		fputs(",\"dir\":", t->out);
+		tool_json_string(t->out, snapc_words_get(words, "dir", ""));
+	}
+	fputs("}\n", t->out);
+}
+
+static void tool_ok_verbose(const struct tool *t, const struct snapc_words *words)
+{
+	long long advice = snapc_words_number(words, "advice_s", INT64_MAX, 0);
+
+	fprintf(t->words, "[%s:%05d] %lld bytes in %s/%lld; stopped %.3f ms; %lld messages (%lld bytes) were in flight\n", t->host, (int)getpid(),
+		snapc_words_number(words, "file_bytes", INT64_MAX, 0), snapc_words_get(words, "dir", ""), snapc_words_number(words, "seq", INT32_MAX, -1),
+		(double)snapc_words_number(words, "stopped_ns", INT64_MAX, 0) / 1e6, snapc_words_number(words, "messages", INT64_MAX, 0),
+		snapc_words_number(words, "message_bytes", INT64_MAX, 0));
+	if (advice)
+		fprintf(t->words, "[%s:%05d] at this cost a checkpoint every %lld s loses least time (Daly; see the settings interval and mtbf)\n",
+			t->host, (int)getpid(), advice);
+}
+
 static int tool_ok(const struct tool *t, const struct snapc_words *words)
 {
-	static const char *const numbers[] = { "seq", "np", "file_bytes", "messages", "message_bytes", "stopped_ns", "total_ns" };
-	const char *ref = snapc_words_get(words, "ref", "");
-	long long seq = snapc_words_number(words, "seq", INT32_MAX, -1);
+	const struct checkpoint_options *o = &t->options;
 
-	if (t->options.json) {
-		printf("{\"ok\":true");
-		for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-			if (snapc_words_get(words, numbers[i], NULL))
-				printf(",\"%s\":%lld", numbers[i], snapc_words_number(words, numbers[i], INT64_MAX, 0));
-		if (!t->options.check) {
-			fputs(",\"ref\":", stdout);
-			tool_json_string(stdout, ref);
-			fputs(",\"dir\":", stdout);
-			tool_json_string(stdout, snapc_words_get(words, "dir", ""));
-		}
-		puts("}");
-	} else if (!t->options.quiet && t->options.check) {
-		printf("The job can be checkpointed: %s ranks.\n", snapc_words_get(words, "np", "?"));
-	} else if (!t->options.quiet) {
-		if (t->options.verbose > 0)
-			fprintf(stderr, "[%s:%05d] %lld bytes in %s/%lld; stopped %.3f ms; %lld messages (%lld bytes) were in flight\n", t->host,
-				(int)getpid(), snapc_words_number(words, "file_bytes", INT64_MAX, 0), snapc_words_get(words, "dir", ""), seq,
-				(double)snapc_words_number(words, "stopped_ns", INT64_MAX, 0) / 1e6,
-				snapc_words_number(words, "messages", INT64_MAX, 0), snapc_words_number(words, "message_bytes", INT64_MAX, 0));
-		if (t->options.verbose > 0 && snapc_words_number(words, "advice_s", INT64_MAX, 0))
-			fprintf(stderr, "[%s:%05d] at this cost a checkpoint every %lld s loses least time (Daly; see the settings interval and mtbf)\n",
-				t->host, (int)getpid(), snapc_words_number(words, "advice_s", INT64_MAX, 0));
-		printf("Snapshot Ref.: %3lld %s\n", seq, ref);
+	if (o->json) {
+		tool_ok_json(t, words);
+	} else if (o->quiet) {
+		return TOOL_OK;
+	} else if (o->interval > 0) {
+		fprintf(t->out, "The job is checkpointed every %ld s.\n", o->interval);
+	} else if (o->interval == 0) {
+		fprintf(t->out, "The job is checkpointed when it is asked for, not by itself.\n");
+	} else if (o->check) {
+		fprintf(t->out, "The job can be checkpointed: %s ranks.\n", snapc_words_get(words, "np", "?"));
+	} else {
+		if (o->verbose > 0)
+			tool_ok_verbose(t, words);
+		fprintf(t->out, "Snapshot Ref.: %3lld %s\n", snapc_words_number(words, "seq", INT32_MAX, -1), snapc_words_get(words, "ref", ""));
 	}
 	return TOOL_OK;
 }
@@ -309,7 +190,7 @@ static int tool_ok(const struct tool *t, const struct snapc_words *words)
 static int tool_leave(const struct tool *t, const struct snapc_words *words)
 {
 	if (!t->options.quiet)
-		fprintf(stderr, "ompi-checkpoint: not waiting; the snapshot is not valid before `ompi-snapshot list` shows it\n");
+		fprintf(t->words, "ompi-checkpoint: not waiting; the snapshot is not valid before `ompi-snapshot list` shows it\n");
 	return tool_ok(t, words);
 }
 
@@ -335,6 +216,8 @@ static int tool_line(struct tool *t, char *text, FILE *reasons_json, char **reas
 			snprintf(name, sizeof(name), "%s", snapc_words_get(&words, "ref", "..."));
 		if (state)
 			tool_status(t, state, at_s, name);
+		if (!strcmp(phase, "dump"))
+			checkpoint_progress_begin(&t->progress, &words, t->options.quiet || t->options.nowait);
 		return t->options.nowait && !strcmp(phase, "freeze") ? tool_leave(t, &words) : -1;
 	}
 	if (!strcmp(words.word, "reason")) {
@@ -376,7 +259,7 @@ static void tool_silence(const struct tool *t)
 	const char *where = t->phase[0] ? t->phase : "request";
 	char state = tool_process_state(t->entry.snapcd_pid);
 
-	fprintf(stderr, "ompi-checkpoint: the coordinator (process %d) has said nothing for %ld s in phase %s: %s. The ranks run on by themselves after "
+	fprintf(t->words, "ompi-checkpoint: the coordinator (process %d) has said nothing for %ld s in phase %s: %s. The ranks run on by themselves after "
 		"the setting timeout_silence; whether the snapshot became valid, `ompi-snapshot list` says\n", (int)t->entry.snapcd_pid,
 		t->limit_s + TOOL_GRACE_SECONDS, where, state == 'T' || state == 't' ? "it is stopped (SIGCONT lets it go on)" :
 		state == 'D' ? "it waits for a device or a file system" : state ? "it hangs" : "it is gone");
@@ -388,21 +271,21 @@ static void tool_abandoned(const struct tool *t)
 	char job = tool_process_state(t->entry.mpirun_pid), coordinator = tool_process_state(t->entry.snapcd_pid);
 
 	if (!job || job == 'Z')
-		fprintf(stderr, "ompi-checkpoint: the job ended before the checkpoint was established\n");
+		fprintf(t->words, "ompi-checkpoint: the job ended before the checkpoint was established\n");
 	else if (!coordinator || coordinator == 'Z')
-		fprintf(stderr, "ompi-checkpoint: the coordinator of the job died in phase %s: the checkpoint is not established, the job runs on\n",
+		fprintf(t->words, "ompi-checkpoint: the coordinator of the job died in phase %s: the checkpoint is not established, the job runs on\n",
 			t->phase[0] ? t->phase : "request");
 	else
-		fprintf(stderr, "ompi-checkpoint: the connection to the coordinator was cut in phase %s; it goes on, and `ompi-snapshot list` will show "
+		fprintf(t->words, "ompi-checkpoint: the connection to the coordinator was cut in phase %s; it goes on, and `ompi-snapshot list` will show "
 			"the snapshot when it is valid\n", t->phase[0] ? t->phase : "request");
 }
 
 /* Wait for input or an interrupt. Return: bytes read, 0: the coordinator is gone, -ETIMEDOUT. */
-static ssize_t tool_read(const struct tool *t, char *buf, size_t room, int *told)
+static ssize_t tool_read(struct tool *t, char *buf, size_t room, int *told)
 {
 	static const char abort_line[] = "abort version=1\n";
 	struct pollfd in = { .fd = t->fd, .events = POLLIN };
-	int wait_ms = (int)(t->limit_s + TOOL_GRACE_SECONDS) * 1000;
+	int wait_ms = (int)(t->limit_s + TOOL_GRACE_SECONDS) * 1000, waited_ms = 0;
 	ssize_t n;
 
 	for (;;) {
@@ -412,10 +295,15 @@ static ssize_t tool_read(const struct tool *t, char *buf, size_t room, int *told
 				_exit(TOOL_FAILED);
 			}
 			fprintf(stderr, "ompi-checkpoint: interrupted: the checkpoint is given up, the job goes on\n");
+			checkpoint_progress_end(&t->progress);
 			if (send(t->fd, abort_line, sizeof(abort_line) - 1, MSG_NOSIGNAL) < 0)
 				return 0;
 		}
-		n = poll(&in, 1, wait_ms);
+		checkpoint_progress_look(&t->progress);
+		n = poll(&in, 1, t->progress.running ? TOOL_LOOK_MS : wait_ms);
+		waited_ms += t->progress.running ? TOOL_LOOK_MS : 0;
+		if (n == 0 && t->progress.running && waited_ms < wait_ms)
+			continue;
 		if (n == 0)
 			return -ETIMEDOUT;
 		if (n < 0 && errno == EINTR)
@@ -439,6 +327,7 @@ static int tool_dialogue(struct tool *t)
 	while (rc < 0) {
 		n = tool_read(t, buf + used, sizeof(buf) - 1 - used, &told);
 		if (n <= 0) {
+			checkpoint_progress_end(&t->progress);
 			if (n == 0)
 				tool_abandoned(t);
 			else
@@ -463,10 +352,124 @@ static int tool_dialogue(struct tool *t)
 	return rc;
 }
 
+/* Once: find the job, ask, listen. Return: exit status; *@ret_gone: it makes no sense to try again. */
+static int tool_attempt(struct tool *t, bool *ret_gone)
+{
+	int rc;
+
+	*ret_gone = false;
+	rc = checkpoint_job_find(&t->options, t->words, &t->entry, ret_gone);
+	if (rc)
+		return *ret_gone || !t->options.wait ? rc : TOOL_AGAIN;
+	t->fd = tool_job_connect(&t->entry, t->words);
+	if (t->fd < 0)
+		return TOOL_FAILED;
+	t->printed_reasons = false;
+	t->last_s = 0;
+	t->phase[0] = '\0';
+	t->limit_s = (long)snapc_phase_seconds(SNAPC_PHASE_REQUEST);
+	if (tool_request(t) < 0) {
+		fprintf(t->words, "ompi-checkpoint: the coordinator of mpirun %d has ended\n", (int)t->entry.mpirun_pid);
+		rc = TOOL_FAILED;
+	} else {
+		rc = tool_dialogue(t);
+	}
+	checkpoint_progress_end(&t->progress);
+	close(t->fd);
+	return rc;
+}
+
+/* --wait: as long as the answer is "try again", and somebody wants to wait. What the earlier attempts said is not shown. */
+static int tool_wait(struct tool *t)
+{
+	long seconds = t->options.timeout_seconds ? t->options.timeout_seconds : TOOL_WAIT_SECONDS;
+	struct timespec pause = { .tv_nsec = TOOL_AGAIN_MS * 1000000L }, now, end;
+	char *out = NULL, *words = NULL;
+	size_t out_bytes, words_bytes;
+	bool gone, late;
+	int rc;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += seconds;
+	do {
+		free(out);
+		free(words);
+		t->out = open_memstream(&out, &out_bytes);
+		t->words = open_memstream(&words, &words_bytes);
+		if (!t->out || !t->words)
+			return TOOL_FAILED;
+		rc = tool_attempt(t, &gone);
+		fclose(t->out);
+		fclose(t->words);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		late = now.tv_sec >= end.tv_sec;
+		if (rc != TOOL_AGAIN || gone || late || tool_interrupted)
+			break;
+	} while (nanosleep(&pause, NULL) == 0);
+	fputs(words, stderr);
+	fputs(out, stdout);
+	if (rc == TOOL_AGAIN && late)
+		fprintf(stderr, "ompi-checkpoint: waited %ld s for it\n", seconds);
+	free(out);
+	free(words);
+	return rc;
+}
+
+struct everybody {
+	pid_t pids[1024]; /* of the processes that each see to one job */
+	size_t n;
+	char name[32];
+	bool left_out, mine;
+};
+
+/* A process for each job; in the child: @name is its mpirun, and the scan ends. */
+static int tool_split(void *arg, const struct snapc_registry_entry *e)
+{
+	struct everybody *all = arg;
+	pid_t pid;
+
+	if (all->n == sizeof(all->pids) / sizeof(all->pids[0]) || (pid = fork()) < 0) {
+		fprintf(stderr, "ompi-checkpoint: no process to see to the job of mpirun %d\n", (int)e->mpirun_pid);
+		all->left_out = true;
+		return 0;
+	}
+	if (pid > 0) {
+		all->pids[all->n++] = pid;
+		return 0;
+	}
+	snprintf(all->name, sizeof(all->name), "%d", (int)e->mpirun_pid);
+	all->mine = true;
+	return 1;
+}
+
+/* --all. Return: -1 in a child, whose options name one job then; in the parent the worst of their exit statuses. */
+static int tool_all(struct checkpoint_options *o)
+{
+	static struct everybody all;
+	int worst = TOOL_OK, status;
+
+	snapc_registry_scan(tool_split, &all);
+	if (all.mine) {
+		o->all = false;
+		o->pid = all.name;
+		return -1;
+	}
+	for (size_t i = 0; i < all.n; i++) {
+		while (waitpid(all.pids[i], &status, 0) < 0 && errno == EINTR)
+			;
+		status = WIFEXITED(status) ? WEXITSTATUS(status) : TOOL_FAILED;
+		worst = status && worst != TOOL_FAILED ? status : worst;
+	}
+	if (!all.n && !o->quiet)
+		fprintf(stderr, "ompi-checkpoint: no job runs under protection on this host\n");
+	return all.left_out ? TOOL_FAILED : worst;
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction act = { .sa_handler = tool_signal };
 	static struct tool t;
+	bool gone;
 	int rc;
 
 	rc = checkpoint_options_parse(&t.options, argc, argv);
@@ -474,24 +477,18 @@ int main(int argc, char **argv)
 		return rc;
 	if (t.options.list)
 		return tool_list(t.options.json) < 0 ? TOOL_FAILED : TOOL_OK;
+	if (t.options.all) {
+		rc = tool_all(&t.options);
+		if (rc >= 0)
+			return rc;
+	}
 	if (gethostname(t.host, sizeof(t.host) - 1) < 0)
 		t.host[0] = 0;
-	tool_find(&t);
-	if (!t.entry.mpirun_pid) {
-		return tool_no_job(&t.options);
-	}
-	rc = tool_connect(&t);
-	if (rc)
-		return rc;
-	t.limit_s = (long)snapc_phase_seconds(SNAPC_PHASE_REQUEST);
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
-	if (tool_request(&t) < 0) {
-		fprintf(stderr, "ompi-checkpoint: the coordinator of mpirun %d has ended\n", (int)t.entry.mpirun_pid);
-		return TOOL_FAILED;
-	}
-	rc = tool_dialogue(&t);
-	close(t.fd);
+	t.out = stdout;
+	t.words = stderr;
+	rc = t.options.wait ? tool_wait(&t) : tool_attempt(&t, &gone);
 	if (fflush(stdout) == EOF)
 		return TOOL_FAILED;
 	return rc;

@@ -22,6 +22,7 @@ static const char usage[] =
 	"\n"
 	"      --check    is this machine ready? One line per question; what to do about each no. Exit status 1 when something needed is missing\n"
 	"      --json     print as JSON\n"
+	"  -q, --quiet    with --check: print only what is missing; -v, --verbose: with --check also the settings\n"
 	"  -h, --help     print this help\n"
 	"      --version  print the version\n"
 	"\n"
@@ -48,22 +49,40 @@ static const struct build_line build[] = {
 #endif
 };
 
-static void print_text(const struct snapc_settings *s, const struct info_probe *probes, int nprobes, bool check)
+static void print_probes(const struct info_probe *probes, int nprobes, bool check, bool quiet)
 {
-	char user[PATH_MAX], system[PATH_MAX];
-
-	if (!check) {
-		for (size_t i = 0; i < sizeof(build) / sizeof(build[0]); i++)
-			printf("%-20s %s\n", build[i].name, build[i].value);
-		putchar('\n');
-	}
 	for (int i = 0; i < nprobes; i++) {
+		if (quiet && (probes[i].good || !probes[i].needed))
+			continue;
 		printf("%-4s %-18s %s\n", probes[i].good ? "yes" : probes[i].needed ? "NO" : "no", probes[i].name, probes[i].found);
 		if (!probes[i].good && check)
 			printf("     %-18s %s\n", "", probes[i].remedy);
 	}
-	if (check)
-		return;
+}
+
+static void print_verdict(const struct info_probe *probes, int nprobes, bool missing)
+{
+	bool all = true;
+
+	for (int i = 0; i < nprobes; i++)
+		all = all && probes[i].good;
+	if (missing)
+		puts("\nThis machine is not ready: every NO has to become a yes.");
+	else
+		puts(all ? "\nThis machine is ready." : "\nThis machine is ready. A small no costs something, and says what.");
+}
+
+static void print_build(void)
+{
+	for (size_t i = 0; i < sizeof(build) / sizeof(build[0]); i++)
+		printf("%-20s %s\n", build[i].name, build[i].value);
+	putchar('\n');
+}
+
+static void print_settings(const struct snapc_settings *s)
+{
+	char user[PATH_MAX], system[PATH_MAX];
+
 	snapc_settings_paths(user, system);
 	printf("\nuser file: %s\nsystem file: %s\n\n", user, system);
 	for (int i = 0; i < SNAPC_SETTINGS; i++)
@@ -110,23 +129,31 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "check", no_argument, NULL, CHECK },
 		{ "json", no_argument, NULL, JSON },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, VERSION },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct info_probe probes[INFO_PROBES_MOST];
 	struct snapc_settings *settings;
-	bool check = false, json = false, missing = false;
+	bool check = false, json = false, missing = false, quiet = false, verbose = false;
 	struct cr_err err = { "" };
 	int c, nprobes;
 
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "hqv", options, NULL)) != -1) {
 		switch (c) {
 		case CHECK:
 			check = true;
 			break;
 		case JSON:
 			json = true;
+			break;
+		case 'q':
+			quiet = true;
+			break;
+		case 'v':
+			verbose = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -149,10 +176,17 @@ int main(int argc, char **argv)
 	nprobes = info_probe(settings, probes);
 	for (int i = 0; i < nprobes; i++)
 		missing = missing || (probes[i].needed && !probes[i].good);
-	if (json)
+	if (json) {
 		print_json(settings, probes, nprobes);
-	else
-		print_text(settings, probes, nprobes, check);
+	} else {
+		if (!check)
+			print_build();
+		print_probes(probes, nprobes, check, quiet && check);
+		if (check && !quiet)
+			print_verdict(probes, nprobes, missing);
+		if (!check || verbose)
+			print_settings(settings);
+	}
 	free(settings);
 	return check && missing ? EXIT_FAILED : 0;
 }

@@ -10,6 +10,7 @@
 
 #include "orte-tools/restart_command.h"
 #include "orte-tools/restart_info.h"
+#include "orte-tools/restart_progress.h"
 #include "orte-tools/tool_json.h"
 #include "orte-tools/tool_ref.h"
 #include "orte-tools/tool_verify.h"
@@ -20,14 +21,15 @@
 #endif
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
-enum { OPT_FORK = 256, OPT_SHOWME, OPT_MPIRUN_OPTS, OPT_MCA, OPT_AM, OPT_JSON, OPT_DRY_RUN, OPT_FALLBACK, OPT_QUICK, OPT_FORCE, OPT_VERSION, OPT_LAUNCHER };
+enum { OPT_FORK = 256, OPT_SHOWME, OPT_MPIRUN_OPTS, OPT_MCA, OPT_AM, OPT_JSON, OPT_DRY_RUN, OPT_FALLBACK, OPT_QUICK, OPT_FORCE, OPT_VERSION, OPT_LAUNCHER,
+       OPT_PRELOAD, OPT_CRDEBUG };
 
 static const char usage[] =
 	"Usage: ompi-restart [OPTION]... REF [-- MPIRUN_OPTION...]\n"
 	"Bring a checkpointed job back. REF is the name that ompi-checkpoint printed, or the path of the directory.\n"
 	"\n"
 	"  -s, --seq N             sequence number (default: the newest)\n"
-	"      --hostfile FILE     nodes to run on (also --machinefile); default: as the job was started\n"
+	"      --hostfile FILE, --machinefile FILE   nodes to run on; default: as the job was started\n"
 	"  -i, --info              print what REF holds and exit; with -v one line per process\n"
 	"      --fork              start mpirun as a child and return at once\n"
 	"      --showme            print the mpirun command and exit, without checking\n"
@@ -35,13 +37,14 @@ static const char usage[] =
 	"      --fallback          when the sequence is damaged, take the newest older one that is not\n"
 	"      --quick             check files and structure here; page data only while each rank reads them\n"
 	"      --force             also when the checkpointed job seems to be running still\n"
-	"  -a, --apponly           write REF/restart-appfile for mpirun --app and exit\n"
+	"  -a, --apponly           write REF/restart-appfile, an appfile for mpirun, and exit\n"
 	"      --mpirun_opts TEXT  options for mpirun in one word; the same as after --\n"
-	"      --mca KEY VALUE     MCA parameter for mpirun\n"
+	"      --mca KEY VALUE, --gmca KEY VALUE   MCA parameter for mpirun\n"
 	"      --launcher NAME     mpirun or srun (default: as the job was started); options after -- are that launcher's\n"
 	"      --am NAME           AMCA parameter set (default: the saved one, else ft-enable-cr)\n"
 	"      --json              print --info and --dry-run as JSON\n"
-	"  -v, --verbose           say what is done\n"
+	"  -v, --verbose           say what is done; -q, --quiet: errors only, no progress bar\n"
+	"  -p, --preload, --crdebug    of the original; refused, with what to do instead\n"
 	"  -h, --help              print this help\n"
 	"      --version           print the version\n"
 	"\n"
@@ -50,7 +53,7 @@ static const char usage[] =
 struct options {
 	const char *ref, *launcher;
 	int64_t seq;
-	bool info, forked, showme, dry_run, fallback, quick, force, apponly, json, verbose;
+	bool info, forked, showme, dry_run, fallback, quick, force, apponly, json, verbose, quiet;
 	struct restart_request request;
 	struct restart_words extra;
 };
@@ -76,12 +79,21 @@ static int usage_error(const char *words, const char *what)
 	return EXIT_USAGE;
 }
 
+static int refused(const char *words)
+{
+	fprintf(stderr, "ompi-restart: %s\n", words);
+	return EXIT_USAGE;
+}
+
 /* Return: -1 to go on, else the exit status. */
 static int options_parse(int argc, char **argv, struct options *o)
 {
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' },
 		{ "verbose", no_argument, NULL, 'v' },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "preload", no_argument, NULL, OPT_PRELOAD },
+		{ "crdebug", no_argument, NULL, OPT_CRDEBUG },
 		{ "seq", required_argument, NULL, 's' },
 		{ "hostfile", required_argument, NULL, 'H' },
 		{ "machinefile", required_argument, NULL, 'H' },
@@ -104,7 +116,7 @@ static int options_parse(int argc, char **argv, struct options *o)
 	};
 	int c;
 
-	while ((c = getopt_long_only(argc, argv, "hvs:ia", options, NULL)) != -1) {
+	while ((c = getopt_long_only(argc, argv, "hvqps:ia", options, NULL)) != -1) {
 		switch (c) {
 		case 'h':
 			fputs(usage, stdout);
@@ -162,6 +174,15 @@ static int options_parse(int argc, char **argv, struct options *o)
 		case OPT_LAUNCHER:
 			o->launcher = optarg;
 			break;
+		case 'q':
+			o->quiet = true;
+			break;
+		case 'p':
+		case OPT_PRELOAD:
+			return refused("--preload is not needed: every node reads its context files from the snapshot directory; for one that it cannot see, "
+				       "`ompi-snapshot export` and `import` on that node");
+		case OPT_CRDEBUG:
+			return refused("--crdebug is not supported: attach gdb to a rank, or set CR_DEBUG=2");
 		case OPT_VERSION:
 			puts("ompi-restart (ompi-cr) " PACKAGE_VERSION);
 			return 0;
@@ -179,7 +200,7 @@ static int options_parse(int argc, char **argv, struct options *o)
 static int sequence_check(const struct snapc_snapshot *s, const struct options *o)
 {
 	struct tool_verdict *bad = NULL;
-	int n = tool_verify(s, o->quick ? 0 : TOOL_VERIFY_PAGES, &bad);
+	int n = tool_verify(s, (o->quick ? 0 : TOOL_VERIFY_PAGES) | (o->quiet ? TOOL_VERIFY_QUIET : 0), &bad);
 
 	if (n < 0)
 		fprintf(stderr, "ompi-restart: no memory to check %s\n", s->dir);
@@ -307,6 +328,8 @@ static int command_run(const struct snapc_snapshot *s, const struct restart_word
 			return 0;
 		}
 	}
+	if (!o->quiet && !o->forked)
+		restart_progress_start(s);
 	execvp(command->words[0], command->words);
 	fprintf(stderr, "ompi-restart: %s: cannot execute: %s; is Open MPI in PATH?\n", command->words[0], strerror(errno));
 	return EXIT_FAILED;

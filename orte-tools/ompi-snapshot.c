@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ompi-snapshot: list, show, verify and prune global snapshots. */
+/* ompi-snapshot: list, show, verify, prune, export, import and report global snapshots. */
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -10,6 +10,8 @@
 
 #include "orte-tools/snapshot_print.h"
 #include "orte-tools/snapshot_prune.h"
+#include "orte-tools/snapshot_report.h"
+#include "orte-tools/snapshot_transfer.h"
 #include "orte-tools/tool_json.h"
 #include "orte-tools/tool_ref.h"
 #include "orte-tools/tool_verify.h"
@@ -22,30 +24,30 @@
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char usage[] =
-	"Usage: ompi-snapshot list [REF] [--json] [--dir DIR]\n"
-	"       ompi-snapshot show REF [-s SEQ] [--json]\n"
-	"       ompi-snapshot verify REF [-s SEQ] [--quick] [--json]\n"
-	"       ompi-snapshot prune REF --keep N\n"
-	"Look at and look after the snapshots that ompi-checkpoint has made. REF is a name under the snapshot directory, or a path.\n"
-	"\n"
-	"list     every sequence of every reference (or of REF)\n"
-	"show     one sequence (default: the newest): job, phases, ranks\n"
-	"verify   read every context file of every sequence (or of SEQ) and compare all checksums; names the bad ones\n"
-	"prune    remove all sequences but the N newest, and but the newest one that is whole\n"
+	"Usage: ompi-snapshot list [REF]                 every sequence of every reference (or of REF)\n"
+	"       ompi-snapshot show REF                   one sequence (default: the newest): job, phases, ranks\n"
+	"       ompi-snapshot verify REF [--quick]       read every context file (of all sequences, or of SEQ), compare checksums\n"
+	"       ompi-snapshot prune REF --keep N         remove all sequences but the N newest, and but the newest one that is whole\n"
+	"       ompi-snapshot export REF -o FILE         one sequence as one file, with checksums; - is standard output\n"
+	"       ompi-snapshot import FILE [--dir DIR]    and back, on any machine; - is standard input\n"
+	"       ompi-snapshot report REF --html FILE     one sequence as a page for a browser: who was late, sizes, lineage\n"
+	"REF is a name under the snapshot directory, or a path.\n"
 	"\n"
 	"  -s, --seq N      sequence number\n"
 	"      --keep N     how many sequences stay (at least 1)\n"
 	"      --quick      verify: all but the page data\n"
+	"  -o, --output FILE, --html FILE   what export and report write\n"
 	"      --dir DIR    snapshot directory (default: OMPI_CR_SNAPSHOT_DIR, else HOME)\n"
 	"      --json       print JSON\n"
-	"  -q, --quiet      verify, prune: no words when all is well\n"
+	"  -q, --quiet      no words when all is well, and no progress bar\n"
+	"  -v, --verbose    accepted; there is nothing more to say\n"
 	"  -h, --help       print this help\n"
 	"      --version    print the version\n"
 	"\n"
 	"Exit status: 0 all well, 1 a failure or a damaged snapshot, 2 a usage error.\n";
 
 struct options {
-	const char *ref, *dir;
+	const char *ref, *dir, *output, *html;
 	int64_t seq, keep;
 	bool json, quiet, quick;
 };
@@ -97,7 +99,7 @@ static int sequence_verify(const struct snapc_meta *meta, uint32_t seq, const st
 		fail(&err);
 		return 1;
 	}
-	n = tool_verify(s, o->quick ? 0 : TOOL_VERIFY_PAGES, &bad);
+	n = tool_verify(s, (o->quick ? 0 : TOOL_VERIFY_PAGES) | (o->quiet ? TOOL_VERIFY_QUIET : 0), &bad);
 	if (o->json)
 		printf("%s{\"sequence\": %u, \"ranks\": %u, \"bad\": [", first ? "" : ", ", seq, s->np);
 	for (int i = 0; i < n; i++) {
@@ -165,6 +167,91 @@ static int command_prune(const struct options *o)
 	return snapshot_prune(path, (uint32_t)o->keep, o->quiet);
 }
 
+/* Return: 0 with one sequence of a reference, or the exit status. */
+static int sequence_open(const struct options *o, struct snapc_meta **ret_meta, struct snapc_snapshot **ret_s)
+{
+	struct cr_err err = { "" };
+	char path[PATH_MAX];
+
+	if (tool_ref_resolve(o->ref, o->dir, path, &err) < 0 || snapc_meta_open(path, ret_meta, &err) < 0)
+		return fail(&err);
+	if (snapc_meta_load(*ret_meta, o->seq, ret_s, &err) < 0) {
+		snapc_meta_close(*ret_meta);
+		return fail(&err);
+	}
+	return 0;
+}
+
+static void transfer_print(const struct options *o, const struct snapshot_transfer *t, const char *done)
+{
+	FILE *out = o->output && !strcmp(o->output, "-") ? stderr : stdout;
+
+	if (o->json) {
+		fputs("{\"reference\": ", out);
+		tool_json_string(out, t->ref);
+		fprintf(out, ", \"sequence\": %u, \"np\": %u, \"bytes\": %llu, \"path\": ", t->seq, t->np, (unsigned long long)t->bytes);
+		tool_json_string(out, t->where);
+		fputs("}\n", out);
+	} else if (!o->quiet) {
+		fprintf(out, "%s, sequence %u: %u ranks, %.1f MiB %s %s\n", t->ref, t->seq, t->np, (double)t->bytes / 1048576.0, done, t->where);
+	}
+}
+
+static int command_export(const struct options *o)
+{
+	struct snapshot_transfer t = { .quiet = o->quiet };
+	struct cr_err err = { "" };
+	struct snapc_snapshot *s;
+	struct snapc_meta *meta;
+	int rc;
+
+	if (!o->output) {
+		fprintf(stderr, "ompi-snapshot: export needs -o FILE\n");
+		return EXIT_USAGE;
+	}
+	rc = sequence_open(o, &meta, &s);
+	if (rc)
+		return rc;
+	snapc_meta_close(meta);
+	rc = snapshot_export(s, o->output, &t, &err);
+	snapc_snapshot_destroy(s);
+	if (rc < 0)
+		return fail(&err);
+	transfer_print(o, &t, "exported to");
+	return 0;
+}
+
+static int command_import(const struct options *o)
+{
+	struct snapshot_transfer t = { .quiet = o->quiet };
+	struct cr_err err = { "" };
+
+	if (snapshot_import(o->ref, o->dir ? o->dir : tool_snapshot_dir(), &t, &err) < 0)
+		return fail(&err);
+	transfer_print(o, &t, "imported as");
+	return 0;
+}
+
+static int command_report(const struct options *o)
+{
+	struct cr_err err = { "" };
+	struct snapc_snapshot *s;
+	struct snapc_meta *meta;
+	int rc;
+
+	if (!o->html) {
+		fprintf(stderr, "ompi-snapshot: report needs --html FILE\n");
+		return EXIT_USAGE;
+	}
+	rc = sequence_open(o, &meta, &s);
+	if (rc)
+		return rc;
+	rc = snapshot_report(meta, s, o->html, &err);
+	snapc_snapshot_destroy(s);
+	snapc_meta_close(meta);
+	return rc < 0 ? fail(&err) : 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct options *o);
@@ -174,6 +261,9 @@ static const struct {
 	{ "show", command_show, true },
 	{ "verify", command_verify, true },
 	{ "prune", command_prune, true },
+	{ "export", command_export, true },
+	{ "import", command_import, true },
+	{ "report", command_report, true },
 };
 
 static int usage_error(const char *words, const char *what)
@@ -202,13 +292,14 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "seq", required_argument, NULL, 's' },  { "keep", required_argument, NULL, 'k' }, { "dir", required_argument, NULL, 'd' },
 		{ "json", no_argument, NULL, 'j' },       { "quick", no_argument, NULL, 'Q' },      { "quiet", no_argument, NULL, 'q' },
+		{ "output", required_argument, NULL, 'o' }, { "html", required_argument, NULL, 'H' }, { "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },       { "version", no_argument, NULL, 'V' },    { NULL, 0, NULL, 0 },
 	};
 	struct options o = { .seq = -1, .keep = 0 };
 	const char *name;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "hs:q", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "hs:qo:v", options, NULL)) != -1) {
 		switch (c) {
 		case 's':
 			if (number_parse(optarg, &o.seq) < 0)
@@ -230,6 +321,14 @@ int main(int argc, char **argv)
 		case 'q':
 			o.quiet = true;
 			break;
+		case 'o':
+			o.output = optarg;
+			break;
+		case 'H':
+			o.html = optarg;
+			break;
+		case 'v':
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -250,7 +349,7 @@ int main(int argc, char **argv)
 		if (strcmp(commands[i].name, name) != 0)
 			continue;
 		if (commands[i].needs_ref && !o.ref)
-			return usage_error("REF is missing", "");
+			return usage_error("REF or FILE is missing", "");
 		return commands[i].run(&o);
 	}
 	return usage_error("unknown command: ", name);

@@ -2,8 +2,7 @@
 /* JSON output. */
 #include "orte-tools/tool_json.h"
 
-/* Length of the UTF-8 sequence at @s, 0 when it is none. */
-static int utf8_length(const unsigned char *s)
+int tool_utf8_length(const unsigned char *s)
 {
 	int n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
 
@@ -22,7 +21,7 @@ void tool_json_string(FILE *f, const char *s)
 
 	putc('"', f);
 	while (*p) {
-		int n = utf8_length(p);
+		int n = tool_utf8_length(p);
 
 		if (n == 0) {
 			fputs("\\ufffd", f);

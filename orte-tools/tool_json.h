@@ -10,4 +10,7 @@ void tool_json_string(FILE *f, const char *s);
 /* [ "...", ... ] of a NULL-terminated array (NULL: []). */
 void tool_json_strings(FILE *f, char *const *strings);
 
+/* Length of the UTF-8 sequence at @s, 0 when it is none. */
+int tool_utf8_length(const unsigned char *s);
+
 #endif

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "libcr/image/cr_image.h"
+#include "libcr/tools/progress.h"
 
 #define MAX_THREADS 16
 
@@ -19,10 +20,27 @@ struct work {
 	unsigned int flags;
 	struct tool_verdict *verdicts; /* [np], same order as s->ranks */
 	unsigned int next;             /* atomic: next row to take */
+	struct cr_progress progress;
 };
 
-static int image_check(struct cr_image *img, const struct snapc_rank *r, unsigned int flags, struct cr_err *err)
+/* What a file has added to the bar. */
+struct share {
+	struct cr_progress *progress;
+	uint64_t added;
+};
+
+static void share_set(void *arg, uint64_t done_bytes, uint64_t total_bytes)
 {
+	struct share *share = arg;
+
+	(void)total_bytes;
+	cr_progress_add(share->progress, done_bytes - share->added);
+	share->added = done_bytes;
+}
+
+static int image_check(struct cr_image *img, const struct snapc_rank *r, struct work *w, struct cr_err *err)
+{
+	struct share share = { .progress = &w->progress };
 	struct cr_image_totals t;
 
 	cr_image_totals(img, &t);
@@ -31,10 +49,10 @@ static int image_check(struct cr_image *img, const struct snapc_rank *r, unsigne
 				  (unsigned long long)t.checksum, (unsigned long long)r->checksum);
 	if (t.pages != r->pages)
 		return cr_err_set(err, EBADMSG, "holds %llu pages, the metadata say %llu", (unsigned long long)t.pages, (unsigned long long)r->pages);
-	return flags & TOOL_VERIFY_PAGES ? cr_image_verify_pages(img, NULL, NULL, err) : 0;
+	return w->flags & TOOL_VERIFY_PAGES ? cr_image_verify_pages(img, share_set, &share, err) : 0;
 }
 
-static int file_check(const char *path, const struct snapc_rank *r, unsigned int flags, struct cr_err *err)
+static int file_check(const char *path, const struct snapc_rank *r, struct work *w, struct cr_err *err)
 {
 	struct cr_image *img;
 	struct stat st;
@@ -50,7 +68,7 @@ static int file_check(const char *path, const struct snapc_rank *r, unsigned int
 	else
 		rc = cr_image_open(fd, path, &img, err);
 	if (rc == 0) {
-		rc = image_check(img, r, flags, err);
+		rc = image_check(img, r, w, err);
 		cr_image_close(img);
 	}
 	close(fd);
@@ -70,7 +88,7 @@ static void *worker(void *arg)
 		v->err.text[0] = '\0';
 		if (snprintf(v->path, sizeof(v->path), "%s/%u/%s", w->s->dir, w->s->seq, r->context_file) >= (int)sizeof(v->path))
 			cr_err_set(&v->err, ENAMETOOLONG, "path too long");
-		else if (file_check(v->path, r, w->flags, &v->err) < 0 && !v->err.text[0])
+		else if (file_check(v->path, r, w, &v->err) < 0 && !v->err.text[0])
 			cr_err_set(&v->err, EBADMSG, "damaged");
 	}
 	return NULL;
@@ -86,11 +104,15 @@ int tool_verify(const struct snapc_snapshot *s, unsigned int flags, struct tool_
 	struct work w = { .s = s, .flags = flags };
 	pthread_t threads[MAX_THREADS];
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t bytes = 0;
 	int started = 0, bad = 0;
 
 	w.verdicts = calloc(s->np, sizeof(*w.verdicts));
 	if (!w.verdicts)
 		return -ENOMEM;
+	for (uint32_t i = 0; i < s->np; i++)
+		bytes += s->ranks[i].pages * 4096;
+	cr_progress_begin(&w.progress, "verify", bytes, flags & TOOL_VERIFY_QUIET || !(flags & TOOL_VERIFY_PAGES));
 	while (started < MAX_THREADS && started < cpus - 1 && (uint32_t)started + 1 < s->np) {
 		if (pthread_create(&threads[started], NULL, worker, &w) != 0)
 			break;
@@ -99,6 +121,7 @@ int tool_verify(const struct snapc_snapshot *s, unsigned int flags, struct tool_
 	worker(&w);
 	while (started > 0)
 		pthread_join(threads[--started], NULL);
+	cr_progress_end(&w.progress);
 	for (uint32_t i = 0; i < s->np; i++) {
 		if (w.verdicts[i].err.text[0])
 			w.verdicts[bad++] = w.verdicts[i];

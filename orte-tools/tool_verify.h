@@ -6,6 +6,7 @@
 #include "snapc/snapshot.h"
 
 #define TOOL_VERIFY_PAGES 1u /* page data too; without it structure, totals and all records but page data */
+#define TOOL_VERIFY_QUIET 2u /* no progress bar */
 
 /* One rank's result; @text is empty when the file is good. */
 struct tool_verdict {

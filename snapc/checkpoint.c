@@ -400,3 +400,17 @@ bool snapc_checkpoint_finished(const struct snapc_checkpoint *c)
 {
 	return c->finished;
 }
+
+const char *snapc_checkpoint_dir(const struct snapc_checkpoint *c)
+{
+	return c->have_seq ? c->dir : NULL;
+}
+
+uint64_t snapc_checkpoint_expected_bytes(const struct snapc_checkpoint *c)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t r = 0; r < c->np; r++)
+		bytes += c->parts[r].survey.private_bytes;
+	return bytes;
+}

@@ -107,5 +107,9 @@ void snapc_checkpoint_orphan(struct snapc_checkpoint *c);
 /* Seconds until the client hears something at the latest: the deadline of the phase, and of the undo. */
 uint32_t snapc_checkpoint_limit(const struct snapc_checkpoint *c);
 bool snapc_checkpoint_finished(const struct snapc_checkpoint *c);
+/* Reference directory, borrowed; NULL before it is known. */
+const char *snapc_checkpoint_dir(const struct snapc_checkpoint *c);
+/* Memory of the ranks that may have to be written: an upper bound, 0 before the ranks have answered. */
+uint64_t snapc_checkpoint_expected_bytes(const struct snapc_checkpoint *c);
 
 #endif

@@ -30,7 +30,7 @@ struct commit_answer {
 
 /* In the child. */
 static void commit_ranks(const struct snapc_checkpoint *c, const struct snapc_checkpoint_node *nodes, struct snapc_rank *ranks,
-			char (*files)[48])
+			struct snapc_rank_times *times, char (*files)[48])
 {
 	for (uint32_t r = 0; r < c->np; r++) {
 		const struct snapc_part *p = &c->parts[r];
@@ -50,6 +50,7 @@ static void commit_ranks(const struct snapc_checkpoint *c, const struct snapc_ch
 			.message_bytes = p->in_flight.bytes,
 			.stopped_ns = p->stopped_ns,
 		};
+		times[r] = p->times;
 	}
 }
 
@@ -57,6 +58,7 @@ static void commit_ranks(const struct snapc_checkpoint *c, const struct snapc_ch
 static int commit_write(const struct snapc_checkpoint *c, struct cr_err *err)
 {
 	struct snapc_rank *ranks = calloc(c->np, sizeof(*ranks));
+	struct snapc_rank_times *times = calloc(c->np, sizeof(*times));
 	char(*files)[48] = calloc(c->np, sizeof(*files));
 	struct snapc_phase phases[SNAPC_PHASE_COUNT];
 	const struct snapc_checkpoint_node *from;
@@ -67,13 +69,13 @@ static int commit_write(const struct snapc_checkpoint *c, struct cr_err *err)
 
 	from = c->world->nodes(c->world->arg, &nnodes);
 	nodes = calloc(nnodes, sizeof(*nodes));
-	if (!ranks || !files || !nodes) {
+	if (!ranks || !times || !files || !nodes) {
 		rc = cr_err_set(err, ENOMEM, "no memory for the metadata");
 		goto out;
 	}
 	for (uint32_t i = 0; i < nnodes; i++)
 		nodes[i] = (struct snapc_node){ .host = from[i].host, .topology_xml = from[i].topology };
-	commit_ranks(c, from, ranks, files);
+	commit_ranks(c, from, ranks, times, files);
 	for (uint32_t i = 0; i < SNAPC_PHASE_COUNT; i++) {
 		if (!c->times[i].begin_ns)
 			continue;
@@ -88,6 +90,7 @@ static int commit_write(const struct snapc_checkpoint *c, struct cr_err *err)
 	s.np = c->np;
 	s.job = c->world->job;
 	s.ranks = ranks;
+	s.times = times;
 	s.nodes = nodes;
 	s.nnodes = nnodes;
 	s.phases = phases;
@@ -98,6 +101,7 @@ static int commit_write(const struct snapc_checkpoint *c, struct cr_err *err)
 out:
 	free(nodes);
 	free(files);
+	free(times);
 	free(ranks);
 	return rc;
 }

@@ -48,6 +48,7 @@ static void message_check_reply(struct snapc_checkpoint *c, struct snapc_part *p
 	if (c->phase != SNAPC_PHASE_REQUEST || p->checked)
 		return;
 	p->checked = true;
+	p->times.checked_ns = snapc_realtime_ns();
 	for (line = text; line < end && *line; line += length + 1) {
 		const char *stop = memchr(line, '\n', (size_t)(end - line));
 
@@ -78,11 +79,12 @@ static void message_failed(struct snapc_checkpoint *c, struct snapc_part *p, uin
 			      snapc_phase_name(c->phase), failed.text[0] ? failed.text : strerror(failed.error));
 }
 
-static bool message_flag(bool asked, bool *flag)
+static bool message_flag(bool asked, bool *flag, uint64_t *ret_when_ns)
 {
 	if (!asked || *flag)
 		return false;
 	*flag = true;
+	*ret_when_ns = snapc_realtime_ns();
 	return true;
 }
 
@@ -102,20 +104,21 @@ static bool message_take(struct snapc_checkpoint *c, struct snapc_part *p, uint3
 			snapc_quiesce_clocks(c, rank, msg);
 		return true;
 	case CR_MSG_ARRIVED:
-		return message_flag(in_quiesce && c->step == SNAPC_QUIESCE_ARRIVE, &p->arrived);
+		return message_flag(in_quiesce && c->step == SNAPC_QUIESCE_ARRIVE, &p->arrived, &p->times.arrived_ns);
 	case CR_MSG_DRAINED:
 		memcpy(&p->in_flight, msg->payload, sizeof(p->in_flight));
-		return message_flag(in_quiesce && c->step == SNAPC_QUIESCE_DRAIN, &p->drained);
+		return message_flag(in_quiesce && c->step == SNAPC_QUIESCE_DRAIN, &p->drained, &p->times.drained_ns);
 	case CR_MSG_FROZEN:
 		memcpy(&p->freeze, msg->payload, sizeof(p->freeze));
-		return message_flag(c->phase == SNAPC_PHASE_FREEZE && !c->undoing, &p->frozen);
+		return message_flag(c->phase == SNAPC_PHASE_FREEZE && !c->undoing, &p->frozen, &p->times.frozen_ns);
 	case CR_MSG_SNAPPED:
-		return message_flag(in_dump, &p->snapped);
+		return message_flag(in_dump, &p->snapped, &p->times.snapped_ns);
 	case CR_MSG_DUMPED:
 		memcpy(&p->file, msg->payload, sizeof(p->file));
-		if (in_dump)
-			p->snapped = true;
-		return message_flag(in_dump, &p->dumped);
+		p->times.write_ns = p->file.dump_ns;
+		if (in_dump && !p->snapped)
+			message_flag(true, &p->snapped, &p->times.snapped_ns);
+		return message_flag(in_dump, &p->dumped, &p->times.dumped_ns);
 	case CR_MSG_RESUMED:
 		memcpy(&resumed, msg->payload, sizeof(resumed));
 		if (resumed.stopped_ns)
@@ -123,6 +126,7 @@ static bool message_take(struct snapc_checkpoint *c, struct snapc_part *p, uint3
 		if (p->resumed == p->resumes)
 			return false;
 		p->resumed++;
+		p->times.resumed_ns = snapc_realtime_ns();
 		if (c->resume_sent && !c->undoing && snapc_checkpoint_all_resumed(c))
 			c->times[SNAPC_PHASE_RESUME].end_ns = snapc_realtime_ns();
 		return true;

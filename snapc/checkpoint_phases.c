@@ -64,14 +64,12 @@ static bool request_space(const struct snapc_checkpoint *c, uint64_t *ret_need, 
 {
 	const char *off = getenv("OMPI_CR_SPACE_CHECK");
 	struct statvfs fs;
-	uint64_t need = 0;
+	uint64_t need = snapc_checkpoint_expected_bytes(c);
 
 	if (off && !strcmp(off, "0"))
 		return true;
 	if (statvfs(c->dir, &fs) < 0)
 		return true; /* the dump will say what is wrong */
-	for (uint32_t r = 0; r < c->np; r++)
-		need += c->parts[r].survey.private_bytes;
 	*ret_need = need;
 	*ret_free = (uint64_t)fs.f_bavail * fs.f_frsize;
 	return need <= *ret_free;

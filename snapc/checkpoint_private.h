@@ -11,6 +11,7 @@
 
 #include "snapc/checkpoint.h"
 #include "snapc/cut.h"
+#include "snapc/snapshot.h"
 #include "snapc/wire.h"
 
 struct event;
@@ -34,6 +35,7 @@ struct snapc_part {
 	struct cr_msg_frozen freeze;
 	struct cr_msg_dumped file;
 	uint64_t stopped_ns;
+	struct snapc_rank_times times;
 };
 
 enum snapc_quiesce_step {

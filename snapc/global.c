@@ -148,6 +148,14 @@ static void global_terminate_timer(evutil_socket_t fd, short what, void *arg)
 
 /* --- the one checkpoint --- */
 
+/* The reference's name: not always the one that was asked for, when pids come again (snapshot.h). */
+static const char *global_ref(const char *dir)
+{
+	const char *slash = strrchr(dir, '/');
+
+	return slash ? slash + 1 : dir;
+}
+
 static void global_progress(void *arg, const char *state, uint64_t since_ns, int64_t seq)
 {
 	struct snapc_global *global = arg;
@@ -160,8 +168,13 @@ static void global_progress(void *arg, const char *state, uint64_t since_ns, int
 	snapc_line_add(&line, "ns", "%" PRIu64, since_ns);
 	snapc_line_add(&line, "limit_s", "%u", snapc_checkpoint_limit(global->checkpoint));
 	if (seq >= 0) {
+		const char *dir = snapc_checkpoint_dir(global->checkpoint);
+
 		snapc_line_add(&line, "seq", "%" PRId64, seq);
-		snapc_line_add(&line, "ref", "%s", global->settings->ref);
+		snapc_line_add(&line, "ref", "%s", global_ref(dir));
+		snapc_line_add(&line, "dir", "%s", dir);
+		snapc_line_add(&line, "np", "%u", snapc_global_size(global));
+		snapc_line_add(&line, "bytes", "%" PRIu64, snapc_checkpoint_expected_bytes(global->checkpoint));
 	}
 	snapc_tool_send(global->client, &line);
 }
@@ -193,7 +206,7 @@ static void global_answer(struct snapc_tool *tool, const struct snapc_global *gl
 	snapc_line_begin(&line, "ok");
 	if (!global->options.check) {
 		snapc_line_add(&line, "seq", "%u", result->seq);
-		snapc_line_add(&line, "ref", "%s", global->settings->ref);
+		snapc_line_add(&line, "ref", "%s", global_ref(result->dir));
 		snapc_line_add(&line, "dir", "%s", result->dir);
 	}
 	snapc_line_add(&line, "np", "%u", snapc_global_size(global));
@@ -220,7 +233,7 @@ static void global_finished(void *arg, const struct snapc_checkpoint_result *res
 		snapc_log(SNAPC_LOG_INFO,
 			  "checkpoint: %s sequence %u, %.3f s, %" PRIu64 " bytes, stopped %.3f ms, %" PRIu64 " messages (%" PRIu64
 			  " bytes) in flight",
-			  global->settings->ref, result->seq, (double)result->total_ns / 1e9, result->file_bytes,
+			  global_ref(result->dir), result->seq, (double)result->total_ns / 1e9, result->file_bytes,
 			  (double)result->stopped_ns / 1e6, result->messages, result->message_bytes);
 	if (result->rc == 0 && !global->options.check) {
 		global->checkpoints++;

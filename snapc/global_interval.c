@@ -21,11 +21,11 @@ static void interval_strike(evutil_socket_t fd, short what, void *arg)
 	const struct snapc_checkpoint_options options = { 0 };
 	struct snapc_global *global = arg;
 	struct cr_err err = { "" };
-	uint32_t again = global->settings->interval < INTERVAL_AGAIN_SECONDS ? global->settings->interval : INTERVAL_AGAIN_SECONDS;
+	uint32_t again = global->interval < INTERVAL_AGAIN_SECONDS ? global->interval : INTERVAL_AGAIN_SECONDS;
 
 	(void)fd;
 	(void)what;
-	if (global->orphan || global->leaving)
+	if (global->orphan || global->leaving || !global->interval)
 		return;
 	if (snapc_global_request(global, NULL, &options, &err) == 0) {
 		snapc_log(SNAPC_LOG_INFO, "checkpoint by interval");
@@ -37,19 +37,35 @@ static void interval_strike(evutil_socket_t fd, short what, void *arg)
 
 int snapc_global_interval_init(struct snapc_global *global)
 {
-	if (!global->settings->interval)
-		return 0;
 	global->interval_timer = evtimer_new(global->base, interval_strike, global);
 	if (!global->interval_timer)
 		return -1;
-	interval_arm(global, global->settings->interval);
+	global->interval = global->settings->interval;
+	snapc_global_interval_again(global);
 	return 0;
+}
+
+void snapc_global_interval_set(struct snapc_global *global, uint32_t seconds)
+{
+	global->interval = seconds;
+	evtimer_del(global->interval_timer);
+	snapc_global_interval_again(global);
+}
+
+long snapc_global_interval_left(const struct snapc_global *global)
+{
+	struct timeval due, now;
+
+	if (!evtimer_pending(global->interval_timer, &due))
+		return -1;
+	event_base_gettimeofday_cached(global->base, &now);
+	return due.tv_sec > now.tv_sec ? (long)(due.tv_sec - now.tv_sec) : 0;
 }
 
 void snapc_global_interval_again(struct snapc_global *global)
 {
-	if (global->interval_timer)
-		interval_arm(global, global->settings->interval);
+	if (global->interval)
+		interval_arm(global, global->interval);
 }
 
 uint32_t snapc_global_interval_advice(const struct snapc_global *global, uint64_t cost_ns)

@@ -44,8 +44,9 @@ struct snapc_global {
 	struct snapc_tool *client; /* who asked for it; NULL: nobody waits */
 	struct event *cleanup;
 	struct event *terminate_timer;
-	struct event *interval_timer; /* NULL: no checkpoints by interval */
-	struct event *restart_timer;  /* NULL: not a job that is brought back */
+	struct event *interval_timer;
+	struct event *restart_timer; /* NULL: not a job that is brought back */
+	uint32_t interval;           /* seconds; 0: no checkpoints by interval */
 	int terminate_step;
 	uint32_t number;
 	uint32_t checkpoints; /* committed */
@@ -78,7 +79,12 @@ void snapc_global_receive(void *global, const struct snapc_link_msg *msg, const 
 struct snapc_member *snapc_global_member(struct snapc_global *global, int32_t rank);
 
 /* global_interval.c */
+#define SNAPC_GLOBAL_INTERVAL_MOST 100000000 /* as the setting */
 int snapc_global_interval_init(struct snapc_global *global);
+/* From now on; 0: none any more. The first one begins @seconds from now, or after a checkpoint that runs. */
+void snapc_global_interval_set(struct snapc_global *global, uint32_t seconds);
+/* Seconds until the next one; -1: none is planned. */
+long snapc_global_interval_left(const struct snapc_global *global);
 /* A checkpoint has ended. */
 void snapc_global_interval_again(struct snapc_global *global);
 /* Seconds between checkpoints that cost as much as the last one; 0: not known. */

@@ -50,21 +50,43 @@ void snapc_tool_error(struct snapc_tool *tool, int code, const char *text)
 static void tool_status(struct snapc_tool *tool)
 {
 	const struct snapc_global *global = tool->global;
-	uint32_t np = snapc_global_size(global), present = 0;
+	uint32_t np = snapc_global_size(global), present = 0, ready = 0;
 	struct snapc_line line;
 
-	for (uint32_t r = 0; r < global->nmembers && r < np; r++)
+	for (uint32_t r = 0; r < global->nmembers && r < np; r++) {
 		present += global->members[r].present;
+		ready += global->members[r].present && global->members[r].facts.mpi == SNAPC_MPI_READY;
+	}
 	snapc_line_begin(&line, "ok");
 	snapc_line_add(&line, "job", "%s", global->settings->job_id);
 	snapc_line_add(&line, "np", "%u", np);
 	snapc_line_add(&line, "present", "%u", present);
+	snapc_line_add(&line, "ready", "%u", ready);
 	snapc_line_add(&line, "running", "%d", global->checkpoint != NULL);
 	snapc_line_add(&line, "checkpoints", "%u", global->checkpoints);
+	snapc_line_add(&line, "interval", "%u", global->interval);
+	if (snapc_global_interval_left(global) >= 0)
+		snapc_line_add(&line, "next_s", "%ld", snapc_global_interval_left(global));
 	if (global->settings->count)
 		global->settings->count(global->settings->arg, &line);
 	snapc_line_add(&line, "ref", "%s", global->settings->ref);
 	snapc_line_add(&line, "snapshot_dir", "%s", global->settings->snapshot_dir);
+	snapc_tool_end(tool, &line);
+}
+
+static void tool_interval(struct snapc_tool *tool, const struct snapc_words *words)
+{
+	long long seconds = snapc_words_number(words, "seconds", SNAPC_GLOBAL_INTERVAL_MOST, -1);
+	struct snapc_line line;
+
+	if (seconds < 0) {
+		snapc_tool_error(tool, EINVAL, "the interval is not a number of seconds that is allowed");
+		return;
+	}
+	snapc_global_interval_set(tool->global, (uint32_t)seconds);
+	snapc_log(SNAPC_LOG_INFO, "interval between checkpoints: %lld s, set by process %d", seconds, (int)tool->pid);
+	snapc_line_begin(&line, "ok");
+	snapc_line_add(&line, "interval", "%lld", seconds);
 	snapc_tool_end(tool, &line);
 }
 
@@ -108,6 +130,8 @@ static void tool_request(struct snapc_tool *tool, char *text)
 		tool_checkpoint(tool, &words, true);
 	else if (!strcmp(words.word, "status"))
 		tool_status(tool);
+	else if (!strcmp(words.word, "interval"))
+		tool_interval(tool, &words);
 	else
 		snapc_tool_error(tool, EPROTO, "the request is not known");
 }

@@ -13,6 +13,7 @@ struct loaded {
 	struct snapc_job *job;
 	struct snapc_rank *ranks;
 	uint64_t nranks;
+	struct snapc_rank_times *times;
 	struct snapc_node *nodes;
 	uint64_t nnodes;
 	struct snapc_phase *phases;
@@ -53,6 +54,48 @@ static int ranks_read(hid_t group, struct loaded *l)
 		if (keep(rows[i].host, &r->host) < 0 || keep(rows[i].engine, &r->engine) < 0 ||
 		    keep(rows[i].context_file, &r->context_file) < 0 || keep(rows[i].binding, &r->binding) < 0)
 			rc = -ENOMEM;
+	}
+	meta_free_table(type, table, n);
+out:
+	if (type >= 0)
+		H5Tclose(type);
+	return rc;
+}
+
+/* Not in the files of earlier versions. Both tables are in the order of ranks. */
+static int times_read(hid_t group, struct loaded *l)
+{
+	struct meta_times_row *rows;
+	hid_t type;
+	void *table;
+	uint64_t n;
+	int rc;
+
+	if (H5Lexists(group, "timeline", H5P_DEFAULT) <= 0)
+		return 0;
+	type = meta_type_times();
+	rc = type < 0 ? -EIO : meta_get_table(group, "timeline", type, sizeof(*rows), &table, &n);
+	if (rc < 0)
+		goto out;
+	rows = table;
+	l->times = calloc(l->nranks + 1, sizeof(*l->times));
+	if (!l->times)
+		rc = -ENOMEM;
+	for (uint64_t i = 0; i < n && i < l->nranks && rc == 0; i++) {
+		struct snapc_rank_times *t = &l->times[i];
+
+		if (rows[i].rank != l->ranks[i].rank) {
+			rc = -EIO;
+			break;
+		}
+		t->checked_ns = rows[i].checked_ns;
+		t->arrived_ns = rows[i].arrived_ns;
+		t->drained_ns = rows[i].drained_ns;
+		t->frozen_ns = rows[i].frozen_ns;
+		t->snapped_ns = rows[i].snapped_ns;
+		t->resumed_ns = rows[i].resumed_ns;
+		t->dumped_ns = rows[i].dumped_ns;
+		t->write_ns = rows[i].write_ns;
 	}
 	meta_free_table(type, table, n);
 out:
@@ -210,6 +253,8 @@ int snapc_meta_load(const struct snapc_meta *meta, int64_t seq, struct snapc_sna
 	if (rc == 0)
 		rc = ranks_read(group, l);
 	if (rc == 0)
+		rc = times_read(group, l);
+	if (rc == 0)
 		rc = nodes_read(meta, group, l);
 	if (rc == 0)
 		rc = phases_read(group, l);
@@ -232,6 +277,7 @@ int snapc_meta_load(const struct snapc_meta *meta, int64_t seq, struct snapc_sna
 	l->s.np = (uint32_t)np;
 	l->s.job = l->job;
 	l->s.ranks = l->ranks;
+	l->s.times = l->times;
 	l->s.nodes = l->nodes;
 	l->s.nnodes = (uint32_t)l->nnodes;
 	l->s.phases = l->phases;
@@ -259,6 +305,7 @@ void snapc_snapshot_destroy(struct snapc_snapshot *s)
 	for (uint64_t i = 0; i < l->nphases; i++)
 		free((char *)l->phases[i].name);
 	free(l->ranks);
+	free(l->times);
 	free(l->nodes);
 	free(l->phases);
 	free(l->dir);

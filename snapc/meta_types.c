@@ -70,6 +70,24 @@ hid_t meta_type_rank(void)
 	return compound(sizeof(struct meta_rank_row), members, COUNT(members));
 }
 
+hid_t meta_type_times(void)
+{
+	static const struct member members[] = {
+		MEMBER(meta_times_row, rank, M_I32),
+		MEMBER(meta_times_row, pad, M_I32),
+		MEMBER(meta_times_row, checked_ns, M_U64),
+		MEMBER(meta_times_row, arrived_ns, M_U64),
+		MEMBER(meta_times_row, drained_ns, M_U64),
+		MEMBER(meta_times_row, frozen_ns, M_U64),
+		MEMBER(meta_times_row, snapped_ns, M_U64),
+		MEMBER(meta_times_row, resumed_ns, M_U64),
+		MEMBER(meta_times_row, dumped_ns, M_U64),
+		MEMBER(meta_times_row, write_ns, M_U64),
+	};
+
+	return compound(sizeof(struct meta_times_row), members, COUNT(members));
+}
+
 hid_t meta_type_node(void)
 {
 	static const struct member members[] = {

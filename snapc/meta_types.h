@@ -28,6 +28,20 @@ struct meta_rank_row {
 	uint64_t stopped_ns;
 };
 
+/* Row of /sequence/N/timeline. */
+struct meta_times_row {
+	int32_t rank;
+	int32_t pad;
+	uint64_t checked_ns;
+	uint64_t arrived_ns;
+	uint64_t drained_ns;
+	uint64_t frozen_ns;
+	uint64_t snapped_ns;
+	uint64_t resumed_ns;
+	uint64_t dumped_ns;
+	uint64_t write_ns;
+};
+
 /* Row of /sequence/N/nodes; @topology names a data set under /topology, or is "". */
 struct meta_node_row {
 	char *host;
@@ -43,6 +57,7 @@ struct meta_phase_row {
 
 hid_t meta_type_string(void);
 hid_t meta_type_rank(void);
+hid_t meta_type_times(void);
 hid_t meta_type_node(void);
 hid_t meta_type_phase(void);
 

@@ -92,6 +92,36 @@ out:
 	return rc;
 }
 
+/* Rows in the order of ranks, as above. */
+static int times_write(hid_t group, const struct snapc_snapshot *s)
+{
+	struct meta_times_row *rows = calloc(s->np, sizeof(*rows));
+	hid_t type = meta_type_times();
+	int rc = rows ? (type < 0 ? -EIO : 0) : -ENOMEM;
+
+	for (uint32_t i = 0; i < s->np && rc == 0; i++) {
+		const struct snapc_rank_times *t = &s->times[i];
+
+		rows[s->ranks[i].rank] = (struct meta_times_row){
+			.rank = s->ranks[i].rank,
+			.checked_ns = t->checked_ns,
+			.arrived_ns = t->arrived_ns,
+			.drained_ns = t->drained_ns,
+			.frozen_ns = t->frozen_ns,
+			.snapped_ns = t->snapped_ns,
+			.resumed_ns = t->resumed_ns,
+			.dumped_ns = t->dumped_ns,
+			.write_ns = t->write_ns,
+		};
+	}
+	if (rc == 0)
+		rc = meta_put_table(group, "timeline", type, rows, s->np);
+	if (type >= 0)
+		H5Tclose(type);
+	free(rows);
+	return rc;
+}
+
 static void topology_name(const char *xml, char *ret_name)
 {
 	ret_name[0] = '\0';
@@ -172,6 +202,8 @@ static int sequence_write(hid_t file, const struct snapc_snapshot *s)
 	if (meta_put_u64(group, "np", s->np) == 0 && meta_put_u64(group, "begin_ns", s->begin_ns) == 0 &&
 	    meta_put_u64(group, "end_ns", end_ns) == 0 && meta_put_string(group, "time", when) == 0)
 		rc = ranks_write(group, s);
+	if (rc == 0 && s->times)
+		rc = times_write(group, s);
 	if (rc == 0)
 		rc = nodes_write(file, group, s);
 	if (rc == 0)

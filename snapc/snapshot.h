@@ -76,6 +76,18 @@ struct snapc_rank {
 	uint64_t stopped_ns;      /* how long the program stood still */
 };
 
+/* When a rank had done each step, as the coordinator heard of it. CLOCK_REALTIME; 0: it did not come to that before the commit. */
+struct snapc_rank_times {
+	uint64_t checked_ns; /* said that nothing is against it */
+	uint64_t arrived_ns; /* at the cut */
+	uint64_t drained_ns; /* took in what was in flight */
+	uint64_t frozen_ns;  /* all its threads stand still */
+	uint64_t snapped_ns; /* its memory is captured */
+	uint64_t resumed_ns; /* it runs again */
+	uint64_t dumped_ns;  /* its context file is complete */
+	uint64_t write_ns;   /* not a moment: how long it took to write that, by its own clock */
+};
+
 struct snapc_node {
 	const char *host;
 	const char *topology_xml; /* hwloc XML; snapc_topology_xml(); "" when not known */
@@ -94,6 +106,7 @@ struct snapc_snapshot {
 	uint32_t np;
 	const struct snapc_job *job;
 	const struct snapc_rank *ranks; /* [np], any order */
+	const struct snapc_rank_times *times; /* [np], row i is about ranks[i]; NULL: not known */
 	const struct snapc_node *nodes;
 	uint32_t nnodes;
 	const struct snapc_phase *phases;

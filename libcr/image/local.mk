@@ -15,7 +15,7 @@ libcr_lower_libcr_mem_la_SOURCES = \
 	libcr/lower/mem_restore_check.c libcr/lower/mem_save.c
 
 bin_PROGRAMS += cr_inspect
-cr_inspect_SOURCES = libcr/tools/cr_inspect.c libcr/tools/inspect_record.c libcr/tools/inspect_record.h
+cr_inspect_SOURCES = libcr/tools/cr_inspect.c libcr/tools/inspect_record.c libcr/tools/inspect_record.h libcr/tools/progress.h libcr/tools/progress.c
 cr_inspect_LDADD = libcr/image/libcr_image.la
 
 if HAVE_CMOCKA

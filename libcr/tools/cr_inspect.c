@@ -15,6 +15,7 @@
 #include "libcr/image/cr_image.h"
 #include "libcr/image/cr_vma.h"
 #include "libcr/tools/inspect_record.h"
+#include "libcr/tools/progress.h"
 
 enum { EXIT_GOOD = 0, EXIT_BAD_FILE = 1, EXIT_USAGE = 2 };
 
@@ -23,6 +24,8 @@ struct inspect {
 	bool json;
 	bool verify;
 	bool pages;
+	bool quiet;
+	struct cr_progress progress;
 	struct cr_image *img;
 	uint64_t *stored; /* bytes of pages per VMA record, in the order of the file */
 };
@@ -34,10 +37,12 @@ static const char usage[] =
 	"      --verify    also check every memory page\n"
 	"      --pages     list every run of memory pages\n"
 	"      --json      print JSON\n"
+	"  -q, --quiet     print nothing but errors: the exit status tells; no progress bar\n"
+	"  -v, --verbose   the same as --pages\n"
 	"  -h, --help      print this help\n"
 	"  -V, --version   print the version\n"
 	"\n"
-	"Exit status: 0 the file is complete and undamaged, 1 it is not, 2 it cannot be read or the usage is wrong.\n"
+	"Exit status: 0 the file is complete and undamaged, 1 it is not, or cannot be read, 2 wrong usage.\n"
 	"Structure and records are always checked; memory pages only with --verify.\n";
 
 struct vma_slot {
@@ -184,10 +189,12 @@ static int fail(const struct inspect *in, const char *text, int status)
 	return status;
 }
 
-/* The file is at fault, or the way to it? */
-static int status_of(int rc)
+static void progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
 {
-	return rc == -EBADMSG || rc == -ENODATA || rc == -EINVAL || rc == -ENOTSUP ? EXIT_BAD_FILE : EXIT_USAGE;
+	struct inspect *in = arg;
+
+	in->progress.total = total_bytes;
+	cr_progress_set(&in->progress, done_bytes);
 }
 
 static int inspect_run(struct inspect *in)
@@ -198,19 +205,23 @@ static int inspect_run(struct inspect *in)
 	fd = open(in->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0) {
 		cr_err_set(&err, errno, "%s cannot be opened: %s", in->path, strerror(errno));
-		return fail(in, err.text, EXIT_USAGE);
+		return fail(in, err.text, EXIT_BAD_FILE);
 	}
 	rc = cr_image_open(fd, in->path, &in->img, &err);
 	close(fd);
 	if (rc < 0)
-		return fail(in, err.text, status_of(rc));
+		return fail(in, err.text, EXIT_BAD_FILE);
 	if (in->verify) {
-		rc = cr_image_verify_pages(in->img, NULL, NULL, &err);
+		cr_progress_begin(&in->progress, "verify", 0, in->quiet);
+		rc = cr_image_verify_pages(in->img, progress, in, &err);
+		cr_progress_end(&in->progress);
 		if (rc < 0)
-			return fail(in, err.text, status_of(rc));
+			return fail(in, err.text, EXIT_BAD_FILE);
 	}
 	if (count_stored(in) < 0)
-		return fail(in, "out of memory", EXIT_USAGE);
+		return fail(in, "out of memory", EXIT_BAD_FILE);
+	if (in->quiet)
+		return EXIT_GOOD;
 	if (in->json)
 		print_records_json(in);
 	else
@@ -219,7 +230,7 @@ static int inspect_run(struct inspect *in)
 		return fail(in, "out of memory", EXIT_USAGE);
 	if (fflush(stdout) != 0) {
 		fprintf(stderr, "cr_inspect: standard output cannot be written: %s\n", strerror(errno));
-		return EXIT_USAGE;
+		return EXIT_BAD_FILE;
 	}
 	return EXIT_GOOD;
 }
@@ -227,17 +238,21 @@ static int inspect_run(struct inspect *in)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "verify", no_argument, NULL, 'v' }, { "pages", no_argument, NULL, 'p' },   { "json", no_argument, NULL, 'j' },
+		{ "verify", no_argument, NULL, 'c' }, { "verbose", no_argument, NULL, 'v' }, { "quiet", no_argument, NULL, 'q' }, { "pages", no_argument, NULL, 'p' },   { "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },   { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 },
 	};
 	struct inspect in = { .path = NULL };
 	int c, status;
 
-	while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "hVqv", options, NULL)) != -1) {
 		switch (c) {
-		case 'v':
+		case 'c':
 			in.verify = true;
 			break;
+		case 'q':
+			in.quiet = true;
+			break;
+		case 'v':
 		case 'p':
 			in.pages = true;
 			break;

@@ -22,6 +22,8 @@ static const char usage[] =
 	"Start PROGRAM, unmodified, so that it can be checkpointed (cr_checkpoint PID) and restarted (cr_restart FILE).\n"
 	"Programs that it executes are started in the same way. MPI programs: mpirun -am ft-enable-cr PROGRAM.\n"
 	"\n"
+	"      --run      accepted: the default\n"
+	"      --omit     of BLCR; refused, with what to do instead\n"
 	"  -h, --help     print this help\n"
 	"      --version  print the version\n"
 	"\n"
@@ -130,7 +132,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { "exec", required_argument, NULL, 'x' },
 		{ "stdio", required_argument, NULL, 's' }, { "mask", required_argument, NULL, 'm' },
-		{ "tree", required_argument, NULL, 't' }, { "run", no_argument, NULL, 'r' }, { NULL, 0, NULL, 0 },
+		{ "tree", required_argument, NULL, 't' }, { "run", no_argument, NULL, 'r' }, { "omit", no_argument, NULL, 'o' }, { NULL, 0, NULL, 0 },
 	};
 	struct cr_err err = { "" };
 	struct cr_exec x;
@@ -163,6 +165,8 @@ int main(int argc, char **argv)
 			break;
 		case 'r':
 			break;
+		case 'o':
+			die(2, NULL, "--omit is not supported: start the program without cr_run, or have it say CR_CHECKPOINT_OMIT in a callback (libcr(3))");
 		default:
 			fputs(usage, stderr);
 			return 2;

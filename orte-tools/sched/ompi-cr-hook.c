@@ -24,7 +24,7 @@ static const char usage[] =
 #include "orte-tools/sched/hooks.def"
 #undef HOOK
 	"\n"
-	"      --help     print this help\n"
+	"  -h, --help     print this help\n"
 	"      --version  print the version\n"
 	"\n"
 	"By the names echkpnt.ompicr and erestart.ompicr it is lsf-echkpnt and lsf-erestart. docs/schedulers.md shows the lines for each scheduler.\n"

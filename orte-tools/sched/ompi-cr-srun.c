@@ -34,7 +34,11 @@ enum { SRUN_FAILED = 1, SRUN_USAGE = 2 };
 
 static const char usage[] =
 	"Usage: ompi-cr-srun [OPTION of srun]... [--] PROGRAM [ARGUMENT]...\n"
-	"Run an MPI program by `srun --mpi=pmix` so that ompi-checkpoint can save it and ompi-restart bring it back. Everything is srun's but:\n"
+	"Run an MPI program by `srun --mpi=pmix` so that ompi-checkpoint can save it and ompi-restart bring it back.\n"
+	"\n"
+	"    ompi-cr-srun -n 64 ./program\n"
+	"\n"
+	"All options are srun's but:\n"
 	"\n"
 	"      --help     print this help\n"
 	"      --version  print the version\n"

@@ -18,6 +18,8 @@
 #include "snapc/meta.h"
 #include "snapc/snapshot_mpirun.h"
 
+#define AT(ms) (1700000000000000000ull + (ms) * 1000000ull)
+
 static void die(const struct cr_err *err)
 {
 	fprintf(stderr, "make_snapshot: %s\n", err->text);
@@ -49,11 +51,15 @@ static void context_make(const char *dir, uint32_t seq, int rank, struct snapc_r
 
 static void sequence_make(const char *base, const char *ref, struct snapc_job *job, uint32_t np)
 {
-	const struct snapc_phase phases[] = { { "request", 1000, 2000 }, { "dump", 2000, 900000 } };
+	const struct snapc_phase phases[] = {
+		{ "request", AT(0), AT(3) },   { "quiesce", AT(3), AT(44) },  { "freeze", AT(44), AT(51) },
+		{ "dump", AT(51), AT(430) },   { "commit", AT(430), AT(498) }, { "resume", AT(62), AT(66) },
+	};
 	const struct snapc_node nodes[] = { { "node7", "<topology/>" } };
 	struct snapc_rank *ranks = calloc(np, sizeof(*ranks));
+	struct snapc_rank_times *times = calloc(np, sizeof(*times));
 	char (*files)[64] = calloc(np, sizeof(*files)), dir[PATH_MAX];
-	struct snapc_snapshot s = { .np = np, .job = job, .ranks = ranks, .phases = phases, .nphases = 2, .nodes = nodes, .nnodes = 1 };
+	struct snapc_snapshot s = { .np = np, .job = job, .ranks = ranks, .times = times, .phases = phases, .nphases = 6, .nodes = nodes, .nnodes = 1 };
 	struct cr_err err;
 
 	if (snapc_snapshot_begin(base, ref, job, np, dir, &s.seq, &err) < 0)
@@ -61,16 +67,22 @@ static void sequence_make(const char *base, const char *ref, struct snapc_job *j
 	for (uint32_t i = 0; i < np; i++) {
 		snprintf(files[i], sizeof(files[i]), SNAPC_CONTEXT_FMT, (int)i);
 		ranks[i] = (struct snapc_rank){ .rank = (int)i, .pid = 100 + (int)i, .host = "node7", .engine = "user", .context_file = files[i], .binding = "0" };
+		ranks[i].stopped_ns = 18000000;
 		context_make(dir, s.seq, (int)i, &ranks[i]);
+		/* The last rank comes late to the cut, the first writes longest. */
+		times[i] = (struct snapc_rank_times){ .checked_ns = AT(1 + i % 2), .arrived_ns = AT(i + 1 == np ? 38 : 6 + i), .drained_ns = AT(40 + i % 4),
+						      .frozen_ns = AT(46 + i % 5), .snapped_ns = AT(54 + i % 7), .resumed_ns = AT(62 + i % 4),
+						      .dumped_ns = AT(i ? 300 + 10 * (i % 9) : 429), .write_ns = 240000000 };
 	}
 	s.dir = dir;
 	s.keep = getenv("MAKE_SNAPSHOT_KEEP") ? (uint32_t)atoi(getenv("MAKE_SNAPSHOT_KEEP")) : 0;
-	s.begin_ns = 1700000000000000000ull;
-	s.end_ns = 1700000000500000000ull;
+	s.begin_ns = AT(0);
+	s.end_ns = AT(500);
 	if (snapc_snapshot_commit(&s, &err) < 0)
 		die(&err);
 	printf("%s/%u\n", dir, s.seq);
 	free(files);
+	free(times);
 	free(ranks);
 }
 

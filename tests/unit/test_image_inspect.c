@@ -150,7 +150,7 @@ static void test_usage(void **state)
 {
 	(void)state;
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(inspect(""), 2);
+	assert_int_equal(inspect(""), 1);
 	expect("No such file");
 	assert_int_equal(inspect("--nonsense"), 2);
 	expect("Try 'cr_inspect --help'");

@@ -77,7 +77,7 @@ begin() { # begin FILE [OPTION]...: one more job; its pid is in $job
 }
 checkpoint() { run "$tool" "$@" "$job"; }
 alone() { # only snapshot 0, nothing half done
-	[ "$("$tool" --list)" = "Snapshot Ref.: $ref	[0]" ] && [ "$(echo "$tmp/snaps/$ref"/[0-9]*)" = "$tmp/snaps/$ref/0" ]
+	[ "$("$tool" --list | grep -v '^Job: ')" = "Snapshot Ref.: $ref	[0]" ] && [ "$(echo "$tmp/snaps/$ref"/[0-9]*)" = "$tmp/snaps/$ref/0" ]
 }
 asked() { # asked PID: until the coordinator has heard that tool
 	i=0
@@ -87,7 +87,7 @@ asked() { # asked PID: until the coordinator has heard that tool
 says() { grep -q -- "$1" "$tmp/err" "$tmp/out"; }
 
 # --- success
-start --np 3
+start --np 3 --private 1
 checkpoint -s
 [ $status -eq 0 ] && [ "$(cat "$tmp/out")" = "Snapshot Ref.:   0 $ref" ]; ok $? "a checkpoint prints its reference"
 grep -Eq '^\[.*:[0-9]+\] \[ +[0-9]+\.[0-9]+ / +[0-9]+\.[0-9]+\] +Checkpoint Established - ompi_global_snapshot_1.ckpt$' "$tmp/err"; ok $? "status lines have the original's form"
@@ -101,15 +101,36 @@ checkpoint -w
 [ $status -eq 0 ] && says "Snapshot Ref.:   3 $ref" && says "not waiting"; ok $? "--nowait"
 sleep 0.5
 run "$tool" -l
-[ "$(cat "$tmp/out")" = "Snapshot Ref.: $ref	[0,1,2,3]" ]; ok $? "--list"
+[ "$(grep -v '^Job: ' "$tmp/out")" = "Snapshot Ref.: $ref	[0,1,2,3]" ] && grep -Eq "^Job: .*, pid $job, 3 of 3 ranks, 4 checkpoints: " "$tmp/out"; ok $? "--list: jobs and snapshots"
+run "$tool" --list --json
+"$python" -c 'import json,sys; d=json.load(open(sys.argv[1])); j=d["jobs"]; assert len(j)==1 and j[0]["mpirun_pid"]==int(sys.argv[2]) and j[0]["np"]==3 and j[0]["answers"] and j[0]["interval"]==0; assert d["snapshots"][0]["sequences"]==[0,1,2,3]' "$tmp/out" "$job"
+ok $? "--list --json"
 checkpoint --check
 [ $status -eq 0 ] && says "can be checkpointed" && [ ! -d "$tmp/snaps/$ref/4" ]; ok $? "--check takes no checkpoint"
 run "$tool" --hnp-pid "$job"; [ $status -eq 0 ]; ok $? "--hnp-pid"
 run "$tool" --hnp-jobid "$job"; [ $status -eq 0 ]; ok $? "--hnp-jobid"
 run "$tool" -mca a b --am ft-enable-cr --latest --nosync; [ $status -eq 0 ]; ok $? "--latest, --nosync, parameters of every Open MPI tool"
 
+TERM=xterm run "${top_srcdir:-.}/tests/lib/on-tty.py" "$tmp/tty" "$tool" "$job"
+[ $status -eq 0 ] && tr '\r' '\n' <"$tmp/tty" | grep -Eq '^dump .*[0-9]+% .*/s' && says "Snapshot Ref"; ok $? "a bar on a terminal while files are written"
+
+# --- by interval, set while the job runs
+begun=$(ls -d "$tmp/snaps/$ref"/[0-9]* | wc -l)
+checkpoint --interval 1
+[ $status -eq 0 ] && says "every 1 s"; ok $? "--interval"
+run "$tool" --list
+says "every 1 s"; ok $? "--list shows the interval"
+i=0
+until [ -d "$tmp/snaps/$ref/$((begun + 1))" ] || [ $i -gt 300 ]; do sleep 0.1; i=$((i + 1)); done
+[ -d "$tmp/snaps/$ref/$((begun + 1))" ]; ok $? "and checkpoints come by themselves"
+run "$tool" --wait --interval 0 --json "$job"
+[ $status -eq 0 ] && [ "$(cat "$tmp/out")" = '{"ok":true,"interval":0}' ]; ok $? "--interval 0 --json"
+run "$tool" --wait "$job" # one that has begun is waited for
+run "$tool" --list --json
+"$python" -c 'import json,sys; j=json.load(open(sys.argv[1]))["jobs"][0]; assert j["interval"]==0 and "next_s" not in j and not j["running"], j' "$tmp/out"; ok $? "ends that: none is planned"
+
 # --- the command line
-for words in "" "1 2" "--stop 1" "--stop --term 1" "--check --term 1" "-V x 1" "--timeout 0 1" "--frobnicate 1" "--latest 1" "--list 1"; do
+for words in "" "1 2" "--stop 1" "--stop --term 1" "--check --term 1" "-V x 1" "--timeout 0 1" "--frobnicate 1" "--latest 1" "--list 1" "--interval x 1" "--interval -1 1" "--interval 5 --check 1" "--wait --nowait 1" "--crdebug 1" "--all 1" "--all --latest"; do
 	# shellcheck disable=SC2086
 	run "$tool" $words
 	[ $status -eq 2 ]; ok $? "usage error: ompi-checkpoint $words"
@@ -123,10 +144,13 @@ first=$job
 begin "$tmp/job2" --dir "$tmp/snaps2" --np 1
 run "$tool" --latest
 [ $status -eq 0 ] && [ -d "$tmp/snaps2/$ref/0" ]; ok $? "--latest is the job that was started last"
+run "$tool" --all --wait
+[ $status -eq 0 ] && [ "$(grep -c '^Snapshot Ref' "$tmp/out")" -eq 2 ] && [ -d "$tmp/snaps2/$ref/1" ]; ok $? "--all: both jobs"
 end_job
 job=$first
+before=$("$tool" --list --json | "$python" -c 'import json,sys; print(len(json.load(sys.stdin)["snapshots"][0]["sequences"]))')
 run "$tool" --latest
-[ $status -eq 0 ] && [ -d "$tmp/snaps/$ref/7" ]; ok $? "--latest forgets a job that has ended"
+[ $status -eq 0 ] && [ -d "$tmp/snaps/$ref/$before" ]; ok $? "--latest forgets a job that has ended"
 
 # --- two requests at once
 start --np 2 --delay 1500
@@ -164,6 +188,15 @@ checkpoint
 [ $status -eq 0 ]; ok $? "a reason that is gone does no harm"
 start --np 2 --late 1; checkpoint
 [ $status -eq 75 ] && says "rank 1: has not passed MPI_Init"; ok $? "a rank before MPI_Init: try again"
+run "$tool" --wait --timeout 1 "$job"
+[ $status -eq 75 ] && [ "$(grep -c MPI_Init "$tmp/err")" -le 3 ] && says "waited 1 s"; ok $? "--wait ends at --timeout, and says things once"
+start --np 2 --delay 1500
+"$tool" "$job" >"$tmp/out1" 2>&1 &
+one=$!
+sleep 0.4
+checkpoint --wait
+wait $one
+[ $status -eq 0 ] && [ -d "$tmp/snaps/$ref/1" ] && [ ! -s "$tmp/err" ]; ok $? "--wait: after the checkpoint that runs"
 start --np 2 --absent 0; checkpoint
 [ $status -eq 75 ] && says "rank 0: no process"; ok $? "a rank without a process: try again"
 start --np 2 --finalized 0; checkpoint
@@ -304,5 +337,7 @@ end_job
 wait $one; status=$?
 [ $status -eq 1 ] && says "ended" && [ -z "$(find "$tmp/snaps" -name '*.tmp')" ]; ok $? "a job that ends during a checkpoint leaves nothing half done"
 keep_log
+run "$tool" --all
+[ $status -eq 0 ] && says "no job runs"; ok $? "--all without any job"
 ! grep -E 'Sanitizer|runtime error' "$tmp/all-logs" >"$tmp/out"; ok $? "the coordinators have nothing to complain about at their end"
 echo "1..$n"
