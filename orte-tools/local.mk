@@ -17,7 +17,7 @@ orte_tools_libtools_la_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 orte_tools_libtools_la_LIBADD = snapc/libsnapshot.la libcr/image/libcr_image.la
 
 bin_PROGRAMS += orte-tools/ompi-restart orte-tools/ompi-snapshot
-orte_tools_ompi_restart_SOURCES = orte-tools/ompi-restart.c orte-tools/restart_command.h orte-tools/restart_command.c \
+orte_tools_ompi_restart_SOURCES = orte-tools/ompi-restart.c orte-tools/restart_check.h orte-tools/restart_check.c orte-tools/restart_command.h orte-tools/restart_command.c \
 	orte-tools/restart_info.h orte-tools/restart_info.c orte-tools/restart_progress.h orte-tools/restart_progress.c \
 	orte-tools/tool_job.h orte-tools/tool_job.c orte-tools/sched/srun_line.h orte-tools/sched/srun_line.c
 orte_tools_ompi_restart_CPPFLAGS = $(AM_CPPFLAGS) -DCR_MCADIR='"$(mcadir)"' -DCR_AMCADIR='"$(amcadir)"'

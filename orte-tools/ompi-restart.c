@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "orte-tools/restart_check.h"
 #include "orte-tools/restart_command.h"
 #include "orte-tools/restart_info.h"
 #include "orte-tools/restart_progress.h"
@@ -335,6 +336,14 @@ static int command_run(const struct snapc_snapshot *s, const struct restart_word
 	return EXIT_FAILED;
 }
 
+static int dry_run_check(const struct snapc_snapshot *s, const struct restart_words *command, const struct options *o)
+{
+	bool elsewhere = o->request.hostfile || o->request.srun || !restart_one_host(s);
+	int rc = o->force ? 0 : running_check(s);
+
+	return rc < 0 ? rc : restart_check(s, command->words[0], o->request.restorer, elsewhere);
+}
+
 static int restart(struct options *o, struct snapc_snapshot *s)
 {
 	struct restart_words command;
@@ -350,8 +359,10 @@ static int restart(struct options *o, struct snapc_snapshot *s)
 		return EXIT_FAILED;
 	}
 	if (o->showme || o->dry_run) {
-		command_show(s, &command, o->json);
-		status = 0;
+		if (o->showme || dry_run_check(s, &command, o) == 0) {
+			command_show(s, &command, o->json);
+			status = 0;
+		}
 	} else if (o->force || running_check(s) == 0) {
 		status = command_run(s, &command, o);
 	}

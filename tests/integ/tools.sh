@@ -33,6 +33,7 @@ timeout 60 ompi-checkpoint "$JOB" >"$RUN/o1" 2>"$RUN/e1" & a=$!
 timeout 60 ompi-checkpoint "$JOB" >"$RUN/o2" 2>"$RUN/e2" & b=$!
 wait $a; ra=$?; wait $b; rb=$?
 check "two at once: one is done, the other done after it or told to try again" sh -c "[ $ra = 0 -o $rb = 0 ] && [ $ra = 0 -o $ra = 75 ] && [ $rb = 0 -o $rb = 75 ]"
+check "--dry-run of a job that runs: refused, with words" quiet_fails 1 ompi-restart --dry-run "$REF"
 from=$SECONDS
 checkpoint --term
 check "--term: saved" [ -n "$REF" ]
@@ -69,6 +70,8 @@ ompi-restart --info "$REF" >"$RUN/o" 2>&1
 check "--info: sequences and processes" sh -c "grep -qi 'Sequences: *$seqs' '$RUN/o' && grep -qi 'Processes: *2' '$RUN/o'"
 ompi-restart --showme "$REF/" >"$RUN/o" 2>&1
 check "--showme, with a slash at the end: the mpirun line" has 'mpirun.*ft-enable-cr.*cr_restart' "$RUN/o"
+ompi-restart --dry-run "$REF" >"$RUN/o" 2>"$RUN/e" </dev/null
+check "--dry-run: every rank can be restarted here; the command, nothing started" sh -c "[ $? = 0 ] && grep -q '^mpirun.*cr_restart' '$RUN/o' && [ \$(wc -l <'$RUN/o') = 1 ]"
 restart "$REF"
 job_end 60
 check "the job goes on to the same result" sh -c "[ $RC = 0 ]"

@@ -9,6 +9,9 @@ tmp=$(mktemp -d) || exit 99
 trap 'rm -rf "$tmp"' EXIT
 unset OMPI_MCA_ompi_cr_snapshot_dir
 export OMPI_CR_SNAPSHOT_DIR="$tmp/snaps" HOME="$tmp"
+# These context files hold no program: what `cr_restart --check` would say of them is not the question here
+printf '#!/bin/sh\nexit 0\n' >"$tmp/cr_restart" && chmod +x "$tmp/cr_restart"
+export OMPI_CR_RESTORER="$tmp/cr_restart"
 ref=ompi_global_snapshot_4711.ckpt
 n=0
 ok() { # ok STATUS NAME
@@ -116,6 +119,16 @@ run "$restart" --showme $ref -- ./other
 fresh 4 1
 run "$restart" --dry-run --json $ref
 [ $status -eq 0 ] && python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); assert d["np"]==4 and d["command"][0]=="mpirun"' "$tmp/out"; ok $? "--dry-run --json"
+printf '#!/bin/sh\ncase $2 in *_2.ckpt*) echo no such processor >&2; exit 1 ;; esac\n' >"$tmp/cr_restart"
+run "$restart" --dry-run $ref
+[ $status -eq 1 ] && [ ! -s "$tmp/out" ] && grep -q "no such processor" "$tmp/err" && grep -q "rank 2 cannot be restarted on this host" "$tmp/err"; ok $? "--dry-run asks cr_restart --check about every rank"
+run "$restart" --dry-run --hostfile nodes $ref
+[ $status -eq 0 ] && grep -q "not checked" "$tmp/err"; ok $? "--dry-run for other hosts says that it does not"
+printf '#!/bin/sh\nexit 0\n' >"$tmp/cr_restart"
+PATH=$tmp run "$restart" --dry-run $ref
+[ $status -eq 1 ] && grep -q "no mpirun in PATH" "$tmp/err"; ok $? "--dry-run without mpirun"
+OMPI_CR_RESTORER=$tmp/none run "$restart" --dry-run $ref
+[ $status -eq 1 ] && grep -q "none cannot be run" "$tmp/err"; ok $? "--dry-run without cr_restart"
 run "$restart" -i -v $ref
 [ $status -eq 0 ] && grep -q '^Sequences: 1$' "$tmp/out" && grep -q '^Processes: 4$' "$tmp/out" && grep -q 'Rank 3' "$tmp/out"; ok $? "--info"
 run "$restart" --apponly $ref
