@@ -32,6 +32,14 @@ for f in bin/cr_run bin/ompi-checkpoint libexec/ompi-cr/snapcd lib/pkgconfig/lib
 done
 check "every link leads to something" test -z "$(find "$root" -xtype l)"
 
+# OpenPBS: MoM runs a program of an $action only when it is root's, its group's number is at most 10, its owner may execute it and not everybody may write to it
+hook=$root/bin/ompi-cr-hook
+if [ "$(id -u)" = 0 ]; then
+	check "ompi-cr-hook is what OpenPBS demands of a program of an \$action" sh -c 'set -- $(stat -c "%u %g %a" "$1"); [ "$1" = 0 ] && [ "$2" -le 10 ] && [ $((0$3 & 0102)) = $((0100)) ]' - "$hook"
+else
+	skip "ompi-cr-hook is what OpenPBS demands of a program of an \$action" "only what root installs belongs to root"
+fi
+
 # pkg-config file, as a program that uses libcr would take it
 flags=$(PKG_CONFIG_PATH=$root/lib/pkgconfig pkg-config --define-variable=prefix="$root" --cflags --libs libcr)
 echo '#include <libcr.h>

@@ -52,6 +52,23 @@ assert any(s[\"name\"] == \"interval\" and s[\"value\"] == \"600\" and s[\"origi
 assert d[\"build\"][\"version\"] and d[\"probes\"]"' - "$info"
 nowhere() { ! OMPI_CR_SNAPSHOT_DIR=$dir/not/there "$info" --check >"$dir/out" && grep -qE "^NO +snapshot directory" "$dir/out" && grep -q "set snapshot_dir" "$dir/out"; }
 check "--check names what is missing, and what to do" nowhere
+# Everything that a job needs of a machine has its line, and every line that is not a yes says what to do
+asks() { # JSON-FILE
+	python3 -c '
+import json, sys
+p = {q["name"]: q for q in json.load(open(sys.argv[1]))["probes"]}
+wanted = """kernel|fsgsbase|seccomp|memory map|memory scan|kernel module|open files|address space|locked memory|processes|file size|core files|Open MPI|component|parameter set|munge|cr_run|cr_restart|coordinator|snapshot directory|snapshot space""".split("|")
+missing = [n for n in wanted if n not in p] + [n for n, q in p.items() if not q["found"] or (not q["good"] and not q["remedy"])]
+sys.exit("# " + ", ".join(missing) if missing else 0)' "$1"
+}
+"$info" --json >"$dir/probes"
+check "--check asks about kernel, Open MPI, component, munge, module, directory, room and limits, and has a remedy for each no" asks "$dir/probes"
+limited() { # ULIMIT-OPTION VALUE NO|no NAME
+	(ulimit -S "$1" "$2"; exec "$info" --check) >"$dir/out"
+	grep -A1 -E "^$3 +$4 " "$dir/out" | grep -qE '^ {24}[^ ]'
+}
+check "a limit of the address space is a NO, with what to do" limited -v 8000000 NO "address space"
+check "a limit of the size of files is a no, with what to do" limited -f 100 no "file size"
 check "an unknown option is a usage error" bash -c '"$1" --nonsense 2>/dev/null; test $? = 2' - "$info"
 echo "1..$n"
 exit $bad
