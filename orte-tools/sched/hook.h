@@ -54,6 +54,8 @@ void hook_processes_free(struct hook_processes *p);
 bool hook_process_below(const struct hook_processes *p, pid_t pid, pid_t top);
 /* Does @pid belong to the job that the scheduler calls @id: a session, a process group, or a process and what is below it? */
 bool hook_process_of(const struct hook_processes *p, pid_t pid, pid_t id);
+/* When @pid began, in clock ticks since the machine did; 0 when it is not there. */
+unsigned long long hook_process_since(pid_t pid);
 
 /* --- the job --- */
 
@@ -73,6 +75,9 @@ struct hook_reference {
 	char dir[PATH_MAX];    /* global snapshot */
 	long long seq;
 	char cwd[PATH_MAX], output[PATH_MAX], error[PATH_MAX]; /* of mpirun; the latter two "" when they are no files */
+	char previous[PATH_MAX]; /* global snapshot of the run before the one in @dir, or "" */
+	pid_t restarted;         /* the process that brought the job back from here, and when it began, in clock ticks; 0: none */
+	unsigned long long since;
 };
 
 /* Where it is kept: a file in a directory that belongs to root alone, or a file of the user. */
@@ -102,14 +107,17 @@ enum hook_after { HOOK_GO_ON, HOOK_END, HOOK_STOP };
 
 /**
  * hook_save - checkpoint the job and leave the reference
+ * @chain: the place is this job's alone, in every run of it: the snapshots of the last two runs are kept, older ones removed
  * @after: what becomes of the job, after success only. HOOK_END: the whole job is ended, its batch shell too, and no more of the script is run
  *
  * Return: 0; -errno with words, and the job runs as before.
  */
-int hook_save(const struct hook_user *user, const struct hook_place *place, pid_t id, enum hook_after after, struct cr_err *err);
-/* Become the mpirun that brings the job back. Return: only -errno with words. */
-int hook_restart(const struct hook_user *user, const struct hook_place *place, struct cr_err *err);
-/* The job is over: remove the reference and the snapshot that it names. */
+int hook_save(const struct hook_user *user, const struct hook_place *place, bool chain, pid_t id, enum hook_after after, struct cr_err *err);
+/* Become the mpirun that brings the job back. @note: leave our process id in the reference. Return: only -errno with words. */
+int hook_restart(const struct hook_user *user, const struct hook_place *place, bool note, struct cr_err *err);
+/* The process that hook_restart() noted in the reference, if it still runs; else 0. Becomes the user. */
+pid_t hook_restarted(const struct hook_user *user, const struct hook_place *place);
+/* The job is over: remove the reference and the snapshots that it names. */
 int hook_clean(const struct hook_user *user, const struct hook_place *place, struct cr_err *err);
 
 #endif

@@ -12,9 +12,10 @@
 
 #include "orte-tools/sched/hook.h"
 
-static bool process_read(const char *pid, struct hook_process *p)
+/* What follows the name in /proc/PID/stat, into @text; NULL when the process is not there. */
+static const char *stat_read(const char *pid, char *text, size_t room, uid_t *ret_uid)
 {
-	char path[64], text[1024], *end;
+	char path[64], *end;
 	struct stat st;
 	ssize_t n;
 	int fd;
@@ -22,16 +23,37 @@ static bool process_read(const char *pid, struct hook_process *p)
 	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
-	n = fstat(fd, &st) == 0 ? read(fd, text, sizeof(text) - 1) : -1;
+		return NULL;
+	n = fstat(fd, &st) == 0 ? read(fd, text, room - 1) : -1;
 	close(fd);
 	if (n <= 0)
-		return false;
+		return NULL;
 	text[n] = '\0';
+	*ret_uid = st.st_uid;
 	end = strrchr(text, ')');
+	return end && end[1] && end[2] != 'Z' ? end + 1 : NULL;
+}
+
+static bool process_read(const char *pid, struct hook_process *p)
+{
+	char text[1024];
+	const char *rest = stat_read(pid, text, sizeof(text), &p->uid);
+
 	p->pid = (pid_t)atol(pid);
-	p->uid = st.st_uid;
-	return end && end[1] && end[2] != 'Z' && sscanf(end + 1, " %*c %d %d %d", &p->parent, &p->group, &p->session) == 3;
+	return rest && sscanf(rest, " %*c %d %d %d", &p->parent, &p->group, &p->session) == 3;
+}
+
+unsigned long long hook_process_since(pid_t pid)
+{
+	char name[24], text[1024];
+	unsigned long long since;
+	const char *rest;
+	uid_t uid;
+
+	snprintf(name, sizeof(name), "%d", (int)pid);
+	rest = stat_read(name, text, sizeof(text), &uid);
+	/* fields 3 to 22 */
+	return rest && sscanf(rest, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &since) == 1 ? since : 0;
 }
 
 int hook_processes_read(struct hook_processes *ret)

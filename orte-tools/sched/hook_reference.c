@@ -22,6 +22,12 @@ int hook_reference_make(const struct hook_reference *r, char *ret_text, size_t r
 	snapc_line_add(&line, "cwd", "%s", r->cwd);
 	snapc_line_add(&line, "output", "%s", r->output);
 	snapc_line_add(&line, "error", "%s", r->error);
+	if (r->previous[0])
+		snapc_line_add(&line, "previous", "%s", r->previous);
+	if (r->restarted) {
+		snapc_line_add(&line, "restarted", "%d", (int)r->restarted);
+		snapc_line_add(&line, "since", "%llu", r->since);
+	}
 	snapc_line_end(&line);
 	if (line.cut || line.used >= room)
 		return -ENAMETOOLONG;
@@ -49,5 +55,8 @@ int hook_reference_load(int fd, struct hook_reference *r, struct cr_err *err)
 	snprintf(r->cwd, sizeof(r->cwd), "%s", snapc_words_get(&words, "cwd", ""));
 	snprintf(r->output, sizeof(r->output), "%s", snapc_words_get(&words, "output", ""));
 	snprintf(r->error, sizeof(r->error), "%s", snapc_words_get(&words, "error", ""));
+	snprintf(r->previous, sizeof(r->previous), "%s", snapc_words_get(&words, "previous", ""));
+	r->restarted = (pid_t)snapc_words_number(&words, "restarted", INT_MAX, 0);
+	r->since = (unsigned long long)snapc_words_number(&words, "since", INT64_MAX, 0);
 	return r->dir[0] == '/' && r->seq >= 0 ? 0 : cr_err_set(err, EBADMSG, "the reference is damaged: it names no snapshot");
 }

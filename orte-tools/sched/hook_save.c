@@ -22,6 +22,7 @@ struct saved {
 	struct cr_err err;
 	struct hook_job job;
 	char text[HOOK_TEXT_BYTES];
+	char drop[PATH_MAX]; /* a snapshot that is not wanted any more, or "" */
 };
 
 /* Run @argv for its standard output. Return: exit status; -errno. */
@@ -112,8 +113,30 @@ static int checkpoint(pid_t mpirun, bool term, struct hook_reference *r, struct 
 	return 0;
 }
 
+/* As the user: what the reference in @place names already goes into the one that takes its place. */
+static void chain_read(const struct hook_place *place, struct hook_reference *r, char *ret_drop)
+{
+	struct hook_reference old;
+	int fd = hook_place_read(place, NULL), rc;
+
+	if (fd < 0)
+		return;
+	rc = hook_reference_load(fd, &old, NULL);
+	close(fd);
+	if (rc < 0)
+		return;
+	if (strcmp(old.dir, r->dir)) {
+		memcpy(r->previous, old.dir, sizeof(r->previous));
+		memcpy(ret_drop, old.previous, sizeof(old.previous));
+	} else {
+		memcpy(r->previous, old.previous, sizeof(r->previous));
+	}
+	r->restarted = old.restarted;
+	r->since = old.since;
+}
+
 /* As the user. With @term the rest of the job stands still, so that no more of the batch script is run when its mpirun ends. */
-static void save(pid_t id, bool term, struct saved *s)
+static void save(const struct hook_place *chain, pid_t id, bool term, struct saved *s)
 {
 	struct hook_reference r;
 
@@ -124,6 +147,8 @@ static void save(pid_t id, bool term, struct saved *s)
 	if (term)
 		hook_job_signal(&s->job, true, SIGSTOP);
 	s->rc = checkpoint(s->job.mpirun, term, &r, &s->err);
+	if (s->rc == 0 && chain)
+		chain_read(chain, &r, s->drop);
 	if (s->rc == 0 && hook_reference_make(&r, s->text, sizeof(s->text)) < 0)
 		s->rc = cr_err_set(&s->err, ENAMETOOLONG, "the paths of the job are too long; its snapshot is %.400s", r.dir);
 	if (s->rc < 0 && term)
@@ -144,7 +169,7 @@ static void save_in_child(const struct hook_user *user, pid_t id, bool term, str
 	if (pid == 0) {
 		s->rc = hook_user_become(user, &s->err);
 		if (s->rc == 0)
-			save(id, term, s);
+			save(NULL, id, term, s);
 		_exit(write(pipes[1], s, sizeof(*s)) == (ssize_t)sizeof(*s) ? 0 : 1);
 	}
 	close(pipes[1]);
@@ -155,10 +180,27 @@ static void save_in_child(const struct hook_user *user, pid_t id, bool term, str
 		;
 	if (have != sizeof(*s))
 		s->rc = cr_err_set(&s->err, EIO, "the half that is the user has ended");
-	s->text[sizeof(s->text) - 1] = s->err.text[sizeof(s->err.text) - 1] = '\0';
+	s->drop[0] = s->text[sizeof(s->text) - 1] = s->err.text[sizeof(s->err.text) - 1] = '\0';
 }
 
-int hook_save(const struct hook_user *user, const struct hook_place *place, pid_t id, enum hook_after after, struct cr_err *err)
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+	(void)st;
+	(void)where;
+	return kind == FTW_DP ? rmdir(path) : unlink(path);
+}
+
+/* As the user. What is not a snapshot of his stays. */
+static int snapshot_remove(const char *dir)
+{
+	struct stat st;
+
+	if (fnmatch("*/ompi_global_snapshot_*.ckpt", dir, 0) || lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+		return 0;
+	return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0 ? 0 : -errno;
+}
+
+int hook_save(const struct hook_user *user, const struct hook_place *place, bool chain, pid_t id, enum hook_after after, struct cr_err *err)
 {
 	bool root = geteuid() == 0 && place->dir >= 0;
 	struct saved *s = calloc(1, sizeof(*s));
@@ -173,7 +215,7 @@ int hook_save(const struct hook_user *user, const struct hook_place *place, pid_
 	if (root)
 		save_in_child(user, id, after == HOOK_END, s);
 	else
-		save(id, after == HOOK_END, s);
+		save(chain ? place : NULL, id, after == HOOK_END, s);
 	rc = s->rc;
 	if (rc < 0) {
 		cr_err_set(err, rc, "%s", s->err.text);
@@ -188,6 +230,8 @@ int hook_save(const struct hook_user *user, const struct hook_place *place, pid_
 		hook_job_signal(&s->job, false, SIGKILL); /* no handler of the script runs: the job is not over */
 	else if (after == HOOK_STOP)
 		hook_job_signal(&s->job, false, SIGSTOP);
+	if (rc == 0)
+		snapshot_remove(s->drop);
 out:
 	free(s);
 	return rc;
@@ -224,7 +268,27 @@ static int reference_get(const struct hook_user *user, const struct hook_place *
 	return rc;
 }
 
-int hook_restart(const struct hook_user *user, const struct hook_place *place, struct cr_err *err)
+pid_t hook_restarted(const struct hook_user *user, const struct hook_place *place)
+{
+	struct hook_reference r;
+
+	if (reference_get(user, place, &r, NULL) < 0 || r.restarted < 2 || hook_process_since(r.restarted) != r.since)
+		return 0;
+	return r.restarted;
+}
+
+/* As the user, in a place of his. A checkpoint that cannot be noted is restarted all the same: only the next one fails, and says why. */
+static void note(const struct hook_user *user, const struct hook_place *place, struct hook_reference *r)
+{
+	char text[HOOK_TEXT_BYTES];
+
+	r->restarted = getpid();
+	r->since = hook_process_since(r->restarted);
+	if (hook_reference_make(r, text, sizeof(text)) == 0)
+		hook_place_write(place, user, text, NULL);
+}
+
+int hook_restart(const struct hook_user *user, const struct hook_place *place, bool noted, struct cr_err *err)
 {
 	struct hook_reference r;
 	char seq[24];
@@ -233,6 +297,8 @@ int hook_restart(const struct hook_user *user, const struct hook_place *place, s
 
 	if (rc < 0)
 		return rc;
+	if (noted)
+		note(user, place, &r);
 	snprintf(seq, sizeof(seq), "%lld", r.seq);
 	if (chdir(r.cwd) < 0 && chdir("/") < 0)
 		return cr_err_set(err, errno, "%s: %s", r.cwd, strerror(errno));
@@ -242,18 +308,10 @@ int hook_restart(const struct hook_user *user, const struct hook_place *place, s
 	return cr_err_set(err, errno, CR_BINDIR "/ompi-restart: %s", strerror(errno));
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
-{
-	(void)st;
-	(void)where;
-	return kind == FTW_DP ? rmdir(path) : unlink(path);
-}
-
 int hook_clean(const struct hook_user *user, const struct hook_place *place, struct cr_err *err)
 {
 	bool root = geteuid() == 0 && place->dir >= 0;
 	struct hook_reference r;
-	struct stat st;
 	int rc = 0;
 
 	/* Root's part first: the name, of which we keep the contents. */
@@ -273,8 +331,7 @@ int hook_clean(const struct hook_user *user, const struct hook_place *place, str
 	close(fd);
 	if (rc < 0)
 		return rc;
-	if (fnmatch("*/ompi_global_snapshot_*.ckpt", r.dir, 0) || lstat(r.dir, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
-		return 0;
-	return nftw(r.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0 ? 0 :
-	       cr_err_set(err, errno, "%s cannot be removed: %s", r.dir, strerror(errno));
+	snapshot_remove(r.previous);
+	rc = snapshot_remove(r.dir);
+	return rc < 0 ? cr_err_set(err, rc, "%s cannot be removed: %s", r.dir, strerror(-rc)) : 0;
 }

@@ -82,14 +82,14 @@ static int request_make(struct request *r, const char *user, const char *group, 
 	return 0;
 }
 
-static int request_save(struct request *r, enum hook_after after)
+static int request_save(struct request *r, bool chain, enum hook_after after)
 {
-	return result(hook_save(&r->user, &r->place, r->id, after, &r->err), &r->err);
+	return result(hook_save(&r->user, &r->place, chain, r->id, after, &r->err), &r->err);
 }
 
-static int request_restart(struct request *r)
+static int request_restart(struct request *r, bool note)
 {
-	return result(hook_restart(&r->user, &r->place, &r->err), &r->err);
+	return result(hook_restart(&r->user, &r->place, note, &r->err), &r->err);
 }
 
 /* --- Torque --- */
@@ -105,7 +105,7 @@ static int torque_checkpoint(int n, char **w)
 		return HOOK_USAGE;
 	}
 	status = request_make(&r, w[2], w[3], w[4], w[5], w[0]);
-	return status ? status : request_save(&r, w[6][0] == '0' ? HOOK_GO_ON : HOOK_END);
+	return status ? status : request_save(&r, false, w[6][0] == '0' ? HOOK_GO_ON : HOOK_END);
 }
 
 static int torque_restart(int n, char **w)
@@ -114,7 +114,7 @@ static int torque_restart(int n, char **w)
 	int status = request_make(&r, w[2], w[3], w[4], w[5], NULL);
 
 	(void)n;
-	return status ? status : request_restart(&r);
+	return status ? status : request_restart(&r, false);
 }
 
 /* --- OpenPBS --- */
@@ -124,7 +124,7 @@ static int pbs_save(char **w, enum hook_after after)
 	struct request r;
 	int status = request_make(&r, w[3], w[4], w[6], NULL, w[1]);
 
-	return status ? status : request_save(&r, after);
+	return status ? status : request_save(&r, false, after);
 }
 
 static int pbs_checkpoint(int n, char **w)
@@ -145,7 +145,7 @@ static int pbs_restart(int n, char **w)
 	int status = request_make(&r, w[3], w[4], w[6], NULL, NULL);
 
 	(void)n;
-	return status ? status : request_restart(&r);
+	return status ? status : request_restart(&r, false);
 }
 
 /* The job has to end, saved or not: this takes the place of MoM's own signals. */
@@ -158,7 +158,7 @@ static int pbs_terminate(int n, char **w)
 	(void)n;
 	if (status)
 		return status;
-	if (hook_save(&r.user, &r.place, r.id, HOOK_END, &r.err) == 0)
+	if (hook_save(&r.user, &r.place, false, r.id, HOOK_END, &r.err) == 0)
 		return 0;
 	fprintf(stderr, "ompi-cr-hook: %s; the job is ended without a checkpoint\n", r.err.text);
 	if (hook_user_become(&r.user, &r.err) < 0)
@@ -181,12 +181,19 @@ static int sge_request(struct request *r, char **w)
 	return request_make(r, w[2], NULL, w[4], name, w[3]);
 }
 
+/* Of a job that was restarted, Grid Engine goes on telling the process id of the first run. */
 static int sge_save(char **w, enum hook_after after)
 {
 	struct request r;
 	int status = sge_request(&r, w);
+	pid_t restarted;
 
-	return status ? status : request_save(&r, after);
+	if (status)
+		return status;
+	restarted = r.place.dir < 0 ? hook_restarted(&r.user, &r.place) : 0;
+	if (restarted)
+		r.id = restarted;
+	return request_save(&r, true, after);
 }
 
 static int sge_ckpt(int n, char **w)
@@ -210,7 +217,7 @@ static int sge_restart(int n, char **w)
 	(void)n;
 	w[3] = (char *)"2";
 	status = sge_request(&r, w);
-	return status ? status : request_restart(&r);
+	return status ? status : request_restart(&r, true);
 }
 
 static int sge_clean(int n, char **w)
@@ -278,7 +285,7 @@ static int lsf_echkpnt(int n, char **w)
 	if (!o.dir)
 		return fail(HOOK_USAGE, "neither -d nor LSB_CHKPNT_DIR says where checkpoints go");
 	status = request_make(&r, user_number(user, sizeof(user)), NULL, o.dir, LSF_REFERENCE, w[at - 1]);
-	return status ? status : request_save(&r, o.after);
+	return status ? status : request_save(&r, false, o.after);
 }
 
 /* What LSF is to run in the place of the job's command: ourselves, with the place. */
@@ -314,7 +321,7 @@ static int lsf_run(char **w)
 	char user[24];
 	int status = request_make(&r, user_number(user, sizeof(user)), NULL, w[0], LSF_REFERENCE, NULL);
 
-	return status ? status : request_restart(&r);
+	return status ? status : request_restart(&r, false);
 }
 
 /* --- Flux: as the job's user, without a place of the scheduler's --- */
@@ -330,7 +337,7 @@ static int flux_signal(int n, char **w)
 	snprintf(name, sizeof(name), "ompi-cr-flux-%.40s", w[1]);
 	name_clean(name);
 	status = request_make(&r, user_number(user, sizeof(user)), NULL, dir ? dir : "/tmp", name, w[1]);
-	return status ? status : request_save(&r, end ? HOOK_END : HOOK_GO_ON);
+	return status ? status : request_save(&r, false, end ? HOOK_END : HOOK_GO_ON);
 }
 
 static const struct {

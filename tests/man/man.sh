@@ -20,7 +20,7 @@ plain() { sed -e '/^\.TH/d' -e 's/\\f.//g; s/\\-/-/g; s/" "//g' -e 's/^\.[A-Z]* 
 differ() { local d; d=$(diff <(echo "$1") <(echo "$2")) && return 0; echo "$d" | sed 's/^/# /'; return 1; }
 page_same() { differ "$("$bin/$1" --help | options)" "$(plain "$2" | options)"; }
 # Words of getopt tables; what programs of ours say to each other is not for people
-internal=' --exec --stdio --mask --report-fd --pid '
+internal=' --exec --stdio --mask --report-fd --pid cr_run:--tree '
 table_same()
 {
 	local sources taken shown
@@ -28,7 +28,7 @@ table_same()
 	[ -n "$sources" ] || return 0
 	# shellcheck disable=SC2086
 	taken=$(grep -ohE '\{ *"[a-z_-]+", *(no|required|optional)_argument' $sources | sed 's/[^"]*"\([a-z_-]*\)".*/--\1/' | sort -u |
-		while read -r o; do case $internal in *" $o "*) ;; *) echo "$o" ;; esac; done)
+		while read -r o; do case $internal in *" $o "* | *" $1:$o "*) ;; *) echo "$o" ;; esac; done)
 	shown=$("$bin/$1" --help | grep -v '^ *#[A-Z$]' | grep -oE -- '(^|[ ,])--[a-z][a-z_-]+' | tr -d ' ,' | sort -u)
 	# A program without a table looks at its first word; other options that --help names are the scheduler's
 	if [ -z "$taken" ]; then
