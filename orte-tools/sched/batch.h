@@ -24,6 +24,7 @@ struct batch_scheduler {
 	const char *task_variable;  /* environment: number in an array whose members share the id; may be NULL */
 	const char *shell_variable; /* environment: pid of the batch shell; may be NULL */
 	int requeue_status;         /* exit status that asks for a requeue */
+	bool group;                 /* its warnings go to every process of the job */
 	int warning;                /* a signal that warns of the end, beside SIGUSR1; 0: none */
 	/* Has this job run before? */
 	bool (*again)(void);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -58,13 +59,25 @@ static int status_of(int status)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* @quiet: its standard output is nobody's. */
-static pid_t spawn(char *const *argv, bool quiet)
+/*
+ * For a scheduler that signals every process of the job, by process group and by group id: we alone are warned. mpirun would hand a warning on to the ranks,
+ * which get it themselves too, and die of it: it is ignored by all that do not handle it. mpirun ends with us all the same.
+ */
+static bool set_apart(pid_t parent)
 {
-	pid_t pid = fork();
+	return setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent && signal(SIGUSR1, SIG_IGN) != SIG_ERR &&
+	       signal(SIGUSR2, SIG_IGN) != SIG_ERR && setenv("OMPI_MCA_ess_base_forward_signals", "none", 1) == 0;
+}
+
+/* @quiet: its standard output is nobody's. @apart: see set_apart(). */
+static pid_t spawn(char *const *argv, bool quiet, bool apart)
+{
+	pid_t self = getpid(), pid = fork();
 	sigset_t none;
 
 	if (pid == 0) {
+		if (apart && !set_apart(self))
+			_exit(126);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		if (quiet && !freopen("/dev/null", "w", stdout))
@@ -81,7 +94,7 @@ static pid_t spawn(char *const *argv, bool quiet)
 /* Run a command to its end, for its status. */
 static int command_run(char *const *argv)
 {
-	pid_t pid = spawn(argv, true);
+	pid_t pid = spawn(argv, true, false);
 	int status = 0;
 
 	if (!pid)
@@ -98,7 +111,8 @@ static int command_run(char *const *argv)
 static bool snapshot_choose(struct batch *b)
 {
 	while (b->place.ref[0]) {
-		char *dry[] = { (char *)CR_BINDIR "/ompi-restart", (char *)"--dry-run", (char *)"--fallback", b->place.ref, NULL };
+		/* --force: a job that is still being ended is no reason to take an older snapshot */
+		char *dry[] = { (char *)CR_BINDIR "/ompi-restart", (char *)"--dry-run", (char *)"--force", (char *)"--fallback", b->place.ref, NULL };
 
 		if (command_run(dry) == 0)
 			return true;
@@ -117,11 +131,11 @@ static pid_t job_start(struct batch *b)
 	setenv(SNAPC_ENV_DIR, b->place.dir, 1);
 	if (snapshot_choose(b)) {
 		fprintf(stderr, "ompi-cr-batch: %s %s, run %u: going on from %s\n", b->sched->name, b->id, b->place.run, b->place.ref);
-		return spawn(restart, false);
+		return spawn(restart, false, b->sched->group);
 	}
 	fprintf(stderr, "ompi-cr-batch: %s %s, run %u: %s\n", b->sched->name, b->id, b->place.run,
 		had ? "no snapshot is whole: starting from the beginning" : "starting from the beginning");
-	return spawn(b->command, false);
+	return spawn(b->command, false, b->sched->group);
 }
 
 /* --- saving --- */
@@ -134,7 +148,7 @@ static void save_try(struct run *r)
 
 	snprintf(pid, sizeof(pid), "%d", (int)r->job);
 	snprintf(timeout, sizeof(timeout), "%lld", left > 1 ? left : 1);
-	r->tool = spawn(argv, true);
+	r->tool = spawn(argv, true, r->b->sched->group);
 }
 
 static void save_begin(struct run *r, const char *why)
@@ -153,7 +167,7 @@ static void drain_look(struct run *r)
 	char *argv[] = { (char *)"/bin/sh", (char *)"-c", (char *)(uintptr_t)r->b->sched->drained, NULL };
 
 	r->next_look = now_ms() + r->b->drain_s * 1000LL;
-	r->look = spawn(argv, true);
+	r->look = spawn(argv, true, r->b->sched->group);
 }
 
 static void job_stop(struct run *r)

@@ -147,10 +147,10 @@ static bool sge_again(void)
 }
 
 static const struct batch_scheduler schedulers[] = {
-	{ "slurm", "SLURM_JOB_ID", NULL, "SLURM_TASK_PID", BATCH_AGAIN, 0, slurm_again, slurm_cancelled, slurm_requeue,
+	{ "slurm", "SLURM_JOB_ID", NULL, "SLURM_TASK_PID", BATCH_AGAIN, false, 0, slurm_again, slurm_cancelled, slurm_requeue,
 	  "sinfo -h -N -n \"$SLURM_JOB_NODELIST\" -o %T 2>/dev/null | grep -q drain" },
-	{ "sge", "JOB_ID", "SGE_TASK_ID", NULL, 99, SIGUSR2, sge_again, not_cancelled, NULL, NULL },
-	{ "job", "OMPI_CR_BATCH_JOB", NULL, NULL, BATCH_AGAIN, 0, never, not_cancelled, NULL, NULL },
+	{ "sge", "JOB_ID", "SGE_TASK_ID", NULL, 99, true, SIGUSR2, sge_again, not_cancelled, NULL, NULL },
+	{ "job", "OMPI_CR_BATCH_JOB", NULL, NULL, BATCH_AGAIN, false, 0, never, not_cancelled, NULL, NULL },
 };
 
 const struct batch_scheduler *batch_scheduler_find(void)

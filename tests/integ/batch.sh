@@ -28,7 +28,8 @@ warn()
 		alive "$JOB" || break
 		nap 50
 	done
-	kill -"$1" "$JOB"
+	# shellcheck disable=SC2046
+	kill -"$1" "$JOB" ${GROUP:+$(descendants "$JOB")}
 	wait "$JOB"
 	RC=$?
 }
@@ -51,10 +52,13 @@ batch --job melt
 warn USR1 1
 check "after its end the job begins anew" sh -c "[ $RC = 75 ] && head -1 '$RUN/out.$SEG' | grep -q '^step 0 '"
 
+# It signals every process of the job
 export JOB_ID=77 SGE_TASK_ID=3 RESTARTED=0
+GROUP=yes
 batch
 warn USR2 10
-check "Grid Engine: warned by SIGUSR2, ends with 99" sh -c "[ $RC = 99 ] && [ -d '$OMPI_CR_SNAPSHOT_DIR/sge-77_3/1.1' ]"
+GROUP=
+check "Grid Engine: every process is warned by SIGUSR2, ends with 99" sh -c "[ $RC = 99 ] && [ -d '$OMPI_CR_SNAPSHOT_DIR/sge-77_3/1.1' ]"
 RESTARTED=1 batch
 wait "$JOB"
 check "Grid Engine: goes on" sh -c "[ $? = 0 ] && grep -q 'going on from' '$RUN/err.$SEG'"
