@@ -177,17 +177,17 @@ static bool client_frame(void *arg, const struct snapc_link_msg *msg, const void
 static void client_begin(struct snapc_link_client *client)
 {
 	struct snapc_link_stream_user user = { .frame = client_frame, .ended = client_ended, .arg = client };
-	struct sockaddr_in address;
-	int rc = snapc_link_address_next(&client->next, &address);
+	struct sockaddr_storage address;
+	int bytes = snapc_link_address_next(&client->next, &address), rc;
 
-	if (rc > 0)
+	if (bytes > 0)
 		client->stream = snapc_link_stream_create(client->base, -1, SNAPC_LINK_AT_NODE_FIRST, &user);
 	if (!client->stream) {
-		client_ended(client, rc > 0 ? "no memory" : "no usable address");
+		client_ended(client, bytes > 0 ? "no memory" : "no usable address");
 		return;
 	}
 	client_later(client, CLIENT_PATIENCE_SECONDS * 1000);
-	rc = snapc_link_stream_connect(client->stream, (struct sockaddr *)&address, sizeof(address));
+	rc = snapc_link_stream_connect(client->stream, (struct sockaddr *)&address, bytes);
 	if (rc < 0 && client->stream) /* some versions of libevent tell it by the event as well */
 		client_ended(client, strerror(errno));
 }

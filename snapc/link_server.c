@@ -242,24 +242,61 @@ static void server_accept(struct evconnlistener *events, evutil_socket_t fd, str
 	snapc_link_stream_send(peer->stream, &msg, &challenge);
 }
 
+/* One socket for both families, or for IPv4 where the kernel has no IPv6. Return: a descriptor that is bound, or -errno. */
+static int server_bind(unsigned port, int *ret_family)
+{
+	struct sockaddr_in6 any6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT, .sin6_port = htons((uint16_t)port) };
+	struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	const int on = 1, off = 0;
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), rc;
+
+	*ret_family = AF_INET6;
+	if (fd >= 0 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	    bind(fd, (struct sockaddr *)&any6, sizeof(any6)) == 0)
+		return fd;
+	if (fd >= 0 && errno == EADDRINUSE) {
+		close(fd);
+		return -EADDRINUSE;
+	}
+	if (fd >= 0)
+		close(fd);
+	*ret_family = AF_INET;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 && bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0)
+		return fd;
+	rc = -errno;
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+/* The kernel's choice. Return: 0: not known. */
+static unsigned server_port(int fd)
+{
+	struct sockaddr_storage at;
+	struct sockaddr_in6 in6;
+	struct sockaddr_in in;
+	socklen_t bytes = sizeof(at);
+
+	if (getsockname(fd, (struct sockaddr *)&at, &bytes) < 0)
+		return 0;
+	memcpy(&in6, &at, sizeof(in6));
+	memcpy(&in, &at, sizeof(in));
+	return ntohs(at.ss_family == AF_INET6 ? in6.sin6_port : in.sin_port);
+}
+
 int snapc_link_server_listen(unsigned port, const char *network, int *ret_fd, char *ret_addresses, struct cr_err *err)
 {
-	struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	socklen_t bytes = sizeof(any);
-	const int on = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int rc;
+	int family, rc, fd = server_bind(port, &family);
 
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 ||
-	    listen(fd, SERVER_QUEUE) < 0)
+	if (fd < 0)
+		return cr_err_set(err, fd, "cannot listen on TCP port %u: %s", port, strerror(-fd));
+	if (listen(fd, SERVER_QUEUE) < 0)
 		rc = cr_err_set(err, errno, "cannot listen on TCP port %u: %s", port, strerror(errno));
-	else if (getsockname(fd, (struct sockaddr *)&any, &bytes) < 0)
-		rc = cr_err_set(err, errno, "the port is not known: %s", strerror(errno));
 	else
-		rc = snapc_link_addresses(ntohs(any.sin_port), network, ret_addresses, SNAPC_LINK_ADDRESSES_BYTES, err);
+		rc = snapc_link_addresses(server_port(fd), network, family, ret_addresses, SNAPC_LINK_ADDRESSES_BYTES, err);
 	if (rc < 0) {
-		if (fd >= 0)
-			close(fd);
+		close(fd);
 		return rc;
 	}
 	*ret_fd = fd;

@@ -41,7 +41,7 @@ struct snapc_link_server_user {
  * snapc_link_server_listen - listen for nodes, without serving any yet
  * @port: 0: the kernel chooses
  * @network: which addresses to name: interfaces or networks in CIDR notation, separated by commas; NULL or "": all but loopback
- * @ret_addresses: SNAPC_LINK_ADDRESSES_BYTES: "10.0.0.1:4711,10.1.0.1:4711", for snapc_link_client_create()
+ * @ret_addresses: SNAPC_LINK_ADDRESSES_BYTES: "10.0.0.1:4711,[fd00::1]:4711", for snapc_link_client_create()
  *
  * Return: 0 or -errno with words.
  */

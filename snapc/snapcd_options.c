@@ -30,7 +30,7 @@ static void snapcd_usage(FILE *out)
 	      "                         orted's, and only --job, --mpirun-pid and --socket are needed\n"
 	      "  --auth WAY             how other nodes prove who they are: auto, munge or secret\n"
 	      "  --port N               TCP port for other nodes, 0: any\n"
-	      "  --network LIST         interfaces and networks that other nodes may use, as eth0,10.0.0.0/8\n"
+	      "  --network LIST         interfaces and networks that other nodes may use, as eth0,10.0.0.0/8,fd00::/8\n"
 	      "  --log FILE             append messages to FILE instead of stderr\n"
 	      "  --help, --version\n\n"
 	      "Environment: CR_DEBUG=1..3, CR_FAULT=phase[:rank][:fail|kill|hang], OMPI_CR_TIMEOUT_<PHASE>=seconds.\n",

@@ -53,7 +53,7 @@ connections()
 	local pid
 	pid=$(daemon "$1")
 	for fd in /proc/"$pid"/fd/*; do readlink "$fd"; done 2>/dev/null | sed -n 's/^socket:\[\(.*\)\]$/\1/p' |
-		awk 'NR == FNR { want[$1]; next } $4 == "01" && $10 in want { n++ } END { print n + 0 }' - "/proc/$pid/net/tcp"
+		awk 'NR == FNR { want[$1]; next } $4 == "01" && $10 in want { n++ } END { print n + 0 }' - "/proc/$pid"/net/tcp*
 }
 
 tree()

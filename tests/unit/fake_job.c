@@ -326,6 +326,7 @@ static void agent_main(int rank)
 /* @node: 0: beside mpirun */
 static int start_snapcd(pid_t *ret_pid, int node)
 {
+	const char *network = getenv("OMPI_CR_NETWORK"), *auth = getenv("OMPI_CR_AUTH");
 	char pid[16], fd[16], log[4096];
 	int pair[2];
 	ssize_t n;
@@ -343,7 +344,8 @@ static int start_snapcd(pid_t *ret_pid, int node)
 			execl(set.snapcd, "snapcd", "--node", "--job", pid, "--mpirun-pid", pid, "--mpirun-fd", fd, "--socket", set.socket, "--log", log, NULL);
 		else
 			execl(set.snapcd, "snapcd", "--job", pid, "--mpirun-pid", pid, "--mpirun-fd", fd, "--socket", set.socket, "--tool-socket",
-			      set.tool, "--np", "0", "--snapshot-dir", set.dir, "--ref", set.ref, "--log", set.log, NULL);
+			      set.tool, "--np", "0", "--snapshot-dir", set.dir, "--ref", set.ref, "--log", set.log, "--network",
+			      network ? network : "", "--auth", auth ? auth : "auto", NULL);
 		die(set.snapcd);
 	}
 	close(pair[1]);

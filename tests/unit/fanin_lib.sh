@@ -66,7 +66,7 @@ E2
 cat >"$tmp/daemons.py" <<'E2'
 import fnmatch, glob, os, sys
 comm, log = sys.argv[1:3]
-established = {l.split()[9] for l in open("/proc/net/tcp") if l.split()[3] == "01"}
+established = {l.split()[9] for f in glob.glob("/proc/net/tcp*") for l in open(f) if l.split()[3] == "01"}
 for p in glob.glob("/proc/[0-9]*"):
     try:
         if open(p + "/comm").read().strip() != comm:

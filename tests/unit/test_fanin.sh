@@ -46,4 +46,19 @@ grep -q "not there yet" "$tmp/err"; ok $? "the whole node dies: its ranks are mi
 i=0
 while ask && [ "$(value nodes)" != 6 ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done
 [ "$(value nodes)" = 6 ]; ok $? "the other nodes have found another way"
+
+# --- over IPv6 alone, in a tree as well
+if grep -qs ' lo$' /proc/net/if_inet6; then
+	OMPI_CR_NETWORK=::1/128 start --np 7 --nodes 7
+	checkpoint
+	ok $? "7 nodes over IPv6: a checkpoint"
+	grep -qE 'other nodes: \[::1\]:[0-9]+,' "$tmp/log" && grep -qE 'node .* \(\[::1\]:[0-9]+\) is number' "$tmp/log"; ok $? "... nodes are told an IPv6 address, and come from one"
+	grep -q 'below node' "$tmp/log"; ok $? "... some by way of others"
+	! grep -q '127\.0\.0\.1' "$tmp/log"; ok $? "... and none over IPv4"
+	p=$(entry snapcd_pid)
+	kill -KILL "$p"; replaced "$p"; checkpoint
+	ok $? "... the coordinator's daemon is killed: the nodes come back, a checkpoint works"
+else
+	n=$((n + 1)); echo "ok $n - 7 nodes over IPv6 # SKIP this machine has no IPv6"
+fi
 echo "1..$n"

@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <cmocka.h>
 
 #include "snapc/auth.h"
@@ -163,27 +166,38 @@ static void several_messages_in_one(void **state)
 
 static void addresses(void **state)
 {
-	const char *list = "10.1.2.3:80,127.0.0.1:65535";
+	const char *list = "10.1.2.3:80,[fd00::1:2]:4711,127.0.0.1:65535";
 	char text[2048], one[SNAPC_LINK_ADDRESS_BYTES];
-	struct sockaddr_in address;
+	struct sockaddr_storage address;
+	struct sockaddr_in6 mapped = { .sin6_family = AF_INET6, .sin6_port = htons(5) };
 	struct cr_err err;
 
 	(void)state;
-	assert_int_equal(snapc_link_address_next(&list, &address), 1);
+	assert_int_equal(snapc_link_address_next(&list, &address), sizeof(struct sockaddr_in));
 	snapc_link_address_text((struct sockaddr *)&address, sizeof(address), one);
 	assert_string_equal(one, "10.1.2.3:80");
-	assert_int_equal(snapc_link_address_next(&list, &address), 1);
+	assert_int_equal(snapc_link_address_next(&list, &address), sizeof(struct sockaddr_in6));
+	snapc_link_address_text((struct sockaddr *)&address, sizeof(address), one);
+	assert_string_equal(one, "[fd00::1:2]:4711");
+	assert_int_equal(snapc_link_address_next(&list, &address), sizeof(struct sockaddr_in));
 	assert_int_equal(snapc_link_address_next(&list, &address), 0);
-	static const char *const bad[] = { "10.1.2.3", "10.1.2.3:0", "10.1.2.3:65536", "host:1", "1.2.3.4:1x" };
+	assert_int_equal(inet_pton(AF_INET6, "::ffff:10.1.2.3", &mapped.sin6_addr), 1);
+	snapc_link_address_text((struct sockaddr *)&mapped, sizeof(mapped), one);
+	assert_string_equal(one, "10.1.2.3:5");
+	static const char *const bad[] = { "10.1.2.3", "10.1.2.3:0", "10.1.2.3:65536", "host:1", "1.2.3.4:1x", "fd00::1:80", "[fd00::1]", "[fd00::1:80", "[]:80",
+					   "[fd00::g]:80", "[10.1.2.3]:80" };
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		list = bad[i];
 		assert_int_equal(snapc_link_address_next(&list, &address), -EINVAL);
 	}
-	assert_int_equal(snapc_link_addresses(4711, "127.0.0.0/8", text, sizeof(text), &err), 0);
+	assert_int_equal(snapc_link_addresses(4711, "127.0.0.0/8", AF_INET6, text, sizeof(text), &err), 0);
 	assert_string_equal(text, "127.0.0.1:4711");
-	assert_int_equal(snapc_link_addresses(4711, "lo", text, sizeof(text), &err), 0);
-	assert_int_equal(snapc_link_addresses(4711, "127.0.0.0/33", text, sizeof(text), &err), -EINVAL);
-	assert_int_equal(snapc_link_addresses(4711, "none0", text, sizeof(text), &err), -ENODEV);
+	assert_int_equal(snapc_link_addresses(4711, "lo", AF_INET, text, sizeof(text), &err), 0);
+	assert_null(strchr(text, '['));
+	assert_int_equal(snapc_link_addresses(4711, "127.0.0.0/33", AF_INET6, text, sizeof(text), &err), -EINVAL);
+	assert_int_equal(snapc_link_addresses(4711, "fd00::/129", AF_INET6, text, sizeof(text), &err), -EINVAL);
+	assert_int_equal(snapc_link_addresses(4711, "fe80::/10", AF_INET6, text, sizeof(text), &err), -ENODEV);
+	assert_int_equal(snapc_link_addresses(4711, "none0", AF_INET6, text, sizeof(text), &err), -ENODEV);
 }
 
 static void proofs_by_secret(void **state)
