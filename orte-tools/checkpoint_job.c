@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "orte-tools/tool_job.h"
 #include "orte-tools/tool_json.h"
+#include "snapc/log.h"
 
 struct finder {
 	const struct checkpoint_options *options;
@@ -123,15 +125,40 @@ static void job_scan(struct finder *f)
 	f->options = o;
 }
 
+/* The coordinator has ended before its job, as its log says in its last lines. */
+static bool job_unprotected(long pid, char *ret_log)
+{
+	char text[2048];
+	size_t bytes = 0;
+	FILE *f;
+
+	snapc_registry_log((pid_t)pid, ret_log);
+	f = fopen(ret_log, "re");
+	if (!f)
+		return false;
+	if (fseek(f, -(long)(sizeof(text) - 1), SEEK_END) < 0)
+		rewind(f); /* it is shorter than that */
+	bytes = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[bytes] = '\0';
+	return strstr(text, SNAPC_WORDS_UNPROTECTED) != NULL;
+}
+
 /* Says why there is no job; returns the exit status. */
 static int job_missing(const struct checkpoint_options *o, FILE *words, bool *ret_gone)
 {
 	const char *what = o->pid ? o->pid : o->job ? o->job : o->name;
+	char log[PATH_MAX];
 	bool numeric;
 	long pid = 0;
 
 	*ret_gone = false;
 	numeric = !o->latest && !o->job && checkpoint_number(what, 1, &pid);
+	if (numeric && job_starting(pid) && job_unprotected(pid, log)) {
+		*ret_gone = true;
+		fprintf(words, "ompi-checkpoint: the coordinator of mpirun %s has ended, why is in %s: the job runs without protection\n", what, log);
+		return TOOL_FAILED;
+	}
 	if (numeric && job_starting(pid)) {
 		fprintf(words, "ompi-checkpoint: the job of process %s is still starting: try again\n", what);
 		return TOOL_AGAIN;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@
 
 /* Beyond what the coordinator was given, or gave itself: its answer must come by then. */
 #define TOOL_GRACE_SECONDS 10
+#define TOOL_DEATH_MS 2000
 /* --wait without --timeout, and how often it tries. */
 #define TOOL_WAIT_SECONDS 60
 #define TOOL_AGAIN_MS 200
@@ -265,11 +267,25 @@ static void tool_silence(const struct tool *t)
 		state == 'D' ? "it waits for a device or a file system" : state ? "it hangs" : "it is gone");
 }
 
+/* A process that dies closes its connections a moment before it is seen to be dead. */
+static void tool_let_die(const struct tool *t)
+{
+	struct pollfd end = { .fd = (int)syscall(SYS_pidfd_open, t->entry.snapcd_pid, 0), .events = POLLIN };
+
+	if (end.fd < 0)
+		return;
+	(void)!poll(&end, 1, TOOL_DEATH_MS);
+	close(end.fd);
+}
+
 /* The coordinator has closed the connection without an answer. */
 static void tool_abandoned(const struct tool *t)
 {
-	char job = tool_process_state(t->entry.mpirun_pid), coordinator = tool_process_state(t->entry.snapcd_pid);
+	char job, coordinator;
 
+	tool_let_die(t);
+	job = tool_process_state(t->entry.mpirun_pid);
+	coordinator = tool_process_state(t->entry.snapcd_pid);
 	if (!job || job == 'Z')
 		fprintf(t->words, "ompi-checkpoint: the job ended before the checkpoint was established\n");
 	else if (!coordinator || coordinator == 'Z')

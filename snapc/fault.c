@@ -169,7 +169,7 @@ void snapc_fault_cut_network(void)
 		int fd = atoi(e->d_name), domain = 0, listens = 1;
 		socklen_t bytes = sizeof(int);
 
-		if (e->d_name[0] == '.' || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) < 0 || domain != AF_INET)
+		if (e->d_name[0] == '.' || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) < 0 || (domain != AF_INET && domain != AF_INET6))
 			continue;
 		bytes = sizeof(int);
 		if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) == 0 && !listens)

@@ -5,6 +5,9 @@
 #ifndef SNAPC_LOG_H
 #define SNAPC_LOG_H
 
+/* Said by a coordinator that ends before its job; the tools look for it. */
+#define SNAPC_WORDS_UNPROTECTED "the job goes on without protection"
+
 enum snapc_log_level {
 	SNAPC_LOG_ERROR = 0,
 	SNAPC_LOG_INFO = 1,  /* requests and their outcome; the default */

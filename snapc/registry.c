@@ -66,6 +66,14 @@ static void registry_home(char *ret_path, size_t bytes)
 		snprintf(ret_path, bytes, "/tmp/ompi-cr-%u", (unsigned)geteuid());
 }
 
+void snapc_registry_log(pid_t mpirun_pid, char *ret_path)
+{
+	char home[PATH_MAX - 64];
+
+	registry_home(home, sizeof(home));
+	snprintf(ret_path, PATH_MAX, "%s/snapcd-%d.log", home, (int)mpirun_pid);
+}
+
 static int registry_text(const struct snapc_registry_entry *e, char *text, size_t room)
 {
 	const struct {

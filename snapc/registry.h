@@ -43,6 +43,9 @@ uint64_t snapc_process_start(pid_t pid);
 int snapc_registry_add(const struct snapc_registry_entry *entry, char *ret_path, struct cr_err *err);
 void snapc_registry_remove(const char *path);
 
+/* Where the log of the job with this mpirun is, on this host; not whether there is one. @ret_path: PATH_MAX bytes */
+void snapc_registry_log(pid_t mpirun_pid, char *ret_path);
+
 /*
  * Call @visit for every living job of the caller, for root: of everybody, until it returns something other than 0.
  * Return: what @visit returned last, or 0.

@@ -18,12 +18,17 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "snapc/listener.h"
 #include "snapc/log.h"
 #include "snapc/registry.h"
 #include "snapc/settings.h"
 #include "snapc/snapcd_private.h"
+
+#define LISTEN_PAUSE_MS 50
+#define LISTEN_TRIES 200
 
 /* Nothing of mpirun's may be held open by us: its pipes would never end. */
 static int snapcd_descriptors(const struct snapcd *d, struct cr_err *err)
@@ -111,7 +116,8 @@ static void snapcd_signal(evutil_socket_t number, short what, void *arg)
 	struct snapcd *d = arg;
 
 	(void)what;
-	snapc_log(SNAPC_LOG_INFO, "ending by signal %d: the job goes on without protection", (int)number);
+	snapc_log(SNAPC_LOG_INFO, "ending by signal %d: " SNAPC_WORDS_UNPROTECTED, (int)number);
+	snapcd_report(d, "ended", "");
 	if (d->global)
 		snapc_global_leave(d->global);
 	else
@@ -269,6 +275,25 @@ static const int *snapcd_keep(void *arg, size_t *ret_n)
 	memcpy(d->kept.list, list, sizeof(list));
 	*ret_n = sizeof(list) / sizeof(list[0]);
 	return d->kept.list;
+}
+
+/* mpirun may see the end of a process before the kernel has closed all that it had open. */
+bool snapcd_in_use(const struct snapcd *d, int rc, unsigned *tries)
+{
+	const struct timespec pause = { .tv_nsec = LISTEN_PAUSE_MS * 1000000L };
+
+	return rc == -EADDRINUSE && d->o.again && (*tries)++ < LISTEN_TRIES && nanosleep(&pause, NULL) == 0;
+}
+
+int snapcd_listen(const struct snapcd *d, const char *name, int *ret_fd, struct cr_err *err)
+{
+	unsigned tries = 0;
+	int rc;
+
+	do
+		rc = snapc_listener_open(name, ret_fd, err);
+	while (snapcd_in_use(d, rc, &tries));
+	return rc;
 }
 
 /* What every daemon of this job needs. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The daemon beside mpirun: both roles, the registry, other nodes. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,15 +24,34 @@
 
 /* --- in the supervisor --- */
 
+/* Key, port and secret that the nodes have been told: those of a coordinator whose processes are gone. */
+static int global_join_nodes(struct snapcd *d, unsigned *ret_port, struct cr_err *err)
+{
+	const char *text = getenv(CR_ENV_COORDINATOR), *colon;
+	int rc;
+
+	snprintf(d->coordinator_text, sizeof(d->coordinator_text), "%s", text ? text : "");
+	if (snapc_line_parse(d->coordinator_text, &d->coordinator) < 0 || snapc_words_number(&d->coordinator, "version", 1, 0) != 1)
+		return cr_err_set(err, EINVAL, "the coordinator before this one served no other nodes");
+	rc = snapc_auth_join(snapc_words_get(&d->coordinator, "key", ""), snapc_words_get(&d->coordinator, "auth", ""), &d->kept.auth, err);
+	colon = strrchr(snapc_words_get(&d->coordinator, "addresses", ""), ':');
+	*ret_port = colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+	return rc;
+}
+
 /* A job on one node does not need this, so a failure is told and no more. */
 static void global_open_nodes(struct snapcd *d)
 {
 	struct cr_err err = { "" };
+	unsigned port = d->o.port, tries = 0;
 	int rc;
 
-	rc = snapc_auth_create(d->o.auth, d->o.settings.snapshot_dir, &d->kept.auth, &err);
-	if (rc == 0)
-		rc = snapc_link_server_listen(d->o.port, d->o.network, &d->kept.nodes, d->kept.addresses, &err);
+	rc = d->o.again ? global_join_nodes(d, &port, &err) : snapc_auth_create(d->o.auth, d->o.settings.snapshot_dir, &d->kept.auth, &err);
+	if (rc == 0) {
+		do
+			rc = snapc_link_server_listen(port, d->o.network, &d->kept.nodes, d->kept.addresses, &err);
+		while (snapcd_in_use(d, rc, &tries));
+	}
 	if (rc < 0) {
 		snapc_log(SNAPC_LOG_ERROR, "ranks on other nodes cannot be checkpointed: %s", err.text);
 		snapc_auth_destroy(&d->kept.auth);
@@ -41,18 +61,48 @@ static void global_open_nodes(struct snapcd *d)
 		  d->kept.auth.method == SNAPC_AUTH_MUNGE ? "with munge" : "without munge: by a secret of the job in the snapshot directory");
 }
 
+/* What those before us did not finish is known from the disk alone. Numbers go on where nobody has been: the agents remember theirs. */
+static void global_inherit(struct snapcd *d)
+{
+	struct snapc_snapshot_place *begun = &d->kept.shared->begun;
+	struct dirent *e;
+	unsigned seq;
+	int end;
+	DIR *dir;
+
+	d->kept.shared->number = (uint32_t)time(NULL);
+	if (snprintf(begun->dir, sizeof(begun->dir), "%s/%s", d->o.settings.snapshot_dir, d->o.settings.ref) >= (int)sizeof(begun->dir)) {
+		begun->dir[0] = 0;
+		return;
+	}
+	dir = opendir(begun->dir);
+	while (dir && (e = readdir(dir))) {
+		end = 0;
+		if (sscanf(e->d_name, "%u.tmp%n", &seq, &end) == 1 && end && !e->d_name[end]) {
+			begun->seq = seq;
+			closedir(dir);
+			return;
+		}
+	}
+	if (dir)
+		closedir(dir);
+	begun->dir[0] = 0;
+}
+
 int snapcd_global_open(struct snapcd *d, struct cr_err *err)
 {
 	int rc;
 
 	d->kept.fanin = (uint32_t)snapc_setting_number(SNAPC_SETTING_FANIN);
-	rc = snapc_listener_open(d->o.agent_socket, &d->kept.agents, err);
-
+	rc = snapcd_listen(d, d->o.agent_socket, &d->kept.agents, err);
 	if (rc == 0)
-		rc = snapc_listener_open(d->o.settings.tool_socket, &d->kept.tools, err);
-	if (rc == 0)
-		global_open_nodes(d);
-	return rc;
+		rc = snapcd_listen(d, d->o.settings.tool_socket, &d->kept.tools, err);
+	if (rc < 0)
+		return rc;
+	global_open_nodes(d);
+	if (d->o.again)
+		global_inherit(d);
+	return 0;
 }
 
 /* --- in the daemon: the registry --- */
@@ -205,7 +255,7 @@ int snapcd_global_init(struct snapcd *d, bool again, struct cr_err *err)
 	d->o.settings.tool_fd = d->kept.tools;
 	d->o.settings.number = &d->kept.shared->number;
 	d->o.settings.begun = &d->kept.shared->begun;
-	rc = again ? global_leftover_init(d, err) : 0;
+	rc = again || d->o.again ? global_leftover_init(d, err) : 0;
 	if (rc == 0)
 		rc = snapc_global_create(d->base, &d->o.settings, snapc_link_queue_global(d->link), &d->global, err);
 	if (rc == 0)

@@ -32,7 +32,7 @@ int snapcd_node_open(struct snapcd *d, struct cr_err *err)
 	rc = snapc_auth_join(snapc_words_get(&d->coordinator, "key", ""), snapc_words_get(&d->coordinator, "auth", ""), &d->kept.auth, err);
 	d->kept.auth.secret_path[0] = 0; /* the coordinator removes it */
 	if (rc == 0)
-		rc = snapc_listener_open(d->o.agent_socket, &d->kept.agents, err);
+		rc = snapcd_listen(d, d->o.agent_socket, &d->kept.agents, err);
 	if (rc == 0)
 		node_open_below(d);
 	return rc;

@@ -28,6 +28,7 @@ static void snapcd_usage(FILE *out)
 	      "  --seq N                its sequence number\n"
 	      "  --node                 play the local role alone, for the coordinator that OMPI_CR_COORDINATOR names; PID and FD are\n"
 	      "                         orted's, and only --job, --mpirun-pid and --socket are needed\n"
+	      "  --again                take the place of a coordinator that died with its supervisor, and whose line OMPI_CR_COORDINATOR has\n"
 	      "  --auth WAY             how other nodes prove who they are: auto, munge or secret\n"
 	      "  --port N               TCP port for other nodes, 0: any\n"
 	      "  --network LIST         interfaces and networks that other nodes may use, as eth0,10.0.0.0/8,fd00::/8\n"
@@ -52,7 +53,7 @@ static int snapcd_number(const char *text, const char *option, long long low, lo
 
 int snapcd_options_parse(struct snapcd_options *o, int argc, char **argv)
 {
-	enum { JOB = 1, PID, FD, SOCKET, TOOL, NP, DIR_, REF, KEEP, FROM, SEQ, LOG, NODE, AUTH, PORT, NETWORK, HELP, VERSION };
+	enum { JOB = 1, PID, FD, SOCKET, TOOL, NP, DIR_, REF, KEEP, FROM, SEQ, LOG, NODE, AGAIN, AUTH, PORT, NETWORK, HELP, VERSION };
 	static const struct option options[] = {
 		{ "job", required_argument, NULL, JOB },
 		{ "mpirun-pid", required_argument, NULL, PID },
@@ -67,6 +68,7 @@ int snapcd_options_parse(struct snapcd_options *o, int argc, char **argv)
 		{ "seq", required_argument, NULL, SEQ },
 		{ "log", required_argument, NULL, LOG },
 		{ "node", no_argument, NULL, NODE },
+		{ "again", no_argument, NULL, AGAIN },
 		{ "auth", required_argument, NULL, AUTH },
 		{ "port", required_argument, NULL, PORT },
 		{ "network", required_argument, NULL, NETWORK },
@@ -136,6 +138,9 @@ int snapcd_options_parse(struct snapcd_options *o, int argc, char **argv)
 			break;
 		case NETWORK:
 			o->network = optarg;
+			break;
+		case AGAIN:
+			o->again = true;
 			break;
 		case HELP:
 			snapcd_usage(stdout);

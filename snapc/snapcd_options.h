@@ -12,6 +12,7 @@ struct snapcd_options {
 	const char *agent_socket;
 	const char *log_file; /* or NULL */
 	bool node;            /* the local role alone */
+	bool again;           /* in the place of one of which no process is left */
 	const char *auth;
 	const char *network;  /* or NULL */
 	unsigned port;

@@ -78,7 +78,11 @@ void snapcd_global_ready(const struct snapcd *d);
 int snapcd_node_open(struct snapcd *d, struct cr_err *err);
 int snapcd_node_init(struct snapcd *d, struct cr_err *err);
 
-/* snapcd.c: one line to the component that waits for us */
+/* snapcd.c: an abstract socket, as soon as those before us have let go of it */
+int snapcd_listen(const struct snapcd *d, const char *name, int *ret_fd, struct cr_err *err);
+/* Is @rc worth another try? Pauses before it says so. */
+bool snapcd_in_use(const struct snapcd *d, int rc, unsigned *tries);
+/* One line to the component that waits for us */
 void snapcd_report(const struct snapcd *d, const char *word, const char *text);
 
 #endif

@@ -236,7 +236,7 @@ static int supervisor_run(struct supervisor *v)
 			return status > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 		rc = supervisor_replace(v, status);
 	} while (rc == 0);
-	snapc_log(SNAPC_LOG_ERROR, "the job goes on without protection: %s", strerror(-rc));
+	snapc_log(SNAPC_LOG_ERROR, SNAPC_WORDS_UNPROTECTED ": %s", strerror(-rc));
 	if (v->s->given_up)
 		v->s->given_up(v->s->arg);
 	return 1;

@@ -200,6 +200,43 @@ static const char *parameter(const char *name, const char *preset)
 	return v && v[0] ? v : preset;
 }
 
+static void coord_event(int fd, short what, void *arg);
+
+static void coord_watch(void)
+{
+	if (!state.event)
+		state.event = opal_event_alloc();
+	opal_event_set(orte_event_base, state.event, state.coord.fd, OPAL_EV_READ | OPAL_EV_PERSIST, coord_event, NULL);
+	opal_event_add(state.event, NULL);
+}
+
+static void coord_lost(const char *why)
+{
+	fprintf(stderr, "ompi-cr: the coordinator of job %s has ended%s%s (log: %s); the job runs on, without protection\n", state.job, why[0] ? ", " : "",
+		why, state.coord.log);
+}
+
+/* Its processes are gone, all of them: if that was not meant to be, others take their place. */
+static void coord_gone(void)
+{
+	opal_event_del(state.event);
+	if (state.terminated || orte_job_term_ordered || orte_abnormal_term_ordered || orte_finalizing)
+		return;
+	if (state.coord.leaves) {
+		coord_lost("");
+		return;
+	}
+	setenv(SNAPC_ENV_OMPI_VERSION, OMPI_VERSION_TEXT, 1);
+	if (ompicr_coord_again(&state.coord) < 0) {
+		coord_lost(state.coord.words);
+	} else {
+		fprintf(stderr, "ompi-cr: the coordinator of job %s on %s has died, with its supervisor: another one is started (log: %s)\n", state.job,
+			orte_process_info.nodename, state.coord.log);
+		coord_watch();
+	}
+	unsetenv(SNAPC_ENV_OMPI_VERSION);
+}
+
 static void coord_event(int fd, short what, void *arg)
 {
 	char text[1024], *words;
@@ -210,13 +247,12 @@ static void coord_event(int fd, short what, void *arg)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		opal_event_del(state.event);
-		if (!state.terminated && !orte_job_term_ordered && !orte_abnormal_term_ordered)
-			fprintf(stderr, "ompi-cr: the coordinator of job %s has ended (log: %s); the job runs on, without protection\n", state.job,
-				state.coord.log);
+		coord_gone();
 		return;
 	}
 	text[n] = '\0';
+	if (!ompicr_coord_heard(&state.coord, text))
+		fprintf(stderr, "ompi-cr: the coordinator of job %s cannot be replaced: %s\n", state.job, state.coord.words);
 	words = strstr(text, "abort: ");
 	if (words) {
 		fprintf(stderr, "ompi-cr: %.*s\n", (int)strcspn(words + 7, "\n"), words + 7);
@@ -326,9 +362,7 @@ static int job_protect(opal_cmd_line_t *cmd_line)
 		return ORTE_ERR_SILENT;
 	}
 	unsetenv(SNAPC_ENV_OMPI_VERSION);
-	state.event = opal_event_alloc();
-	opal_event_set(orte_event_base, state.event, c->fd, OPAL_EV_READ | OPAL_EV_PERSIST, coord_event, NULL);
-	opal_event_add(state.event, NULL);
+	coord_watch();
 	/* A job that is brought back starts the restorer itself: it is not a program to protect but what protection is made of. */
 	if (!c->restarted_from)
 		fork_agent_set(cr_run);
@@ -418,8 +452,8 @@ static int setup_fork(orte_job_t *jdata, orte_app_context_t *app)
 	if (ompicr_coord_start(c) < 0)
 		fprintf(stderr, "ompi-cr: node %s: the coordinator of this node cannot be started: %s\n"
 				"ompi-cr: the job runs, and cannot be checkpointed\n", orte_process_info.nodename, c->words);
-	opal_argv_free(c->env);
-	c->env = NULL;
+	else
+		coord_watch();
 	return ORTE_SUCCESS;
 }
 
@@ -443,6 +477,8 @@ static void finalize(void)
 	if (state.coord.fd >= 0)
 		close(state.coord.fd);
 	state.coord.fd = -1;
+	opal_argv_free(state.coord.env);
+	state.coord.env = NULL;
 	free(state.settings);
 	state.settings = NULL;
 }

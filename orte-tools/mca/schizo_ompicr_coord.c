@@ -24,12 +24,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "include/cr_proto.h"
 #include "snapc/registry.h"
 #include "snapc/snapshot.h"
 
 #define READY_TIMEOUT_MS 10000
 #define SNAPCD_FD 3
 #define LOG_KEPT_DAYS 7
+/* As its supervisor does: so many deaths within so long, and it would die for ever. */
+#define DEATHS_MOST 5
+#define DEATHS_MS 600000
 
 extern char **environ;
 
@@ -171,6 +175,8 @@ static void snapcd_spawn(const struct ompicr_coord *c, int fd, int log)
 	snprintf(fd_text, sizeof(fd_text), "%d", SNAPCD_FD);
 	snprintf(ref, sizeof(ref), SNAPC_REF_FMT, (long)c->mpirun_pid);
 	argv[n++] = c->snapcd;
+	if (c->again)
+		argv[n++] = "--again";
 	n = words_add(argv, n, both, sizeof(both) / sizeof(both[0]));
 	if (c->node)
 		argv[n++] = "--node";
@@ -267,6 +273,61 @@ int ompicr_coord_start(struct ompicr_coord *c)
 		c->fd = -1;
 		return -1;
 	}
+	fcntl(c->fd, F_SETFL, O_NONBLOCK);
+	return 0;
+}
+
+bool ompicr_coord_heard(struct ompicr_coord *c, const char *text)
+{
+	const char *error = strstr(text, "error: ");
+
+	if (strstr(text, "ended\n"))
+		c->leaves = true;
+	if (!error)
+		return true;
+	c->leaves = true;
+	snprintf(c->words, sizeof(c->words), "%.*s", (int)strcspn(error + 7, "\n"), error + 7);
+	return false;
+}
+
+static bool again_too_often(struct ompicr_coord *c)
+{
+	int64_t now = now_ms();
+
+	if (!c->deaths || now - c->first_death_ms > DEATHS_MS) {
+		c->deaths = 0;
+		c->first_death_ms = now;
+	}
+	return ++c->deaths >= DEATHS_MOST;
+}
+
+int ompicr_coord_again(struct ompicr_coord *c)
+{
+	bool tell = !c->node && c->coordinator[0];
+	int pair[2] = { -1, -1 }, log;
+
+	close(c->fd);
+	c->fd = -1;
+	if (again_too_often(c)) {
+		snprintf(c->words, sizeof(c->words), "for the %dth time within %d s", DEATHS_MOST, DEATHS_MS / 1000);
+		return -1;
+	}
+	log = open(c->log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (log < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		snprintf(c->words, sizeof(c->words), "no other can be started: %s", strerror(errno));
+		if (log >= 0)
+			close(log);
+		return -1;
+	}
+	c->again = true;
+	if (tell)
+		setenv(CR_ENV_COORDINATOR, c->coordinator, 1);
+	snapcd_spawn(c, pair[1], log);
+	if (tell)
+		unsetenv(CR_ENV_COORDINATOR);
+	close(log);
+	close(pair[1]);
+	c->fd = pair[0];
 	fcntl(c->fd, F_SETFL, O_NONBLOCK);
 	return 0;
 }

@@ -233,6 +233,21 @@ static pid_t srun_start(char *const *command, const sigset_t *mask)
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
+/* Return: another one has taken its place. */
+static bool coordinator_again(struct srun *s)
+{
+	int rc;
+
+	if (s->terminated || s->coord.leaves)
+		return false;
+	setenv(SNAPC_ENV_OMPI_VERSION, CR_OMPI_VERSION, 1);
+	rc = ompicr_coord_again(&s->coord);
+	unsetenv(SNAPC_ENV_OMPI_VERSION);
+	if (rc == 0)
+		fprintf(stderr, "ompi-cr: the coordinator of job %s has died, with its supervisor: another one is started (log: %s)\n", s->job, s->coord.log);
+	return rc == 0;
+}
+
 static void coordinator_says(struct srun *s, struct pollfd *p)
 {
 	char text[256];
@@ -240,6 +255,10 @@ static void coordinator_says(struct srun *s, struct pollfd *p)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	if (n <= 0 && coordinator_again(s)) {
+		p->fd = s->coord.fd;
+		return;
+	}
 	if (n <= 0) {
 		p->fd = -1;
 		if (!s->terminated)
@@ -248,6 +267,8 @@ static void coordinator_says(struct srun *s, struct pollfd *p)
 		return;
 	}
 	text[n] = '\0';
+	if (!ompicr_coord_heard(&s->coord, text))
+		fprintf(stderr, "ompi-cr: the coordinator of job %s cannot be replaced: %s\n", s->job, s->coord.words);
 	if (strstr(text, "terminate\n")) {
 		s->terminated = true;
 		kill(s->srun, SIGTERM); /* srun ends the step */
