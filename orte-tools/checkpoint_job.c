@@ -11,6 +11,7 @@
 
 #include "orte-tools/tool_job.h"
 #include "orte-tools/tool_json.h"
+#include "orte-tools/tool_remote.h"
 #include "snapc/log.h"
 
 struct finder {
@@ -168,7 +169,7 @@ static int job_missing(const struct checkpoint_options *o, FILE *words, bool *re
 	} else if (numeric && (kill((pid_t)pid, 0) == 0 || errno == EPERM)) {
 		fprintf(words,
 			"ompi-checkpoint: process %s is not an mpirun that can be checkpointed by you: start the job with `mpirun -am ft-enable-cr ...`, "
-			"and run this command on the same host as the same user\n",
+			"and run this command as the same user on the same host, or with --host\n",
 			what);
 	} else {
 		*ret_gone = o->pid != NULL; /* a bare number may be a job id */
@@ -188,6 +189,26 @@ int checkpoint_job_find(const struct checkpoint_options *o, FILE *words, struct 
 		return job_missing(o, words, ret_gone);
 	*ret_entry = f.entry;
 	return TOOL_OK;
+}
+
+int checkpoint_job_find_far(const struct checkpoint_options *o, FILE *words, struct snapc_registry_entry *ret_entry)
+{
+	const char *what = o->latest ? "of yours" : o->pid ? o->pid : o->job ? o->job : o->name;
+	static struct finder f;
+	char dir[PATH_MAX] = "";
+	struct cr_err err = { "" };
+
+	memset(&f, 0, sizeof(f));
+	f.options = o;
+	if (tool_remote_find(o->host, job_match, &f, dir, &err) < 0)
+		fprintf(words, "ompi-checkpoint: no job on %s can be found from here: %s. The setting contact_dir must be a directory that both nodes share, with "
+			"the same path\n", o->host, err.text);
+	else if (!f.entry.mpirun_pid)
+		fprintf(words, "ompi-checkpoint: there is no job %s of %s in %s: either both nodes do not share this directory (setting contact_dir), or the job has "
+			"ended, or it runs on that node alone (setting remote_tools = 2 makes it known)\n", what, o->host, dir);
+	else
+		*ret_entry = f.entry;
+	return f.entry.mpirun_pid ? TOOL_OK : TOOL_FAILED;
 }
 
 struct lister {

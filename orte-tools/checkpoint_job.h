@@ -19,4 +19,11 @@ int checkpoint_job_find(const struct checkpoint_options *o, FILE *words, struct 
 /* One line per running job of the caller, for root: of everybody. @json: as members of an array. */
 void checkpoint_job_list(bool json);
 
+/**
+ * checkpoint_job_find_far - the same for a job whose mpirun is on the node @o->host
+ *
+ * Return: TOOL_OK, or the exit status, everything having been said.
+ */
+int checkpoint_job_find_far(const struct checkpoint_options *o, FILE *words, struct snapc_registry_entry *ret_entry);
+
 #endif

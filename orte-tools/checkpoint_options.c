@@ -19,6 +19,7 @@ static void options_usage(FILE *out)
 	      "      --latest          the job that was started last\n"
 	      "      --all             every running job of yours, for root: of everybody; each as if it had been named\n"
 	      "      --hnp-jobid ID, --hnp-pid PID   the job by its job id, by the pid of its mpirun\n"
+	      "      --host NODE       the job's mpirun runs on that node, not on this one\n"
 	      "      --term            end the job after the checkpoint is established\n"
 	      "      --check           only ask whether the job could be saved, and why not\n"
 	      "      --interval SEC    no checkpoint now, but one every SEC seconds from now on; 0: no more\n"
@@ -80,7 +81,7 @@ static int options_bad(const char *what, const char *word)
 
 int checkpoint_options_parse(struct checkpoint_options *o, int argc, char **argv)
 {
-	enum { VERSION = 256, TERM, STOP, JOBID, PID, LATEST, CHECK, TIMEOUT, NOSYNC, JSON, WAIT, INTERVAL, CRDEBUG, ALL };
+	enum { VERSION = 256, TERM, STOP, JOBID, PID, LATEST, CHECK, TIMEOUT, NOSYNC, JSON, WAIT, INTERVAL, CRDEBUG, ALL, HOST };
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' },          { "version", no_argument, NULL, VERSION },
 		{ "verbose", no_argument, NULL, 'v' },       { "term", no_argument, NULL, TERM },
@@ -91,7 +92,7 @@ int checkpoint_options_parse(struct checkpoint_options *o, int argc, char **argv
 		{ "timeout", required_argument, NULL, TIMEOUT }, { "nosync", no_argument, NULL, NOSYNC },
 		{ "json", no_argument, NULL, JSON },         { "quiet", no_argument, NULL, 'q' },
 		{ "wait", no_argument, NULL, WAIT },         { "interval", required_argument, NULL, INTERVAL },
-		{ "all", no_argument, NULL, ALL },
+		{ "all", no_argument, NULL, ALL },           { "host", required_argument, NULL, HOST },
 		{ "crdebug", no_argument, NULL, CRDEBUG },   { "attach", no_argument, NULL, CRDEBUG },
 		{ "detach", no_argument, NULL, CRDEBUG },    { NULL, 0, NULL, 0 },
 	};
@@ -157,6 +158,9 @@ int checkpoint_options_parse(struct checkpoint_options *o, int argc, char **argv
 		case 'q':
 			o->quiet = true;
 			break;
+		case HOST:
+			o->host = optarg;
+			break;
 		case ALL:
 			o->all = true;
 			break;
@@ -182,6 +186,8 @@ int checkpoint_options_parse(struct checkpoint_options *o, int argc, char **argv
 		return options_bad("--check takes no checkpoint: --term and --nowait make no sense with it", NULL);
 	if (o->interval >= 0 && (o->check || o->term || o->nowait || o->list))
 		return options_bad("--interval takes no checkpoint: --check, --term, --nowait and --list make no sense with it", NULL);
+	if (o->host && (o->all || o->list))
+		return options_bad("--host is for one job: --all and --list make no sense with it", NULL);
 	if (o->wait && o->nowait)
 		return options_bad("--wait and --nowait exclude each other", NULL);
 	o->name = argv[optind];

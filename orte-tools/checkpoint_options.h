@@ -15,6 +15,7 @@ struct checkpoint_options {
 	const char *pid;   /* of mpirun */
 	const char *job;   /* job id */
 	const char *name;  /* either */
+	const char *host;  /* node of mpirun; NULL: this one */
 };
 
 /**

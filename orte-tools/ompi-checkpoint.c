@@ -25,6 +25,7 @@
 #include "orte-tools/checkpoint_progress.h"
 #include "orte-tools/tool_job.h"
 #include "orte-tools/tool_json.h"
+#include "orte-tools/tool_remote.h"
 #include "snapc/fault.h"
 #include "snapc/line.h"
 #include "snapc/registry.h"
@@ -259,8 +260,14 @@ static char tool_process_state(pid_t pid)
 static void tool_silence(const struct tool *t)
 {
 	const char *where = t->phase[0] ? t->phase : "request";
-	char state = tool_process_state(t->entry.snapcd_pid);
+	char state;
 
+	if (t->options.host) {
+		fprintf(t->words, "ompi-checkpoint: the coordinator on %s has said nothing for %ld s in phase %s. The ranks run on by themselves after the setting "
+			"timeout_silence; whether the snapshot became valid, `ompi-snapshot list` says\n", t->options.host, t->limit_s + TOOL_GRACE_SECONDS, where);
+		return;
+	}
+	state = tool_process_state(t->entry.snapcd_pid);
 	fprintf(t->words, "ompi-checkpoint: the coordinator (process %d) has said nothing for %ld s in phase %s: %s. The ranks run on by themselves after "
 		"the setting timeout_silence; whether the snapshot became valid, `ompi-snapshot list` says\n", (int)t->entry.snapcd_pid,
 		t->limit_s + TOOL_GRACE_SECONDS, where, state == 'T' || state == 't' ? "it is stopped (SIGCONT lets it go on)" :
@@ -283,6 +290,11 @@ static void tool_abandoned(const struct tool *t)
 {
 	char job, coordinator;
 
+	if (t->options.host) {
+		fprintf(t->words, "ompi-checkpoint: the connection to the coordinator on %s ended in phase %s: it has died, or the job has ended, or the network was "
+			"cut; whether the snapshot became valid, `ompi-snapshot list` says\n", t->options.host, t->phase[0] ? t->phase : "request");
+		return;
+	}
 	tool_let_die(t);
 	job = tool_process_state(t->entry.mpirun_pid);
 	coordinator = tool_process_state(t->entry.snapcd_pid);
@@ -368,18 +380,38 @@ static int tool_dialogue(struct tool *t)
 	return rc;
 }
 
+/* Find the job, here or on another node, and connect to its coordinator. Return: exit status; *@ret_gone: as tool_attempt() */
+static int tool_reach(struct tool *t, bool *ret_gone)
+{
+	struct cr_err err = { "" };
+	int rc;
+
+	if (!t->options.host) {
+		rc = checkpoint_job_find(&t->options, t->words, &t->entry, ret_gone);
+		if (rc)
+			return *ret_gone || !t->options.wait ? rc : TOOL_AGAIN;
+		t->fd = tool_job_connect(&t->entry, t->words);
+		return t->fd < 0 ? TOOL_FAILED : TOOL_OK;
+	}
+	rc = checkpoint_job_find_far(&t->options, t->words, &t->entry);
+	if (rc)
+		return t->options.wait ? TOOL_AGAIN : rc;
+	if (tool_remote_connect(&t->entry, &t->fd, &err) < 0) {
+		fprintf(t->words, "ompi-checkpoint: %s\n", err.text);
+		return TOOL_FAILED;
+	}
+	return TOOL_OK;
+}
+
 /* Once: find the job, ask, listen. Return: exit status; *@ret_gone: it makes no sense to try again. */
 static int tool_attempt(struct tool *t, bool *ret_gone)
 {
 	int rc;
 
 	*ret_gone = false;
-	rc = checkpoint_job_find(&t->options, t->words, &t->entry, ret_gone);
+	rc = tool_reach(t, ret_gone);
 	if (rc)
-		return *ret_gone || !t->options.wait ? rc : TOOL_AGAIN;
-	t->fd = tool_job_connect(&t->entry, t->words);
-	if (t->fd < 0)
-		return TOOL_FAILED;
+		return rc;
 	t->printed_reasons = false;
 	t->last_s = 0;
 	t->phase[0] = '\0';

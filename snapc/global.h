@@ -59,4 +59,8 @@ void snapc_global_leave(struct snapc_global *global);
 /* mpirun is gone: finish or give up what runs, answer the tools, then leave the event loop. */
 void snapc_global_orphan(struct snapc_global *global);
 
+struct bufferevent;
+/* Serve a tool of another node that has proved who it is (protocol.md, section 5). @stream: given */
+void snapc_global_tool_adopt(struct snapc_global *global, struct bufferevent *stream, const char *who);
+
 #endif

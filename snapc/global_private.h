@@ -23,7 +23,8 @@ struct snapc_tool {
 	struct snapc_tool *next;
 	struct snapc_global *global;
 	struct bufferevent *stream;
-	pid_t pid;
+	pid_t pid; /* 0: on another node */
+	char who[384]; /* for the log */
 	bool closing; /* free it when all is sent */
 };
 

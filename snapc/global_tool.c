@@ -106,7 +106,7 @@ static void tool_checkpoint(struct snapc_tool *tool, const struct snapc_words *w
 	rc = check ? 0 : snapc_fault_parse(fault, &options.fault, &err);
 	if (rc == 0)
 		rc = snapc_global_request(tool->global, tool, &options, &err);
-	snapc_log(SNAPC_LOG_INFO, "%s asked for by process %d%s%s%s", check ? "check" : "checkpoint", (int)tool->pid, options.term ? ", --term" : "",
+	snapc_log(SNAPC_LOG_INFO, "%s asked for by %s%s%s%s", check ? "check" : "checkpoint", tool->who, options.term ? ", --term" : "",
 		  rc < 0 ? ": refused: " : "", rc < 0 ? err.text : "");
 	if (rc < 0)
 		snapc_tool_error(tool, rc, err.text);
@@ -123,7 +123,7 @@ static void tool_request(struct snapc_tool *tool, char *text)
 	else if (!strcmp(words.word, "abort") && tool->global->client == tool)
 		snapc_checkpoint_abort(tool->global->checkpoint, "the tool was interrupted");
 	else if (tool->global->client == tool)
-		snapc_log(SNAPC_LOG_DEBUG, "second request on the connection of process %d ignored", (int)tool->pid);
+		snapc_log(SNAPC_LOG_DEBUG, "second request on the connection of %s ignored", tool->who);
 	else if (!strcmp(words.word, "checkpoint"))
 		tool_checkpoint(tool, &words, false);
 	else if (!strcmp(words.word, "check"))
@@ -171,26 +171,43 @@ static void tool_event(struct bufferevent *stream, short what, void *arg)
 		snapc_tool_destroy(arg);
 }
 
-void snapc_tool_accept(void *arg, int fd, const struct ucred *peer)
+static void tool_serve(struct snapc_global *global, struct bufferevent *stream, pid_t pid, const char *who)
 {
-	struct snapc_global *global = arg;
 	struct snapc_tool *tool = calloc(1, sizeof(*tool));
 
 	if (!tool) {
-		close(fd);
+		bufferevent_free(stream);
 		return;
 	}
-	tool->stream = bufferevent_socket_new(global->base, fd, BEV_OPT_CLOSE_ON_FREE);
-	if (!tool->stream) {
-		free(tool);
-		close(fd);
-		return;
-	}
+	tool->stream = stream;
 	tool->global = global;
-	tool->pid = peer->pid;
+	tool->pid = pid;
+	snprintf(tool->who, sizeof(tool->who), "%s", who);
 	tool->next = global->tools;
 	global->tools = tool;
 	bufferevent_setcb(tool->stream, tool_read, tool_written, tool_event, tool);
 	bufferevent_setwatermark(tool->stream, EV_READ, 0, SNAPC_LINE_BYTES);
 	bufferevent_enable(tool->stream, EV_READ | EV_WRITE);
+}
+
+void snapc_tool_accept(void *arg, int fd, const struct ucred *peer)
+{
+	struct snapc_global *global = arg;
+	struct bufferevent *stream = bufferevent_socket_new(global->base, fd, BEV_OPT_CLOSE_ON_FREE);
+	char who[32];
+
+	if (!stream) {
+		close(fd);
+		return;
+	}
+	snprintf(who, sizeof(who), "process %d", (int)peer->pid);
+	tool_serve(global, stream, peer->pid, who);
+}
+
+void snapc_global_tool_adopt(struct snapc_global *global, struct bufferevent *stream, const char *who)
+{
+	char text[352];
+
+	snprintf(text, sizeof(text), "a tool on %s", who);
+	tool_serve(global, stream, 0, text);
 }

@@ -125,6 +125,21 @@ static void peer_redirect(struct snapc_link_peer *peer, const struct snapc_link_
 	snapc_link_stream_finish(peer->stream);
 }
 
+/* It is no node: its connection goes to whoever serves tools. */
+static void peer_hand_over(struct snapc_link_peer *peer, const struct snapc_link_proof *proof, const struct snapc_link_welcome *welcome)
+{
+	const struct snapc_link_msg msg = { .kind = SNAPC_LINK_WELCOME, .rank = -1, .bytes = sizeof(*welcome) };
+	struct bufferevent *stream;
+	char who[SNAPC_HOST_BYTES + SNAPC_LINK_ADDRESS_BYTES + 8];
+
+	snprintf(who, sizeof(who), "%s (%s)", proof->host, peer->from);
+	snapc_link_stream_send(peer->stream, &msg, welcome);
+	stream = snapc_link_stream_leave(peer->stream);
+	peer->stream = NULL;
+	peer_end(peer, "handed over");
+	peer->server->user.tool(peer->server->user.arg, stream, who);
+}
+
 static void peer_admit(struct snapc_link_peer *peer, const struct snapc_link_proof *proof)
 {
 	struct snapc_link_server *server = peer->server;
@@ -150,10 +165,14 @@ static void peer_admit(struct snapc_link_peer *peer, const struct snapc_link_pro
 		peer_redirect(peer, &verdict, welcome.credential);
 		return;
 	}
+	welcome.node = verdict.node;
+	if (verdict.what == SNAPC_LINK_IS_TOOL) {
+		peer_hand_over(peer, proof, &welcome);
+		return;
+	}
 	evtimer_del(peer->deadline);
 	peer->member = true;
 	server->pending--;
-	welcome.node = verdict.node;
 	snapc_link_stream_send(peer->stream, &msg, &welcome);
 	snapc_link_stream_stage(peer->stream, SNAPC_LINK_AT_GLOBAL);
 	server->user.up(server->user.arg, peer, verdict.node);

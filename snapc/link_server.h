@@ -15,13 +15,14 @@
 #include "snapc/auth.h"
 #include "snapc/link.h"
 
+struct bufferevent;
 struct event_base;
 struct snapc_link_server;
 struct snapc_link_peer; /* a connection that was let in */
 
 /* What is to become of a node that has proved that it is of the job. */
 struct snapc_link_verdict {
-	enum { SNAPC_LINK_WELCOME_IT, SNAPC_LINK_SEND_IT_ON, SNAPC_LINK_REFUSE_IT } what;
+	enum { SNAPC_LINK_WELCOME_IT, SNAPC_LINK_SEND_IT_ON, SNAPC_LINK_REFUSE_IT, SNAPC_LINK_IS_TOOL } what;
 	uint32_t node;         /* its number, unless it is refused */
 	const char *addresses; /* where to, when it is sent on; borrowed until the return */
 	char why[256];         /* when it is refused */
@@ -34,6 +35,8 @@ struct snapc_link_server_user {
 	/* Return: false to end the connection, with @ret_why set; gone() is called. */
 	bool (*message)(void *arg, struct snapc_link_peer *peer, const struct snapc_link_msg *msg, const void *payload, const char **ret_why);
 	void (*gone)(void *arg, struct snapc_link_peer *peer, const char *why);
+	/* A tool was let in: the connection is given. NULL when judge() never says so. */
+	void (*tool)(void *arg, struct bufferevent *stream, const char *who);
 	void *arg;
 };
 

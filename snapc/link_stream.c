@@ -247,6 +247,16 @@ void snapc_link_stream_destroy(struct snapc_link_stream *s)
 	stream_release(s);
 }
 
+struct bufferevent *snapc_link_stream_leave(struct snapc_link_stream *s)
+{
+	struct bufferevent *stream = s->stream;
+
+	stream_flush(s);
+	bufferevent_setcb(stream, NULL, NULL, NULL, NULL);
+	stream_release(s);
+	return stream;
+}
+
 int snapc_link_stream_connect(struct snapc_link_stream *s, const struct sockaddr *address, int bytes)
 {
 	return bufferevent_socket_connect(s->stream, address, bytes) < 0 ? -ECONNREFUSED : 0;

@@ -41,6 +41,9 @@ struct snapc_link_counts {
 /* Of all streams of this process, those that have ended included. */
 const struct snapc_link_counts *snapc_link_stream_counts(void);
 
+/* Flush, and give the connection to somebody who speaks otherwise; the stream is destroyed. */
+struct bufferevent *snapc_link_stream_leave(struct snapc_link_stream *stream);
+
 /* Send what is queued, and then end the connection: ended() is called. */
 void snapc_link_stream_finish(struct snapc_link_stream *stream);
 

@@ -186,9 +186,16 @@ static void tree_judge(void *arg, const struct snapc_link_proof *proof, struct s
 {
 	static const struct timeval soon = { .tv_sec = TREE_LOOK_SECONDS };
 	struct snapc_link_tree *tree = arg;
-	uint32_t avoid = tree_forget(tree, proof->instance), parent = tree_place(tree, avoid);
+	uint32_t avoid, parent;
 	struct tree_node *n;
 
+	if (proof->node == SNAPC_LINK_TOOL) {
+		v->what = SNAPC_LINK_IS_TOOL;
+		v->node = SNAPC_LINK_NO_NODE;
+		return;
+	}
+	avoid = tree_forget(tree, proof->instance);
+	parent = tree_place(tree, avoid);
 	if (parent == TREE_NOBODY && tree_expects(tree)) { /* one of those will have room */
 		v->what = SNAPC_LINK_SEND_IT_ON;
 		v->node = SNAPC_LINK_NO_NODE;
@@ -279,6 +286,13 @@ static bool tree_arrive(struct snapc_link_tree *tree, struct snapc_link_peer *pe
 	return true;
 }
 
+static void tree_tool(void *arg, struct bufferevent *stream, const char *who)
+{
+	struct snapc_link_tree *tree = arg;
+
+	tree->user.tool(tree->user.arg, stream, who);
+}
+
 static bool tree_message(void *arg, struct snapc_link_peer *peer, const struct snapc_link_msg *msg, const void *payload, const char **ret_why)
 {
 	struct snapc_link_tree *tree = arg;
@@ -323,7 +337,8 @@ int snapc_link_tree_create(struct event_base *base, const struct snapc_auth *aut
 			   struct snapc_link_tree **ret_tree, struct cr_err *err)
 {
 	struct snapc_link_tree *tree = calloc(1, sizeof(*tree));
-	const struct snapc_link_server_user of_server = { .judge = tree_judge, .up = tree_up, .message = tree_message, .gone = tree_gone, .arg = tree };
+	const struct snapc_link_server_user of_server = { .judge = tree_judge, .up = tree_up, .message = tree_message, .gone = tree_gone,
+						       .tool = tree_tool, .arg = tree };
 	int rc;
 
 	if (!tree)

@@ -19,6 +19,8 @@ struct snapc_link_tree_user {
 	/* A node is expected, or there. Return: its number, or -errno to refuse it. The link is borrowed until node_down; it may carry nothing yet. */
 	int64_t (*node_up)(void *arg, struct snapc_link *link, const char *host);
 	void (*node_down)(void *arg, uint32_t node);
+	/* A tool on another node, which has proved who it is. @stream: given */
+	void (*tool)(void *arg, struct bufferevent *stream, const char *who);
 	void *arg;
 };
 

@@ -46,6 +46,9 @@ struct snapc_link_proof {
 	char credential[SNAPC_LINK_CREDENTIAL_BYTES];
 };
 
+/* In the place of a node's number: no node but a tool, whose lines follow the welcome (docs/protocol.md, section 2). */
+#define SNAPC_LINK_TOOL 0xfffffffeu
+
 /* Coordinator to node: it proves that it is no other either. */
 struct snapc_link_welcome {
 	uint32_t node;

@@ -26,7 +26,7 @@ snapc_snapcd_LDADD = snapc/libsnapc.la
 bin_PROGRAMS += orte-tools/ompi-checkpoint
 orte_tools_ompi_checkpoint_SOURCES = orte-tools/ompi-checkpoint.c orte-tools/checkpoint_options.h orte-tools/checkpoint_options.c \
 	orte-tools/checkpoint_list.h orte-tools/checkpoint_list.c orte-tools/checkpoint_job.h orte-tools/checkpoint_job.c \
-	orte-tools/tool_job.h orte-tools/tool_job.c \
+	orte-tools/tool_job.h orte-tools/tool_job.c orte-tools/tool_remote.h orte-tools/tool_remote.c \
 	orte-tools/checkpoint_progress.h orte-tools/checkpoint_progress.c
 orte_tools_ompi_checkpoint_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 orte_tools_ompi_checkpoint_LDADD = orte-tools/libtools.la snapc/libsnapc.la

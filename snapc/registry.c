@@ -88,13 +88,18 @@ static int registry_text(const struct snapc_registry_entry *e, char *text, size_
 		{ "snapshot_dir", e->snapshot_dir },
 		{ "ref", e->ref },
 		{ "command", e->command },
+		{ "coordinator", e->coordinator },
 	};
 	int used = snprintf(text, room, "version=1\nmpirun_pid=%d\nmpirun_start=%" PRIu64 "\nsnapcd_pid=%d\nuid=%u\nstarted=%" PRId64 "\n",
 			    (int)e->mpirun_pid, e->mpirun_start, (int)e->snapcd_pid, (unsigned)e->uid, e->started);
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		size_t left = room - (size_t)used;
-		int n = snprintf(text + used, left, "%s=", words[i].key);
+		int n;
+
+		if (!words[i].value[0])
+			continue;
+		n = snprintf(text + used, left, "%s=", words[i].key);
 
 		if (n < 0 || (size_t)n + 2 > left ||
 		    snapc_value_encode(words[i].value, strlen(words[i].value), text + used + n, left - (size_t)n - 2) < 0)
@@ -147,6 +152,8 @@ static int registry_parse(char *text, struct snapc_registry_entry *e)
 			registry_text_field(e->snapshot_dir, sizeof(e->snapshot_dir), value);
 		else if (!strcmp(line, "ref"))
 			registry_text_field(e->ref, sizeof(e->ref), value);
+		else if (!strcmp(line, "coordinator"))
+			registry_text_field(e->coordinator, sizeof(e->coordinator), value);
 		else if (!strcmp(line, "command"))
 			registry_text_field(e->command, sizeof(e->command), value);
 	}
@@ -155,7 +162,7 @@ static int registry_parse(char *text, struct snapc_registry_entry *e)
 
 static int registry_read(int dir, const char *name, uid_t uid, struct snapc_registry_entry *e)
 {
-	static char text[32768];
+	static char text[65536];
 	struct stat st;
 	size_t used = 0;
 	ssize_t n = 0;
@@ -187,8 +194,18 @@ static bool registry_is_entry(const char *name)
 
 typedef int (*registry_visit_fn)(void *arg, const struct snapc_registry_entry *entry);
 
-/* @sweep: remove stale entries. */
-static int registry_scan_dir(const char *path, uid_t uid, bool sweep, registry_visit_fn visit, void *arg)
+/* Can this node know that the job has ended, and has it? */
+static bool registry_stale(const struct snapc_registry_entry *e, bool far)
+{
+	char host[sizeof(e->host)] = "";
+
+	if (far && (gethostname(host, sizeof(host) - 1) < 0 || strcmp(host, e->host) != 0))
+		return false;
+	return snapc_process_start(e->mpirun_pid) != e->mpirun_start;
+}
+
+/* @sweep: remove stale entries. @far: entries may be of other nodes. */
+static int registry_scan_dir(const char *path, uid_t uid, bool sweep, bool far, registry_visit_fn visit, void *arg)
 {
 	struct snapc_registry_entry *e;
 	struct dirent *d;
@@ -211,7 +228,7 @@ static int registry_scan_dir(const char *path, uid_t uid, bool sweep, registry_v
 	while (rc == 0 && (d = readdir(dir))) {
 		if (!registry_is_entry(d->d_name) || registry_read(dirfd(dir), d->d_name, uid, e) < 0)
 			continue;
-		if (snapc_process_start(e->mpirun_pid) != e->mpirun_start) {
+		if (registry_stale(e, far)) {
 			if (sweep)
 				unlinkat(dirfd(dir), d->d_name, 0);
 			continue;
@@ -224,26 +241,27 @@ static int registry_scan_dir(const char *path, uid_t uid, bool sweep, registry_v
 	return rc;
 }
 
-int snapc_registry_add(const struct snapc_registry_entry *entry, char *ret_path, struct cr_err *err)
+/* @name: of the file, in the directory @home */
+static int registry_write(const char *home, const char *name, bool far, const struct snapc_registry_entry *entry, char *ret_path, struct cr_err *err)
 {
-	static char text[32768];
-	char home[PATH_MAX - 64], temporary[PATH_MAX];
+	static char text[65536];
+	char temporary[PATH_MAX];
 	int fd, used, rc;
 
-	registry_home(home, sizeof(home));
 	if (mkdir(home, 0700) < 0 && errno != EEXIST)
 		return cr_err_set(err, errno, "cannot make the directory %s: %s", home, strerror(errno));
 	fd = registry_open(home, geteuid());
 	if (fd < 0)
-		return cr_err_set(err, fd, "%s is not a directory of user %u with mode 0700: remove it, or set " SNAPC_REGISTRY_ENV " to another one", home,
-				  (unsigned)geteuid());
+		return cr_err_set(err, fd, "%s is not a directory of user %u with mode 0700: remove it, or set %s to another one", home, (unsigned)geteuid(),
+				  far ? SNAPC_CONTACT_ENV : SNAPC_REGISTRY_ENV);
 	close(fd);
-	registry_scan_dir(home, geteuid(), true, NULL, NULL);
+	registry_scan_dir(home, geteuid(), true, far, NULL, NULL);
 	used = registry_text(entry, text, sizeof(text));
 	if (used < 0)
 		return cr_err_set(err, used, "the entry of the job in %s would be too long", home);
-	snprintf(ret_path, PATH_MAX, "%s/%d" REGISTRY_SUFFIX, home, (int)entry->mpirun_pid);
-	snprintf(temporary, sizeof(temporary), "%s/.%d.%d", home, (int)entry->mpirun_pid, (int)getpid());
+	if (snprintf(ret_path, PATH_MAX, "%s/%s" REGISTRY_SUFFIX, home, name) >= PATH_MAX ||
+	    snprintf(temporary, sizeof(temporary), "%s/.%s.%d", home, name, (int)getpid()) >= (int)sizeof(temporary))
+		return cr_err_set(err, ENAMETOOLONG, "the path of %s is too long", home);
 	unlink(temporary);
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -255,6 +273,51 @@ int snapc_registry_add(const struct snapc_registry_entry *entry, char *ret_path,
 		return rc;
 	}
 	return 0;
+}
+
+int snapc_registry_add(const struct snapc_registry_entry *entry, char *ret_path, struct cr_err *err)
+{
+	char home[PATH_MAX - 64], name[32];
+
+	registry_home(home, sizeof(home));
+	snprintf(name, sizeof(name), "%d", (int)entry->mpirun_pid);
+	return registry_write(home, name, false, entry, ret_path, err);
+}
+
+/* Return: 0, or -ENOENT: there is no home directory. */
+static int contact_home(char *ret_path, size_t bytes, struct cr_err *err)
+{
+	const char *set = getenv(SNAPC_CONTACT_ENV), *home = getenv("HOME");
+
+	if (set && *set)
+		snprintf(ret_path, bytes, "%s", set);
+	else if (home && home[0] == '/')
+		snprintf(ret_path, bytes, "%s/.ompi-cr", home);
+	else
+		return cr_err_set(err, ENOENT, "there is no home directory: set " SNAPC_CONTACT_ENV);
+	return 0;
+}
+
+int snapc_registry_add_far(const struct snapc_registry_entry *entry, char *ret_path, struct cr_err *err)
+{
+	char home[PATH_MAX - 320], name[sizeof(entry->host) + 16];
+	int rc = contact_home(home, sizeof(home), err);
+
+	snprintf(name, sizeof(name), "%s-%d", entry->host, (int)entry->mpirun_pid);
+	return rc < 0 ? rc : registry_write(home, name, true, entry, ret_path, err);
+}
+
+int snapc_registry_scan_far(registry_visit_fn visit, void *arg, char *ret_dir, struct cr_err *err)
+{
+	int rc = contact_home(ret_dir, PATH_MAX, err), fd;
+
+	if (rc < 0)
+		return rc;
+	fd = registry_open(ret_dir, geteuid());
+	if (fd < 0)
+		return cr_err_set(err, fd, "%s: %s", ret_dir, fd == -EPERM ? "not a directory of yours with mode 0700" : strerror(-fd));
+	close(fd);
+	return registry_scan_dir(ret_dir, geteuid(), false, true, visit, arg);
 }
 
 void snapc_registry_remove(const char *path)
@@ -276,7 +339,7 @@ static int registry_scan_everybody(const char *parent, const char *fmt_inside, r
 			continue;
 		snprintf(path, sizeof(path), "%s/%s%s", parent, d->d_name, fmt_inside);
 		if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
-			rc = registry_scan_dir(path, st.st_uid, false, visit, arg);
+			rc = registry_scan_dir(path, st.st_uid, false, false, visit, arg);
 	}
 	if (dir)
 		closedir(dir);
@@ -290,7 +353,7 @@ int snapc_registry_scan(registry_visit_fn visit, void *arg)
 	int rc;
 
 	registry_home(home, sizeof(home));
-	rc = registry_scan_dir(home, geteuid(), false, visit, arg);
+	rc = registry_scan_dir(home, geteuid(), false, false, visit, arg);
 	if (rc || (set && *set))
 		return rc;
 	if (geteuid() == 0) {
@@ -300,9 +363,9 @@ int snapc_registry_scan(registry_visit_fn visit, void *arg)
 	/* The job may have been started with or without XDG_RUNTIME_DIR (batch, ssh). */
 	snprintf(path, sizeof(path), "/run/user/%u/ompi-cr", (unsigned)geteuid());
 	if (strcmp(path, home))
-		rc = registry_scan_dir(path, geteuid(), false, visit, arg);
+		rc = registry_scan_dir(path, geteuid(), false, false, visit, arg);
 	snprintf(path, sizeof(path), "/tmp/ompi-cr-%u", (unsigned)geteuid());
 	if (!rc && strcmp(path, home))
-		rc = registry_scan_dir(path, geteuid(), false, visit, arg);
+		rc = registry_scan_dir(path, geteuid(), false, false, visit, arg);
 	return rc;
 }

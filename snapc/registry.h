@@ -18,7 +18,9 @@
 #include "libcr/cr_err.h"
 
 #define SNAPC_REGISTRY_ENV "OMPI_CR_REGISTRY_DIR"
+#define SNAPC_CONTACT_ENV "OMPI_CR_CONTACT_DIR"
 #define SNAPC_REGISTRY_TEXT_BYTES 4096
+#define SNAPC_REGISTRY_COORDINATOR_BYTES 8192
 
 struct snapc_registry_entry {
 	pid_t mpirun_pid;
@@ -33,6 +35,7 @@ struct snapc_registry_entry {
 	char tool_socket[108];
 	char snapshot_dir[PATH_MAX];
 	char ref[256];
+	char coordinator[SNAPC_REGISTRY_COORDINATOR_BYTES]; /* contact files alone: how to reach and believe it, the line of protocol.md, section 5 */
 	char command[SNAPC_REGISTRY_TEXT_BYTES]; /* mpirun's arguments, joined with blanks, for people */
 };
 
@@ -42,6 +45,14 @@ uint64_t snapc_process_start(pid_t pid);
 /* Write the entry of a job. @ret_path: PATH_MAX bytes; hand it to snapc_registry_remove(). */
 int snapc_registry_add(const struct snapc_registry_entry *entry, char *ret_path, struct cr_err *err);
 void snapc_registry_remove(const char *path);
+
+/*
+ * Contact files: the same, for tools on other nodes: <directory>/<host>-<pid of mpirun>.job with @coordinator. The directory is $OMPI_CR_CONTACT_DIR,
+ * else ~/.ompi-cr, under the same rules; it helps when nodes share it. Whether the job of an entry of another host still runs is not known.
+ */
+int snapc_registry_add_far(const struct snapc_registry_entry *entry, char *ret_path, struct cr_err *err);
+/* @ret_dir: PATH_MAX: where it looks. Return: as snapc_registry_scan(), or -errno with words when the directory cannot be used. */
+int snapc_registry_scan_far(int (*visit)(void *arg, const struct snapc_registry_entry *entry), void *arg, char *ret_dir, struct cr_err *err);
 
 /* Where the log of the job with this mpirun is, on this host; not whether there is one. @ret_path: PATH_MAX bytes */
 void snapc_registry_log(pid_t mpirun_pid, char *ret_path);

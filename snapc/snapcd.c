@@ -93,8 +93,7 @@ static void snapcd_mpirun_gone(evutil_socket_t fd, short what, void *arg)
 		event_base_loopbreak(d->base);
 		return;
 	}
-	snapc_registry_remove(d->registry_path);
-	d->registry_path[0] = 0;
+	snapcd_global_unregister(d);
 	snapc_global_orphan(d->global);
 }
 
@@ -175,8 +174,7 @@ static int snapcd_init(struct snapcd *d, bool again, struct cr_err *err)
 
 static void snapcd_fini(struct snapcd *d)
 {
-	if (d->registry_path[0])
-		snapc_registry_remove(d->registry_path);
+	snapcd_global_unregister(d);
 	snapc_link_tree_destroy(d->tree);
 	snapc_link_relay_destroy(d->relay);
 	snapc_global_destroy(d->global);
@@ -261,8 +259,8 @@ static void snapcd_given_up(void *arg)
 {
 	struct snapcd *d = arg;
 
-	if (d->kept.shared->registry_path[0])
-		snapc_registry_remove(d->kept.shared->registry_path);
+	snprintf(d->registry_path, sizeof(d->registry_path), "%s", d->kept.shared->registry_path);
+	snapcd_global_unregister(d);
 	snapc_auth_destroy(&d->kept.auth);
 	snapcd_report(d, "ended", "");
 }

@@ -129,14 +129,13 @@ static void global_command(pid_t pid, char *text, size_t room)
 	text[n > 0 ? n : 0] = 0;
 }
 
-static int global_register(struct snapcd *d, struct cr_err *err)
+static struct snapc_registry_entry *global_entry(const struct snapcd *d)
 {
 	const char *slurm = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID"), *task = getenv("SLURM_ARRAY_TASK_ID");
 	struct snapc_registry_entry *e = calloc(1, sizeof(*e));
-	int rc;
 
 	if (!e)
-		return cr_err_set(err, ENOMEM, "no memory for the registry entry");
+		return NULL;
 	e->mpirun_pid = d->o.settings.mpirun_pid;
 	e->mpirun_start = snapc_process_start(e->mpirun_pid);
 	e->snapcd_pid = getpid();
@@ -153,6 +152,16 @@ static int global_register(struct snapcd *d, struct cr_err *err)
 	snprintf(e->snapshot_dir, sizeof(e->snapshot_dir), "%s", d->o.settings.snapshot_dir);
 	snprintf(e->ref, sizeof(e->ref), "%s", d->o.settings.ref);
 	global_command(e->mpirun_pid, e->command, sizeof(e->command));
+	return e;
+}
+
+static int global_register(struct snapcd *d, struct cr_err *err)
+{
+	struct snapc_registry_entry *e = global_entry(d);
+	int rc;
+
+	if (!e)
+		return cr_err_set(err, ENOMEM, "no memory for the registry entry");
 	rc = snapc_registry_add(e, d->registry_path, err);
 	free(e);
 	if (rc < 0)
@@ -161,12 +170,60 @@ static int global_register(struct snapcd *d, struct cr_err *err)
 	return rc;
 }
 
+/* What other nodes have to know. */
+static void global_line(const struct snapcd *d, struct snapc_line *line)
+{
+	char method[PATH_MAX];
+
+	snapc_auth_method_text(&d->kept.auth, method, sizeof(method));
+	snapc_line_begin(line, "coordinator");
+	snapc_line_add(line, "version", "1");
+	snapc_line_add(line, "key", "%s", d->kept.auth.key);
+	snapc_line_add(line, "auth", "%s", method);
+	snapc_line_add(line, "fanin", "%u", d->kept.fanin);
+	snapc_line_add(line, "network", "%s", d->o.network ? d->o.network : "");
+	snapc_line_add(line, "port", "%u", d->o.port);
+	snapc_line_add(line, "addresses", "%s", d->kept.addresses);
+	line->text[line->used] = 0;
+}
+
+/* For tools on other nodes, as soon as there are some that could have them. A job without them is as well protected. */
+static void global_contact(struct snapcd *d)
+{
+	struct snapc_registry_entry *e;
+	struct cr_err err = { "" };
+	struct snapc_line line;
+
+	if (d->kept.shared->contact_path[0] || !snapc_setting_number(SNAPC_SETTING_REMOTE_TOOLS))
+		return;
+	e = global_entry(d);
+	if (!e)
+		return;
+	global_line(d, &line);
+	snprintf(e->coordinator, sizeof(e->coordinator), "%s", line.text);
+	if (snapc_registry_add_far(e, d->kept.shared->contact_path, &err) < 0) {
+		snapc_log(SNAPC_LOG_ERROR, "tools on other nodes will not find this job: %s", err.text);
+		d->kept.shared->contact_path[0] = 0;
+	}
+	free(e);
+}
+
+void snapcd_global_unregister(struct snapcd *d)
+{
+	if (d->registry_path[0])
+		snapc_registry_remove(d->registry_path);
+	if (d->kept.shared->contact_path[0])
+		snapc_registry_remove(d->kept.shared->contact_path);
+	d->registry_path[0] = d->kept.shared->contact_path[0] = 0;
+}
+
 /* --- other nodes --- */
 
 static int64_t global_node_up(void *arg, struct snapc_link *link, const char *host)
 {
 	struct snapcd *d = arg;
 
+	global_contact(d);
 	return snapc_global_node_add(d->global, link, host);
 }
 
@@ -177,11 +234,18 @@ static void global_node_down(void *arg, uint32_t node)
 	snapc_global_node_remove(d->global, node);
 }
 
+static void global_tool(void *arg, struct bufferevent *stream, const char *who)
+{
+	struct snapcd *d = arg;
+
+	snapc_global_tool_adopt(d->global, stream, who);
+}
+
 static void global_alone(void *arg)
 {
 	struct snapcd *d = arg;
 
-	if (!d->tree)
+	if (!d->tree || snapc_setting_number(SNAPC_SETTING_REMOTE_TOOLS) == 2)
 		return;
 	snapc_log(SNAPC_LOG_DEBUG, "all ranks are on this node: the port for other nodes is closed");
 	snapc_link_tree_shut(d->tree);
@@ -241,7 +305,7 @@ static int global_leftover_init(struct snapcd *d, struct cr_err *err)
 
 int snapcd_global_init(struct snapcd *d, bool again, struct cr_err *err)
 {
-	const struct snapc_link_tree_user user = { .node_up = global_node_up, .node_down = global_node_down, .arg = d };
+	const struct snapc_link_tree_user user = { .node_up = global_node_up, .node_down = global_node_down, .tool = global_tool, .arg = d };
 	int rc;
 
 	d->link = snapc_link_queue_create(d->base);
@@ -265,28 +329,20 @@ int snapcd_global_init(struct snapcd *d, bool again, struct cr_err *err)
 	if (rc < 0)
 		return rc;
 	snapc_local_connected(d->local, 0, 0);
+	if (d->tree && snapc_setting_number(SNAPC_SETTING_REMOTE_TOOLS) == 2)
+		global_contact(d);
 	return global_register(d, err);
 }
 
-/* What other nodes have to know; the component hands it on to them. */
+/* The component in mpirun hands it on to the nodes. */
 void snapcd_global_ready(const struct snapcd *d)
 {
-	char method[PATH_MAX];
 	struct snapc_line line;
 
 	if (!d->tree) {
 		snapcd_report(d, "ready", "");
 		return;
 	}
-	snapc_auth_method_text(&d->kept.auth, method, sizeof(method));
-	snapc_line_begin(&line, "coordinator");
-	snapc_line_add(&line, "version", "1");
-	snapc_line_add(&line, "key", "%s", d->kept.auth.key);
-	snapc_line_add(&line, "auth", "%s", method);
-	snapc_line_add(&line, "fanin", "%u", d->kept.fanin);
-	snapc_line_add(&line, "network", "%s", d->o.network ? d->o.network : "");
-	snapc_line_add(&line, "port", "%u", d->o.port);
-	snapc_line_add(&line, "addresses", "%s", d->kept.addresses);
-	line.text[line.used] = 0;
+	global_line(d, &line);
 	snapcd_report(d, "ready", line.text);
 }

@@ -24,6 +24,7 @@ struct snapcd_shared {
 	uint32_t ready;   /* mpirun has been told */
 	struct snapc_snapshot_place begun;
 	char registry_path[PATH_MAX];
+	char contact_path[PATH_MAX]; /* "": there is none */
 };
 
 /* Opened by the supervisor, inherited by every daemon. */
@@ -73,6 +74,9 @@ int snapcd_global_open(struct snapcd *d, struct cr_err *err);
 int snapcd_global_init(struct snapcd *d, bool again, struct cr_err *err);
 /* The line "ready" for mpirun. */
 void snapcd_global_ready(const struct snapcd *d);
+
+/* Nobody is to find the job any more, here or on another node. */
+void snapcd_global_unregister(struct snapcd *d);
 
 /* snapcd_node.c */
 int snapcd_node_open(struct snapcd *d, struct cr_err *err);

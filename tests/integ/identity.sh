@@ -113,6 +113,11 @@ check "... a size" attempt "welcome, closed" mad-size
 check "... a kind" attempt "welcome, closed" mad-kind
 check "... several messages of which one is cut off" attempt "welcome, closed" mad-batch
 check "... several in several" attempt "welcome, closed" mad-nest
+check "a tool of the owner on another node is served" attempt "welcome, ok" tool
+AS=nobody check "... another user's is not" attempt "refused: *of user*belongs to user*" tool
+check "... nor one with a node's proof" attempt "refused: *another job or another connection*" tool-by-node
+check "... and nonsense is answered" attempt "welcome, error" tool nonsense
+check "... also of great length" attempt "welcome, error" tool "$(printf '%09000d' 0)"
 flooded()
 {
 	local pid rc

@@ -86,6 +86,13 @@ over()
 	[ "$RC" = 0 ] && grep -q '^ok' "$RUN/out.$SEG" && [ -z "$(both head)$(both n1)$(both n2)" ] || give_up "the end: status $RC"
 }
 check "a job on two nodes" begin
+# What runs there needs no locks (docs/operations.md): a sanitizer for threads would have nothing to look at
+one_thread()
+{
+	local pid
+	for pid in $(both head) $(both n1) $(both n2); do [ "$(ls "/proc/$pid/task" | wc -l)" = 1 ] || return 1; done
+}
+check "every process of every snapcd has one thread" one_thread
 check "both processes of the coordinator are killed: others take their place, the next checkpoint works" replaced head
 check "... mpirun says so" grep -q "has died, with its supervisor: another one is started" "$RUN/err.1"
 check "both processes of a node's snapcd: the same" replaced n2

@@ -4,7 +4,7 @@
 # address, host name and /dev/shm, and a stand-in for ssh leads there. Sourced by a test in the place of tests/integ/lib.sh, which it sources.
 # The test itself becomes the node "head", where mpirun is started.
 #
-#   cluster_up N        nodes n1 .. nN
+#   cluster_up N        nodes n1 .. nN; with CLUSTER_FAMILY=6 their network has IPv6 alone
 #   node NAME CMD...    run a command there
 #   hosts WORD...       what mpirun and ompi-restart use from now on: "n1:2" is two slots on n1
 #
@@ -27,6 +27,15 @@ fi
 unset CLUSTER_HEAD
 
 CLUSTER=$WORK/cluster CLUSTER_NET=10.77.0
+
+# The address of node number $1 with its network's length; 254 is the head
+cluster_address()
+{
+	case ${CLUSTER_FAMILY:-4} in
+	6) echo "fd77::$1/64 nodad" ;;
+	*) echo "$CLUSTER_NET.$1/24" ;;
+	esac
+}
 
 # hold NAME: start the process that holds a node's namespaces, and wait until it stands
 cluster_hold()
@@ -51,13 +60,15 @@ cluster_up()
 {
 	local i pid
 	mkdir -p "$CLUSTER"
-	hostname head && mount -t tmpfs -o mode=1777 shm /dev/shm && ip link set lo up && ip link add br0 type bridge &&
-		ip link set br0 up && ip addr add $CLUSTER_NET.254/24 dev br0 || return 1
+	# the bridge has the name of the nodes' interfaces, so that one parameter holds for all
+	# shellcheck disable=SC2046
+	hostname head && mount -t tmpfs -o mode=1777 shm /dev/shm && ip link set lo up && ip link add eth0 type bridge &&
+		ip link set eth0 up && ip addr add $(cluster_address 254) dev eth0 || return 1
 	for ((i = 1; i <= $1; i++)); do
 		cluster_hold "n$i" || return 1
 		pid=$(cat "$CLUSTER/n$i/pid")
-		ip link add "v$i" type veth peer name eth0 netns "$pid" && ip link set "v$i" master br0 up || return 1
-		nsenter -t "$pid" -n sh -c "ip addr add $CLUSTER_NET.$i/24 dev eth0 && ip link set eth0 up" || return 1
+		ip link add "v$i" type veth peer name eth0 netns "$pid" && ip link set "v$i" master eth0 up || return 1
+		nsenter -t "$pid" -n sh -c "ip addr add $(cluster_address "$i") dev eth0 && ip link set eth0 up" || return 1
 	done
 	# ssh [option]... host command...: with the environment that a login would have. All nodes see the same files.
 	cat >"$CLUSTER/ssh" <<-EOF
@@ -70,6 +81,9 @@ cluster_up()
 	EOF
 	chmod +x "$CLUSTER/ssh"
 	export OMPI_MCA_plm_rsh_agent=$CLUSTER/ssh OMPI_MCA_oob_tcp_if_include=$CLUSTER_NET.0/24 OMPI_MCA_btl_tcp_if_include=$CLUSTER_NET.0/24
+	if [ "${CLUSTER_FAMILY:-4}" = 6 ]; then
+		export OMPI_MCA_oob_tcp_if_include=eth0 OMPI_MCA_btl_tcp_if_include=eth0 OMPI_MCA_oob_tcp_disable_ipv4_family=1 OMPI_MCA_btl_tcp_disable_family=4
+	fi
 	export OMPI_MCA_orte_default_hostfile=$CLUSTER/hosts
 	export OMPI_CR_REGISTRY_DIR=$CLUSTER/registry
 	mkdir -m 700 "$OMPI_CR_REGISTRY_DIR"

@@ -17,7 +17,7 @@ import sys
 import time
 
 MAGIC, VERSION = 0x4E43524F, 2
-NO_NODE = 0xFFFFFFFF
+NO_NODE, TOOL = 0xFFFFFFFF, 0xFFFFFFFE
 RANK_UP, FROM_AGENT = 2, 4
 CHALLENGE, PROOF, WELCOME, REFUSED, REDIRECT, BATCH = 13, 14, 15, 16, 17, 18
 FRAME = struct.Struct("<IIIIiIIIQ")
@@ -129,6 +129,20 @@ def main(mode, address, key, credentials, argument=""):
     node = Node(address, key, credentials)
     if mode == "good":
         return node.join()
+    if mode == "tool":
+        # docs/protocol.md, "Tool and coordinator": the first word of the answer to a line
+        node.number = TOOL
+        outcome = node.join()
+        if outcome != "welcome":
+            return outcome
+        node.sock.settimeout(20)
+        node.send((argument or "status version=1").encode() + b"\n")
+        return "welcome, " + node.sock.makefile().readline().split(" ")[0].strip()
+    if mode == "tool-by-node":
+        credential = node.proof()
+        node.number = TOOL
+        node.send(frame(PROOF, node.payload(credential)))
+        return node.outcome()
     if mode == "replay":
         # what somebody has listened to: the proof of one connection on the next one
         payload = node.payload(node.proof())
