@@ -359,11 +359,15 @@ int cr_agent_start(bool connect_snapc, struct cr_err *err)
 	if (!cr_agent.buf || cr_lower.notify_fd < 0)
 		return cr_err_set(err, ENOMEM, "out of memory or descriptors");
 	if (connect_snapc && snapc && *snapc) {
-		cr_agent.conn[0] = cr_message_connect(snapc, err);
-		if (cr_agent.conn[0] >= 0)
+		struct cr_err why = { "" };
+
+		cr_agent.conn[0] = cr_message_connect(snapc, &why);
+		if (cr_agent.conn[0] >= 0) {
 			conn_limits(cr_agent.conn[0]);
-		else
+		} else {
+			cr_err_set(err, ECONNREFUSED, "no connection to the coordinator: %.400s", why.text);
 			reconnect_later();
+		}
 	}
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
