@@ -154,5 +154,22 @@ by_itself()
 check "checkpoints by interval, with advice on it" by_itself
 mistyped() { ! "$MPIRUN" -am ft-enable-cr --mca ompi_cr_intervall 5 -np 1 true >"$RUN/out" 2>"$RUN/err" </dev/null && grep -q "no parameter ompi_cr_intervall" "$RUN/err"; }
 check "a parameter that does not exist: no job" mistyped
+# What mpirun starts snapcd with is what the command line says, then its environment's parameters, then the environment
+keeps() # NUMBER ARGUMENT...
+{
+	local number=$1
+	shift
+	hosts localhost:1
+	# shellcheck disable=SC2016
+	"$MPIRUN" -am ft-enable-cr "$@" -np 1 sh -c 'for f in /proc/[0-9]*/cmdline; do tr "\0" " " <"$f"; echo; done 2>/dev/null | grep "/snapcd .*--mpirun-pid $PPID "' \
+		>"$RUN/out" 2>"$RUN/err" </dev/null
+	grep -q -- "--keep $number " "$RUN/out" || { say_file "$RUN/out"; say_file "$RUN/err"; return 1; }
+}
+export OMPI_CR_KEEP=7
+check "a setting of the environment reaches the job" keeps 7
+export OMPI_MCA_ompi_cr_keep=5
+check "... mpirun's parameter in the environment goes before it" keeps 5
+check "... and the command line before that" keeps 3 --mca ompi_cr_keep 3
+unset OMPI_CR_KEEP OMPI_MCA_ompi_cr_keep
 
 done_testing
