@@ -10,7 +10,7 @@ cluster_munged || { echo "1..1"; echo "not ok 1 - munged does not start"; exit 1
 
 RUN=$WORK/run N_CKPT=0 RC=''
 mkdir -p "$RUN"
-export OMPI_CR_CONTACT_DIR=$CLUSTER/contact OMPI_CR_AUTH=munge
+export OMPI_CR_AUTH=munge
 PROG=("$PROGS/mpi_steady" "$RUN/progress" "$RUN/stop")
 entry() { sed -n "s/^$1=//p" "$OMPI_CR_REGISTRY_DIR/$JOB.job" 2>/dev/null; }
 give_up()

@@ -85,7 +85,7 @@ cluster_up()
 		export OMPI_MCA_oob_tcp_if_include=eth0 OMPI_MCA_btl_tcp_if_include=eth0 OMPI_MCA_oob_tcp_disable_ipv4_family=1 OMPI_MCA_btl_tcp_disable_family=4
 	fi
 	export OMPI_MCA_orte_default_hostfile=$CLUSTER/hosts
-	export OMPI_CR_REGISTRY_DIR=$CLUSTER/registry
+	export OMPI_CR_REGISTRY_DIR=$CLUSTER/registry OMPI_CR_CONTACT_DIR=$CLUSTER/contact
 	mkdir -m 700 "$OMPI_CR_REGISTRY_DIR"
 	hosts n1:2
 }
