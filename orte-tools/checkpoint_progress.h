@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How far the ranks are with writing, as seen from the files: for a person at a terminal. The coordinator is not asked, so that a storage that hangs
- * holds up nobody but this tool.
+ * How far the ranks are with writing, and then the kernel with bringing it to the storage, as seen from the files: for a person at a terminal. The
+ * coordinator is not asked, so that a storage that hangs holds up nobody but this tool.
  */
 #ifndef ORTE_TOOLS_CHECKPOINT_PROGRESS_H
 #define ORTE_TOOLS_CHECKPOINT_PROGRESS_H
@@ -16,6 +16,9 @@ struct checkpoint_progress {
 	char dir[PATH_MAX];
 	uint32_t seq, np;
 	bool running;
+	bool flushing;        /* no file grows any more */
+	uint64_t bytes;       /* of the files, at the last look */
+	uint64_t grown_ns;    /* when they grew last */
 	uint64_t again_ns; /* CLOCK_MONOTONIC: not before */
 };
 

@@ -98,10 +98,14 @@ static const char *tool_state(const char *phase)
 	return NULL;
 }
 
-static void tool_status(struct tool *t, const char *state, double at_s, const char *name)
+static void tool_status(struct tool *t, const char *phase, const char *state, double at_s, const char *name)
 {
-	checkpoint_progress_end(&t->progress);
-	if (t->options.status && !t->options.quiet)
+	bool prints = t->options.status && !t->options.quiet;
+
+	/* The job runs again while its memory is written: that is what the bar is about. */
+	if (prints || strcmp(phase, "running") != 0)
+		checkpoint_progress_end(&t->progress);
+	if (prints)
 		fprintf(t->words, "[%s:%05d] [%6.2f / %6.2f] %25s - %s\n", t->host, (int)getpid(), at_s - t->last_s, at_s, state, name);
 	t->last_s = at_s;
 }
@@ -218,7 +222,7 @@ static int tool_line(struct tool *t, char *text, FILE *reasons_json, char **reas
 		if (!strcmp(phase, "established"))
 			snprintf(name, sizeof(name), "%s", snapc_words_get(&words, "ref", "..."));
 		if (state)
-			tool_status(t, state, at_s, name);
+			tool_status(t, phase, state, at_s, name);
 		if (!strcmp(phase, "dump"))
 			checkpoint_progress_begin(&t->progress, &words, t->options.quiet || t->options.nowait);
 		return t->options.nowait && !strcmp(phase, "freeze") ? tool_leave(t, &words) : -1;
@@ -230,7 +234,7 @@ static int tool_line(struct tool *t, char *text, FILE *reasons_json, char **reas
 	if (!strcmp(words.word, "error")) {
 		if (reasons_json)
 			fflush(reasons_json);
-		tool_status(t, "Error", t->last_s, "...");
+		tool_status(t, "error", "Error", t->last_s, "...");
 		return tool_error(t, &words, reasons_json ? *reasons : "");
 	}
 	if (!strcmp(words.word, "ok"))

@@ -152,6 +152,11 @@ before=$("$tool" --list --json | "$python" -c 'import json,sys; print(len(json.l
 run "$tool" --latest
 [ $status -eq 0 ] && [ -d "$tmp/snaps/$ref/$before" ]; ok $? "--latest forgets a job that has ended"
 
+# --- files that are written, and not on the storage yet
+start --np 2 --delay 1500
+TERM=xterm run "${top_srcdir:-.}/tests/lib/on-tty.py" "$tmp/tty" "$tool" "$job"
+[ $status -eq 0 ] && tr '\r' '\n' <"$tmp/tty" | grep -Eq '^flush .* 8\.0 KiB' && says "Snapshot Ref"; ok $? "another bar while the kernel brings them to the storage"
+
 # --- two requests at once
 start --np 2 --delay 1500
 "$tool" "$job" >"$tmp/out1" 2>&1 &
