@@ -61,6 +61,18 @@ done_testing() { echo "1..$N_TEST"; [ "$N_FAILED" = 0 ]; exit; }
 # n STEPS: as many, or SCALE percent of them (a busy machine)
 n() { echo $(($1 * ${SCALE:-100} / 100)); }
 
+# fit MOST SECONDS NP COMMAND...: the steps, at most MOST, that take about so long here; COMMAND takes their number as its last argument
+fit()
+{
+	local most=$1 seconds=$2 np=$3 begin ms steps
+	shift 3
+	begin=$(date +%s%N)
+	"$MPIRUN" -np "$np" "$@" $((most / 10)) >/dev/null 2>&1 </dev/null
+	ms=$((($(date +%s%N) - begin) / 1000000 + 1)) # start and end of mpirun included: rather fewer steps
+	steps=$((most / 10 * seconds * 1000 / ms))
+	n $((steps < most ? steps : most))
+}
+
 # The next number in 0 .. $1-1 of the seeded sequence, in $R
 random()
 {
