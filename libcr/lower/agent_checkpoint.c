@@ -241,7 +241,7 @@ void cr_agent_begin(int index, const struct cr_msg_begin *m)
 		return;
 	}
 	/* What needs to know the others is looked at when all are frozen. */
-	cr_set.gathering = rc > 0 || m->flags & CR_BEGIN_MEMBER;
+	cr_set.gathering = (m->flags & (SEVERAL | CR_BEGIN_MEMBER)) != 0;
 	if (!cr_agent_callbacks_begin())
 		cr_agent_ready();
 }

@@ -49,7 +49,7 @@ void cr_member_hooks(void);
 
 /* --- tree_lead.c --- */
 
-/* BEGIN came: 1: there are others, cr_agent_tree_ready() will be called; 0: this process is alone; -errno. */
+/* BEGIN came for several processes: cr_agent_tree_ready() will be called, also when there is no other one yet. 0 or -errno. */
 int cr_lead_begin(const struct cr_msg_begin *m, int skip, struct cr_err *err);
 bool cr_lead_active(void);
 int cr_lead_fd(void);      /* readable when a member said something; -1 none */

@@ -264,23 +264,10 @@ int cr_lead_begin(const struct cr_msg_begin *m, int skip, struct cr_err *err)
 		cr_lead_forget();
 		return rc;
 	}
-	/* Alone; but one with a child that has ended, or with the one who asks, is a tree. */
-	if (rc == 0) {
-		struct cr_proc *ended = NULL;
-		unsigned int n = 0;
-
-		cr_set.skip = skip;
-		rc = cr_procs_ended(&ended, &n);
-		cr_set.skip = 0;
-		free(ended);
-		if (rc || n == 0) {
-			cr_lead_forget();
-			return 0;
-		}
-	}
+	/* Alone or not: it may have children by the time it is frozen. */
 	lead.phase = LEAD_BEGIN;
 	lead.deadline_ns = cr_now_ns() + limit_ms * 1000000UL + ANSWER_S * 1000000000UL;
-	return 1;
+	return 0;
 }
 
 static bool all_at(enum stage stage)

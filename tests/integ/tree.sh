@@ -37,6 +37,22 @@ fi
 # until_there FILE WORD: it is in there
 until_there() { local i; for ((i = 0; i < 600; i++)); do if grep -q "$2" "$1" 2>/dev/null; then return 0; fi; nap 50; done; return 1; }
 
+# A request that comes while there is no child: there may be one a moment later, when all stand still
+if want "children"; then
+	RUN=$WORK/children failed=0
+	mkdir -p "$RUN"
+	(cd "$RUN" && exec cr_run -- /bin/bash -c 'until [ -e stop ]; do /bin/sleep 0.01; for ((i = 0; i < 2000; i++)); do :; done; done; echo ok') >"$RUN/out" 2>"$RUN/err" </dev/null &
+	JOB=$! STARTED+=($!)
+	until_catches "$JOB" 31
+	for ((try = 0; try < 40; try++)); do
+		cr_checkpoint -q --tree --nosync -f "$RUN/context" "$JOB" >"$RUN/ckpt" 2>&1 || { failed=$((failed + 1)); say_file "$RUN/ckpt" 2; }
+	done
+	check "children that come and go: forty requests" [ $failed = 0 ]
+	touch "$RUN/stop"
+	wait "$JOB"
+	check "children that come and go: the program ends as it should" grep -q ok "$RUN/out"
+fi
+
 # cr_restart passes signals on, and dies by the root's
 if want "signals"; then
 	RUN=$WORK/signals
@@ -47,6 +63,7 @@ if want "signals"; then
 	until_there "$RUN/out" ready
 	cr_checkpoint --tree --kill -f "$RUN/context" "$JOB" >"$RUN/ckpt" 2>&1
 	rc=$?
+	[ $rc = 0 ] || kill_job
 	wait "$JOB" 2>/dev/null
 	say_file "$RUN/ckpt" 3
 	check "signals: saved and killed" [ $rc = 0 ]
