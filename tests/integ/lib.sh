@@ -64,13 +64,15 @@ n() { echo $(($1 * ${SCALE:-100} / 100)); }
 # fit MOST SECONDS NP COMMAND...: the steps, at most MOST, that take about so long here; COMMAND takes their number as its last argument
 fit()
 {
-	local most=$1 seconds=$2 np=$3 begin ms steps
+	local most=$1 seconds=$2 np=$3 few=$(($1 / 1000)) some=$(($1 / 50)) at begin ms
 	shift 3
 	begin=$(date +%s%N)
-	"$MPIRUN" -np "$np" "$@" $((most / 10)) >/dev/null 2>&1 </dev/null
-	ms=$((($(date +%s%N) - begin) / 1000000 + 1)) # start and end of mpirun included: rather fewer steps
-	steps=$((most / 10 * seconds * 1000 / ms))
-	n $((steps < most ? steps : most))
+	"$MPIRUN" -np "$np" "$@" "$few" >/dev/null 2>&1 </dev/null
+	at=$(date +%s%N)
+	"$MPIRUN" -np "$np" "$@" "$some" >/dev/null 2>&1 </dev/null
+	ms=$((($(date +%s%N) - at - (at - begin)) / 1000000)) # without the start and the end of mpirun
+	some=$((ms > 0 ? (some - few) * seconds * 1000 / ms : most))
+	n $((some < most ? some : most))
 }
 
 # The next number in 0 .. $1-1 of the seeded sequence, in $R
