@@ -285,7 +285,7 @@ static void *agent_main(void *arg)
 			reconnect();
 		if (n == 0 && cr_agent.phase == STOP && cr_agent_board())
 			cr_stop_client_signal();
-		if (cr_agent.phase != IDLE && cr_agent.owner >= 0 && !cr_agent.dumping && !cr_lead_active() && cr_now_ns() > cr_agent.silence_end_ns)
+		if (cr_agent.phase != IDLE && cr_agent.owner >= 0 && !cr_agent.dumping && !(cr_lead_active() && cr_agent.owner > 0) && cr_now_ns() > cr_agent.silence_end_ns)
 			silent();
 		if (p[0].revents) {
 			uint64_t count;

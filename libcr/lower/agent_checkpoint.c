@@ -454,13 +454,17 @@ void cr_agent_exit(const struct cr_msg_exit *m)
 void cr_agent_check(int index)
 {
 	struct text t = { cr_agent.buf, 0, CR_MSG_MAX_BYTES };
+	bool gathering = cr_set.gathering;
 
 	cr_agent.buf[0] = '\0';
+	/* What needs to know the others of the tree is looked at in the checkpoint. */
+	cr_set.gathering |= index == 0 && !cr_set.active && cr_lead_would();
 	/* A coordinator that asks before it begins: what callbacks may take away does not count yet. */
 	if (index == 0 && cr_agent_callbacks_registered())
 		cr_nocr_list(text_add, &t);
 	else
 		cr_dump_check(cr_agent.dumping ? cr_agent.dump.pid : 0, text_add, &t);
+	cr_set.gathering = gathering;
 	cr_message_send(cr_agent.conn[index], CR_MSG_CHECK_REPLY, 0, cr_agent.buf, t.used);
 }
 

@@ -53,6 +53,7 @@ void cr_member_hooks(void);
 /* BEGIN came: 1: there are others, cr_agent_tree_ready() will be called; 0: this process is alone; -errno. */
 int cr_lead_begin(const struct cr_msg_begin *m, int skip, struct cr_err *err);
 bool cr_lead_active(void);
+bool cr_lead_would(void);  /* is this process one of several that the coordinator of a job has saved together? */
 int cr_lead_fd(void);      /* readable when a member said something; -1 none */
 void cr_lead_events(void); /* take what they said; calls cr_lead_failed() or cr_agent_tree_ready() */
 void cr_lead_tick(void);   /* now and then */

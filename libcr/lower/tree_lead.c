@@ -247,6 +247,19 @@ static int members_update(struct cr_err *err)
 	return rc ? rc : (int)added;
 }
 
+bool cr_lead_would(void)
+{
+	const struct cr_msg_begin family = { .flags = CR_BEGIN_FAMILY };
+	struct cr_proc *found = NULL, *ended = NULL;
+	unsigned int n = 0, n_ended = 0;
+	bool would;
+
+	would = !cr_procs_find(&family, 0, &found, &n, NULL) && (n > 1 || (!cr_procs_ended(&ended, &n_ended) && n_ended));
+	free(found);
+	free(ended);
+	return would;
+}
+
 int cr_lead_begin(const struct cr_msg_begin *m, int skip, struct cr_err *err)
 {
 	uint64_t limit_ms = m->limit_ms ? m->limit_ms : 60000;
@@ -471,7 +484,7 @@ int cr_lead_gather(struct cr_err *err)
 	rc = pids ? cr_gather(lead.members, lead.n, pids, lead.skip, lead.begin.checkpoint, &lead.gathered, err) : cr_err_set(err, ENOMEM, "out of memory");
 	if (rc == -ESTALE)
 		lead.phase = LEAD_FREEZE;
-	if (!rc)
+	if (!rc && cr_agent.owner != 0) /* the coordinator of a job has no use for them */
 		cr_agent_tell(CR_MSG_MEMBERS, pids, lead.n * sizeof(*pids));
 	free(pids);
 	return rc;
