@@ -20,7 +20,7 @@ JOB = {"runs": "runs on", "waits": "runs on after SIGCONT", "ends": "ends"}
 
 HEAD = """# The failure table
 
-What happens when something fails in each phase of a checkpoint, and in a restart. Made by `tests/fault/table --all` from `tests/fault/table.def`: {date}, {good} of {all} cells that can
+What happens when something fails in each phase of a checkpoint, and in a restart. Made by `tests/fault/table --all` (or `--only`, in pieces) from `tests/fault/table.def` and what each cell gave when it ran last: {date}, {good} of {all} cells that can
 exist were run and came out as written here{bad}. The CI runs a sample each time (column s of the table).
 "(not run)": this outcome is what the table asks for; no result of a run is recorded for it yet.
 
