@@ -16,7 +16,7 @@ run "Fortran" 1 "$PROGS/fort_plain" $(n 700)
 run "OpenMP threads" 1 "$PROGS/omp_plain" $(n 700)
 run "threads: mutexes, conditions, barriers, sleepers" 1 "$PROGS/threads" $(n 600)
 run "python3" 1 /usr/bin/python3 "$SRC/script.py" $(n 500)
-MAY_REFUSE=1 run "bash" 1 /bin/bash "$SRC/script.bash" $(n 1300)
+MAY_REFUSE=1 CKPTS=$((CKPTS / 2)) run "bash" 1 /bin/bash "$SRC/script.bash" $(n 1300)
 run "all signals blocked" 1 "$PROGS/blockall" $(n 1000)
 run "handlers and timers" 1 "$PROGS/timers" $(n 400)
 run "a timer that runs a thread" 1 "$PROGS/timers" $(n 400) thread
