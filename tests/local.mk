@@ -3,7 +3,7 @@
 # `make check-progs` builds them below tests/integ/progs of the build directory.
 
 integ = tests/integ/progs
-integ_c = $(integ)/plain_basic $(integ)/omp_plain $(integ)/threads $(integ)/blockall $(integ)/timers $(integ)/dlopener $(integ)/altstack \
+integ_c = $(integ)/plain_basic $(integ)/omp_plain $(integ)/threads $(integ)/blockall $(integ)/timers $(integ)/dlopener $(integ)/altstack $(integ)/over_clock \
 	$(integ)/pending $(integ)/vectors $(integ)/descriptors $(integ)/syscalls $(integ)/on_tty $(integ)/socketed $(integ)/storm $(integ)/await $(integ)/edges $(integ)/family
 integ_special = $(integ)/plain_basic_nopie $(integ)/plain_basic_clang $(integ)/cxx_throw $(integ)/fort_plain $(integ)/plugin.so \
 	$(integ)/linked_rpath $(integ)/linked_runpath $(integ)/static

@@ -161,6 +161,8 @@ int cr_signals_install(void);                   /* SIGSYS and CR_SIGNUM of this 
 void *cr_stop_entry(int sig, siginfo_t *si, void *uc);
 void cr_forward_signal(int sig, siginfo_t *si);
 void cr_signal_at_syscall(void *uc);
+long cr_over_enter(void *uc);                   /* a mark, or -1: no function of the lower half lies below the handler */
+void cr_over_leave(long mark);
 long cr_wait_done(uint64_t *frame);
 void cr_pending_put_back(int kernel_tid);       /* the calling thread's part of cr_lower.requeue */
 #define CR_RESERVED_MASK ((1UL << (SIGSYS - 1)) | (1UL << (CR_SIGNUM - 1)))

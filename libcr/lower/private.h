@@ -21,6 +21,8 @@
 #define CR_P_WAIT_DONE 72
 #define CR_P_AT_SYSCALL 80
 #define CR_P_FS_BY_KERNEL 88
+#define CR_P_OVER_ENTER 96
+#define CR_P_OVER_LEAVE 104
 #define CR_P_HANDLERS 128 /* handler address per signal number, 8 bytes each, [0..64] */
 
 #ifndef __ASSEMBLER__
@@ -54,7 +56,9 @@ struct cr_private {
 	uint64_t wait_done;       /* long (uint64_t *frame): a restarted process's wait4 or waitid has found something; see cr_blob_wait */
 	uint64_t at_syscall;      /* void (void *uc): a program's signal came right before a system call */
 	uint64_t fs_by_kernel;    /* %fs is read and changed by arch_prctl() */
-	uint64_t reserved[4];
+	uint64_t over_enter;      /* long (void *uc): a program's signal came outside of the window's code, on the program's %fs */
+	uint64_t over_leave;      /* void (long what over_enter has returned): its handler has returned */
+	uint64_t reserved[2];
 	volatile uint64_t handlers[CR_NSIG];
 	/* not read by assembly */
 	struct cr_ksigaction actions[CR_NSIG]; /* as the program set them; valid where the kernel holds our trampoline */
@@ -76,6 +80,8 @@ _Static_assert(offsetof(struct cr_private, forward_signal) == CR_P_FORWARD_SIGNA
 _Static_assert(offsetof(struct cr_private, wait_done) == CR_P_WAIT_DONE, "slot");
 _Static_assert(offsetof(struct cr_private, at_syscall) == CR_P_AT_SYSCALL, "slot");
 _Static_assert(offsetof(struct cr_private, fs_by_kernel) == CR_P_FS_BY_KERNEL, "slot");
+_Static_assert(offsetof(struct cr_private, over_enter) == CR_P_OVER_ENTER, "slot");
+_Static_assert(offsetof(struct cr_private, over_leave) == CR_P_OVER_LEAVE, "slot");
 _Static_assert(offsetof(struct cr_private, handlers) == CR_P_HANDLERS, "slot");
 _Static_assert(sizeof(struct cr_private) <= CR_GATE_BYTES - (CR_PRIVATE_ADDR - CR_GATE_ADDR), "private area");
 

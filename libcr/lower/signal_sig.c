@@ -22,7 +22,7 @@
 #define PR_GET_TID_ADDRESS 40
 #endif
 
-static uint64_t blob_signal, blob_stop, blob_restorer, blob_syscall_done;
+static uint64_t blob_signal, blob_signal_end, blob_stop, blob_restorer, blob_syscall_done;
 static uint64_t blob_wait, blob_wait_call, blob_wait_done, blob_wait_mask, blob_wait_out;
 
 long cr_emul_sigaction(int sig, const struct cr_ksigaction *act, struct cr_ksigaction *old, uint64_t set_bytes)
@@ -110,13 +110,65 @@ static bool on_altstack(const ucontext_t *uc)
 	return (uint64_t)uc->uc_mcontext.gregs[REG_RSP] - (uint64_t)uc->uc_stack.ss_sp < uc->uc_stack.ss_size;
 }
 
+/*
+ * Handlers of the program that interrupted a function of the lower half which needs no crossing, so no record tells of it: clocks, board_notify.
+ * An entry is the thread's until its handler has returned to the function; @sp is the function's.
+ */
+#define OVER_MAX 1024
+static struct {
+	volatile int32_t tid;
+	volatile uint64_t sp;
+} over[OVER_MAX];
+static volatile uint32_t over_lost; /* handlers that found no free entry: no thread can be frozen meanwhile */
+
+long cr_over_enter(void *ucp)
+{
+	const greg_t *g = ((ucontext_t *)ucp)->uc_mcontext.gregs;
+	int tid = (int)cr_sys0(SYS_gettid);
+
+	if (cr_is_upper((uint64_t)g[REG_RIP]))
+		return -1;
+	for (int i = 0; i < OVER_MAX; i++) {
+		int32_t nobody = 0;
+
+		if (!over[i].tid && __atomic_compare_exchange_n(&over[i].tid, &nobody, tid, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+			over[i].sp = (uint64_t)g[REG_RSP];
+			return i;
+		}
+	}
+	__atomic_fetch_add(&over_lost, 1, __ATOMIC_SEQ_CST);
+	return OVER_MAX;
+}
+
+void cr_over_leave(long mark)
+{
+	if (mark == OVER_MAX)
+		__atomic_fetch_sub(&over_lost, 1, __ATOMIC_SEQ_CST);
+	else
+		__atomic_store_n(&over[mark].tid, 0, __ATOMIC_SEQ_CST);
+}
+
+static bool over_any(int tid, const ucontext_t *uc)
+{
+	uint64_t sp = (uint64_t)uc->uc_mcontext.gregs[REG_RSP];
+
+	for (int i = 0; i < OVER_MAX; i++) {
+		if (over[i].tid != tid)
+			continue;
+		if (sp <= over[i].sp || on_altstack(uc))
+			return true;
+		over[i].tid = 0; /* a handler left it by longjmp */
+	}
+	return over_lost > 0;
+}
+
 /* Was the thread interrupted where the program's own code runs and nothing of the lower half lies on its stack? */
 static bool freezable(int tid, const ucontext_t *uc, uint64_t fs)
 {
 	uint64_t rip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP], sp = (uint64_t)uc->uc_mcontext.gregs[REG_RSP];
 	struct cr_thread_record *r;
 
-	if (!cr_is_upper(rip) || !cr_in_window(fs))
+	if (!cr_is_upper(rip) || !cr_in_window(fs) || rip - blob_signal < blob_signal_end - blob_signal || over_any(tid, uc))
 		return false;
 	r = cr_record_find(tid);
 	if (r && r->t.depth > 0) {
@@ -339,6 +391,7 @@ void *cr_stop_entry(int sig, siginfo_t *si, void *ucp)
 	int tid = (int)cr_sys0(SYS_gettid);
 	ucontext_t *uc = ucp;
 	struct cr_slot *s = slot_find(tid);
+	uint64_t stop_signal = 1UL << (CR_SIGNUM - 1);
 	/* In this order: a thaw that comes between ends the wait at once. */
 	uint32_t release = __atomic_load_n(&cr_lower.release, __ATOMIC_SEQ_CST), mode = __atomic_load_n(&cr_lower.stop_mode, __ATOMIC_SEQ_CST);
 	void *next = NULL;
@@ -363,6 +416,8 @@ void *cr_stop_entry(int sig, siginfo_t *si, void *ucp)
 	if (mode == CR_STOP_CLIENT || mode == CR_STOP_CALLBACKS) {
 		if (!on_altstack(uc))
 			next = mode == CR_STOP_CLIENT ? (void *)CR_GATE->stop_client : (void *)CR_GATE->callback_client;
+		if (next) /* it is frozen there by a second one; the program's code lies below */
+			cr_sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &stop_signal, 0, 8);
 		s->acked = s->sent;
 		slot_event();
 		return next;
@@ -396,6 +451,7 @@ int cr_signals_install(void)
 	int rc;
 
 	blob_signal = cr_blob_symbol("cr_blob_signal");
+	blob_signal_end = cr_blob_symbol("cr_blob_signal_end");
 	blob_stop = cr_blob_symbol("cr_blob_stop");
 	blob_restorer = cr_blob_symbol("cr_blob_restorer");
 	blob_syscall_done = cr_blob_symbol("cr_blob_syscall_done");
@@ -406,10 +462,10 @@ int cr_signals_install(void)
 	blob_wait_out = cr_blob_symbol("cr_blob_wait_out");
 	/* While SIGSYS is served nothing else may run on this stack: a handler of the program above lower-half frames could be frozen. */
 	rc = kernel_handler(SIGSYS, (uint64_t)cr_sigsys, SA_SIGINFO, ~0UL);
-	/* NODEFER: the MPI layer's stop runs in this handler and is frozen there by a second one. Not on the alternate stack: it may be
-	 * too small for that. */
+	/* No second one before the handler has returned: the frame of a thread that answered "not now" may have the lower half's code below, which the
+	 * blob's last instructions do not show. Not on the alternate stack: it may be too small for the MPI layer's stop. */
 	if (!rc)
-		rc = kernel_handler(CR_SIGNUM, blob_stop, SA_SIGINFO | SA_RESTART | SA_NODEFER, ~CR_RESERVED_MASK);
+		rc = kernel_handler(CR_SIGNUM, blob_stop, SA_SIGINFO | SA_RESTART, ~CR_RESERVED_MASK);
 	if (!rc)
 		rc = (int)cr_sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &mask, 0, 8);
 	return rc;

@@ -192,6 +192,8 @@ int cr_window_fill(struct cr_err *err)
 	p->lower_tp_offset = (char *)&cr_self - (char *)__builtin_thread_pointer();
 	p->forward_signal = (uint64_t)cr_forward_signal;
 	p->at_syscall = (uint64_t)cr_signal_at_syscall;
+	p->over_enter = (uint64_t)cr_over_enter;
+	p->over_leave = (uint64_t)cr_over_leave;
 	p->fs_by_kernel = cr_lower.fs_by_kernel;
 	p->wait_done = (uint64_t)cr_wait_done;
 

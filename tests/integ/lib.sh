@@ -337,7 +337,7 @@ chain()
 		if [ $rc != 0 ]; then
 			# It may just be ending; when its coordinator has ended, it certainly is.
 			patience=10
-			if grep -q 'there is no job\|is not an mpirun' "$RUN/ckpt.err"; then patience=300; fi
+			if grep -q 'there is no job\|is not an mpirun\|the job is ending' "$RUN/ckpt.err"; then patience=300; fi
 			for ((f = 0; f < patience; f++)); do alive "$JOB" && nap 100 || break; done
 			alive "$JOB" || break
 			if [ "${MAY_REFUSE:-0}" = 1 ] && [ $rc != 124 ]; then continue; fi

@@ -24,6 +24,7 @@ run "dlopen" 1 "$PROGS/dlopener" $(n 1000) "$PROGS/plugin.so"
 run "a library found by RPATH" 1 "$PROGS/linked_rpath" $(n 700)
 run "a library found by RUNPATH" 1 "$PROGS/linked_runpath" $(n 700)
 run "alternate signal stack" 1 "$PROGS/altstack" $(n 900)
+run "handlers over a clock function" 1 "$PROGS/over_clock" $(n 600)
 run "pending signals" 1 "$PROGS/pending" $(n 800)
 run "vector and x87 registers" 1 "$PROGS/vectors" $(n 250)
 FILES='file log shared' run "pipes, dup'ed and unlinked files, shared mappings" 1 "$PROGS/descriptors" $(n 1000)

@@ -115,7 +115,38 @@ cr_blob_signal:
 	subq	%rcx, %r9
 	shrq	$45, %r9			/* the window is 2^45 bytes at a multiple of its size */
 	jnz	2f
+	movq	168(%rdx), %r9			/* the interrupted code: in the window too? */
+	subq	%rcx, %r9
+	shrq	$45, %r9
+	jnz	7f
 	jmp	*%r8
+7:	/* A program at a fixed address, or a function of the lower half that needs no crossing, such as a clock: then the thread cannot be frozen
+	 * before that function has returned, which is also behind the handler's return. So this is the last code before it, and is not frozen. */
+	pushq	%rdi
+	pushq	%rsi
+	pushq	%rdx
+	pushq	%r8
+	subq	$8, %rsp
+	movq	%rdx, %rdi
+	movabs	$(CR_PRIVATE_ADDR + CR_P_OVER_ENTER), %rax
+	call	*(%rax)
+	addq	$8, %rsp
+	popq	%r8
+	popq	%rdx
+	popq	%rsi
+	popq	%rdi
+	testq	%rax, %rax
+	jns	8f
+	jmp	*%r8
+8:	movq	%rax, %rbx			/* rt_sigreturn restores it */
+	subq	$8, %rsp
+	call	*%r8
+	movq	%rbx, %rdi
+	movabs	$(CR_PRIVATE_ADDR + CR_P_OVER_LEAVE), %rax
+	call	*(%rax)
+	addq	$16, %rsp			/* with the return address */
+	movl	$15, %eax			/* rt_sigreturn */
+	syscall
 2:	/* inside the lower half */
 	testq	%rax, %rax
 	jz	3f
@@ -145,6 +176,8 @@ cr_blob_signal:
 	jmp	6b
 3:	movabs	$(CR_PRIVATE_ADDR + CR_P_FORWARD_SIGNAL), %rax
 	jmp	*(%rax)
+	.globl	cr_blob_signal_end
+cr_blob_signal_end:
 	.size	cr_blob_signal, . - cr_blob_signal
 
 /* A system call of the program that must be executed by window code because it may block. Entered by rewriting a trapped context: %rax number,

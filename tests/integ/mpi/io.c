@@ -24,7 +24,8 @@ static void fill(int *v, int s, int what)
 static int out[2][N], in[2][N];
 static MPI_Request request[4];
 
-static MPI_Offset at(int s, int who, int what) { return ((MPI_Offset)(s % 7) * 2 * size + 2 * who + what) * N * (MPI_Offset)sizeof(int); }
+/* No place is used twice: a file is not saved, so what a killed life has written later is still there. */
+static MPI_Offset at(int s, int who, int what) { return ((MPI_Offset)s * 2 * size + 2 * who + what) * N * (MPI_Offset)sizeof(int); }
 
 void io_nonblocking_begin(int s)
 {
