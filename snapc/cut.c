@@ -24,15 +24,16 @@ struct cut_entry {
 	uint32_t clock; /* index */
 	uint64_t entered;
 	uint64_t allowed; /* the rank cannot have entered more: its first report or a permit */
+	uint64_t asked;   /* the last ask; its thread stands there, also while another one asks, until it has entered */
+	uint64_t ask_age; /* running number of the report that brought it */
 };
 
 struct cut_rank {
 	bool reported;
-	bool asking;
+	bool asking; /* the ask that the rank shows now: */
 	uint32_t state;
 	uint32_t ask_clock; /* index */
 	uint64_t ask_count;
-	uint64_t ask_age;   /* running number of the report that brought this ask */
 	bool permitted;     /* the last permit sent: */
 	uint32_t permit_clock;
 	uint64_t permit_count;
@@ -199,14 +200,35 @@ static int64_t cut_read_entries(struct snapc_cut *cut, uint32_t rank, const stru
 	return n;
 }
 
-static bool cut_same(const struct cut_rank *r, const struct cr_msg_clocks *head, int64_t ask, const struct cut_entry *entries, uint32_t n)
+/* Carry the asks of earlier reports on, those that have not been entered, and note the present one. */
+static void cut_asks(const struct snapc_cut *cut, const struct cut_rank *r, const struct cr_msg_clocks *head, int64_t ask,
+		     struct cut_entry *entries, uint32_t n)
 {
-	if (!r->reported || r->state != head->state || r->asking != (ask >= 0) || r->n != n)
-		return false;
-	if (r->asking && (r->ask_clock != ask || r->ask_count != head->ask_count))
+	uint32_t k = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct cut_entry *e = &entries[i];
+
+		while (k < r->n && r->entries[k].clock < e->clock)
+			k++;
+		if (k < r->n && r->entries[k].clock == e->clock && r->entries[k].asked > e->entered) {
+			e->asked = r->entries[k].asked;
+			e->ask_age = r->entries[k].ask_age;
+		}
+		if (e->clock == ask && e->asked != head->ask_count) {
+			e->asked = head->ask_count;
+			e->ask_age = cut->reports;
+		}
+	}
+}
+
+/* Nothing has changed that the rules look at. Threads that ask in turn, each for the same as before, change nothing. */
+static bool cut_same(const struct cut_rank *r, uint32_t state, const struct cut_entry *entries, uint32_t n)
+{
+	if (!r->reported || r->n != n || (r->state == CR_RANK_WAITING) != (state == CR_RANK_WAITING))
 		return false;
 	for (uint32_t i = 0; i < n; i++)
-		if (r->entries[i].clock != entries[i].clock || r->entries[i].entered != entries[i].entered)
+		if (r->entries[i].clock != entries[i].clock || r->entries[i].entered != entries[i].entered || r->entries[i].asked != entries[i].asked)
 			return false;
 	return true;
 }
@@ -217,6 +239,7 @@ int snapc_cut_report(struct snapc_cut *cut, uint32_t rank, const struct cr_msg_c
 	struct cut_entry *entries;
 	struct cut_rank *r;
 	int64_t ask = -1, n;
+	bool same;
 
 	if (rank >= cut->nranks)
 		return cr_err_set(err, EINVAL, "there is no rank %u in a job of %u", rank, cut->nranks);
@@ -238,12 +261,8 @@ int snapc_cut_report(struct snapc_cut *cut, uint32_t rank, const struct cr_msg_c
 	r = &cut->ranks[rank];
 	cut_judge(r, entries, (uint32_t)n);
 	cut->reports++;
-	if (cut_same(r, head, ask, entries, (uint32_t)n)) {
-		free(entries);
-		return 0;
-	}
-	if (ask >= 0 && (!r->asking || r->ask_clock != ask || r->ask_count != head->ask_count))
-		r->ask_age = cut->reports;
+	cut_asks(cut, r, head, ask, entries, (uint32_t)n);
+	same = cut_same(r, head->state, entries, (uint32_t)n);
 	for (uint32_t i = 0; i < r->n; i++)
 		cut->clocks[r->entries[i].clock].reporters--;
 	free(r->entries);
@@ -261,13 +280,23 @@ int snapc_cut_report(struct snapc_cut *cut, uint32_t rank, const struct cr_msg_c
 		if (entries[i].entered > c->target)
 			c->target = entries[i].entered;
 	}
-	cut->changed_ns = now_ns;
+	if (!same)
+		cut->changed_ns = now_ns;
 	return 0;
+}
+
+/* An ask beyond the cut. The rank may have several: a thread for each. */
+static bool cut_entry_refused(const struct snapc_cut *cut, const struct cut_entry *e)
+{
+	return e->asked > cut->clocks[e->clock].target;
 }
 
 static bool cut_refused(const struct snapc_cut *cut, const struct cut_rank *r)
 {
-	return r->asking && r->ask_count > cut->clocks[r->ask_clock].target;
+	for (uint32_t i = 0; i < r->n; i++)
+		if (cut_entry_refused(cut, &r->entries[i]))
+			return true;
+	return false;
 }
 
 static bool cut_behind(const struct snapc_cut *cut, const struct cut_rank *r)
@@ -290,7 +319,9 @@ static void cut_close(struct snapc_cut *cut)
 
 			if (!cut_refused(cut, r) || !cut_behind(cut, r))
 				continue;
-			cut->clocks[r->ask_clock].target = r->ask_count;
+			for (uint32_t k = 0; k < r->n; k++)
+				if (cut_entry_refused(cut, &r->entries[k]))
+					cut->clocks[r->entries[k].clock].target = r->entries[k].asked;
 			again = true;
 		}
 	}
@@ -329,7 +360,7 @@ static bool cut_permit(struct snapc_cut *cut, snapc_cut_permit_fn permit, void *
 	for (uint32_t i = 0; i < cut->nranks; i++) {
 		struct cut_rank *r = &cut->ranks[i];
 
-		if (!r->asking || cut_refused(cut, r))
+		if (!r->asking || r->ask_count > cut->clocks[r->ask_clock].target)
 			continue;
 		if (r->permitted && r->permit_clock == r->ask_clock && r->permit_count >= r->ask_count)
 			continue;
@@ -348,7 +379,7 @@ static bool cut_permit(struct snapc_cut *cut, snapc_cut_permit_fn permit, void *
 /* A rank that runs, and not probably inside a collective that others have yet to enter. */
 static bool cut_computes(const struct snapc_cut *cut, const struct cut_rank *r)
 {
-	if (r->state != CR_RANK_RUNNING || r->asking)
+	if (r->state != CR_RANK_RUNNING || r->asking || cut_refused(cut, r))
 		return false;
 	for (uint32_t i = 0; i < r->n; i++) {
 		const struct cut_clock *c = &cut->clocks[r->entries[i].clock];
@@ -382,21 +413,29 @@ static bool cut_stallable(const struct snapc_cut *cut, uint64_t *ret_patience_ns
 	return refused;
 }
 
+static const struct cut_entry *cut_oldest_refused(const struct snapc_cut *cut)
+{
+	const struct cut_entry *oldest = NULL;
+
+	for (uint32_t i = 0; i < cut->nranks; i++) {
+		const struct cut_rank *r = &cut->ranks[i];
+
+		for (uint32_t k = 0; k < r->n; k++)
+			if (cut_entry_refused(cut, &r->entries[k]) && (!oldest || r->entries[k].ask_age < oldest->ask_age))
+				oldest = &r->entries[k];
+	}
+	return oldest;
+}
+
 /* Rule 4: the oldest refused asks, a doubling number of them, each with everybody who asks for the same. */
 static void cut_raise(struct snapc_cut *cut)
 {
 	for (uint32_t k = 0; k < cut->raise_width; k++) {
-		struct cut_rank *oldest = NULL;
+		const struct cut_entry *oldest = cut_oldest_refused(cut);
 
-		for (uint32_t i = 0; i < cut->nranks; i++) {
-			struct cut_rank *r = &cut->ranks[i];
-
-			if (cut_refused(cut, r) && (!oldest || r->ask_age < oldest->ask_age))
-				oldest = r;
-		}
 		if (!oldest)
 			break;
-		cut->clocks[oldest->ask_clock].target = oldest->ask_count;
+		cut->clocks[oldest->clock].target = oldest->asked;
 	}
 	cut->raises++;
 	if (cut->raise_width < cut->nranks)

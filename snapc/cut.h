@@ -22,6 +22,10 @@
  *     done even if nobody is known to wait.
  *  5. Every rank has reported and every communicator is even: stop.
  *
+ * A rank with several threads shows one ask at a time, its threads in turn.  A thread that has asked stands there until it is let through, so
+ * an ask holds, with the age that it had first, until the rank has entered what it was for: refused asks in the rules are those of all threads.  That
+ * they take turns is no change: otherwise two of them would keep rule 4 away for ever.
+ *
  * Why the stop is safe.  Reports arrive late, so what matters is that an old report that looks even is still true.  After its first
  * report a rank enters a collective only by a permit, and a permit never exceeds the target.  If entered[r][c] == target[c] for all members
  * then no permit on c lets anyone further, so nobody has entered more since.  A permitted rank that has not entered yet

@@ -2,6 +2,7 @@
 /* The collective cut, rule by rule. test_cut_model.c runs it against random programs. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
@@ -235,6 +236,35 @@ static void communicator_that_a_member_does_not_report_is_not_even(void **state)
 	snapc_cut_destroy(cut);
 }
 
+/* Rank 2 is behind on clock 3 of ranks 0 and 2, and waits for what a thread of rank 0 sends that is held on clock 1; other threads of 0 and 1 are held on
+ * clock 2, and all of them ask in turn, every 2 ms. */
+static void threads_that_ask_in_turn_do_not_keep_the_cut_from_being_raised(void **state)
+{
+	struct snapc_cut *cut = snapc_cut_create(3);
+	struct permits p = { 0 };
+	bool permitted[3] = { false };
+	uint64_t now = 0, wake;
+
+	(void)state;
+	report(cut, 2, CR_RANK_WAITING, 0, 0, now, CLOCKS({ 3, 8, 2 }));
+	for (unsigned turn = 0; turn < 200 && !permitted[1]; turn++) {
+		uint64_t id = 1 + turn % 2;
+
+		now += 2 * MS;
+		report(cut, 0, CR_RANK_BLOCKED, id, 5, now, CLOCKS({ 1, 5, 2 }, { 2, turn ? 5 : 4, 2 }, { 3, 9, 2 }));
+		report(cut, 1, CR_RANK_BLOCKED, id, 5, now, CLOCKS({ 1, 5, 2 }, { 2, turn ? 5 : 4, 2 }));
+		snapc_cut_step(cut, now, take_permit, &p, &wake);
+		now += MS / 2;
+		report(cut, 0, CR_RANK_RUNNING, 0, 0, now, CLOCKS({ 1, 5, 2 }, { 2, turn ? 5 : 4, 2 }, { 3, 9, 2 }));
+		snapc_cut_step(cut, now, take_permit, &p, &wake);
+		for (unsigned i = 0; i < p.n; i++)
+			permitted[p.clock[i] % 3] = true;
+	}
+	assert_true(permitted[1]);
+	assert_true(snapc_cut_raises(cut) >= 1);
+	snapc_cut_destroy(cut);
+}
+
 static void unused_communicator_binds_nobody(void **state)
 {
 	struct snapc_cut *cut = snapc_cut_create(2);
@@ -310,6 +340,7 @@ int main(void)
 		cmocka_unit_test(target_does_not_fall_when_an_ask_follows_its_own_count),
 		cmocka_unit_test(permit_is_sent_again_after_another_replaced_it),
 		cmocka_unit_test(communicator_that_a_member_does_not_report_is_not_even),
+		cmocka_unit_test(threads_that_ask_in_turn_do_not_keep_the_cut_from_being_raised),
 		cmocka_unit_test(unused_communicator_binds_nobody),
 		cmocka_unit_test(contradictions_are_refused),
 		cmocka_unit_test(explanation_names_who_is_behind),

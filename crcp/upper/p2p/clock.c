@@ -173,7 +173,7 @@ static bool crcp_ask(const struct cr_clock *clock, uint64_t count)
 		crcp.board.ask_clock = clock->id;
 		crcp.board.ask_count = count;
 		__atomic_store_n(&crcp.board.asking, 1, __ATOMIC_SEQ_CST);
-		crcp.board.state = CR_RANK_BLOCKED;
+		crcp.board.state = crcp_p2p.waiters ? CR_RANK_WAITING : CR_RANK_BLOCKED; /* that another thread waits says more */
 		CR_GATE->board_notify();
 	}
 	while (!enter && crcp.board.order < CR_ORDER_STOP) {
@@ -189,7 +189,7 @@ static bool crcp_ask(const struct cr_clock *clock, uint64_t count)
 		enter = crcp_may_enter(clock, count);
 	}
 	if (crcp.board.order < CR_ORDER_STOP)
-		crcp.board.state = CR_RANK_RUNNING;
+		crcp.board.state = crcp_p2p.waiters ? CR_RANK_WAITING : CR_RANK_RUNNING;
 	crcp_ask_unlock();
 	if (enter)
 		CR_GATE->board_notify(); /* entered: the coordinator waits to hear it */

@@ -108,6 +108,7 @@ struct crcp_p2p {
 
 	uint32_t clock_hint;      /* no free slot of the clocks below this one */
 	int ask_lock, ask_waiters; /* several threads that ask for permission take turns */
+	int waiters;              /* threads that have told the board that they wait for a message */
 
 	uint64_t drains;          /* begun */
 	int exchange_left;        /* the present drain left a send behind when it was taken back */

@@ -24,12 +24,22 @@ void crcp_lower_progress(void)
 	(void)CR_LOWER(crcp_lower.MPI_Iprobe(MPI_ANY_SOURCE, CRCP_PROGRESS_TAG, comm, f, s));
 }
 
+/* Of this thread. Returns whether others are still known to wait. */
+static bool crcp_wait_untell(struct crcp_wait *w)
+{
+	w->since_ns = 0;
+	if (!w->told)
+		return crcp_p2p.waiters > 0;
+	w->told = false;
+	return __atomic_sub_fetch(&crcp_p2p.waiters, 1, __ATOMIC_SEQ_CST) > 0;
+}
+
 void crcp_wait_done(struct crcp_wait *w)
 {
-	if (w->told && crcp.board.state == CR_RANK_WAITING)
+	bool told = w->told;
+
+	if (!crcp_wait_untell(w) && told && crcp.board.state == CR_RANK_WAITING)
 		crcp_board_state(CR_RANK_RUNNING);
-	w->since_ns = 0;
-	w->told = false;
 }
 
 static void crcp_wait_converge(struct crcp_wait *w)
@@ -39,9 +49,11 @@ static void crcp_wait_converge(struct crcp_wait *w)
 	if (w->since_ns == 0) {
 		w->since_ns = now;
 	} else if (now - w->since_ns > CRCP_WAITING_NS) {
-		if (!w->told)
+		if (!w->told) {
+			w->told = true;
+			__atomic_fetch_add(&crcp_p2p.waiters, 1, __ATOMIC_SEQ_CST);
 			crcp_board_state(CR_RANK_WAITING);
-		w->told = true;
+		}
 		crcp_os_yield();
 	}
 }
@@ -64,8 +76,7 @@ void crcp_wait_pause(struct crcp_wait *w, struct crcp_request **v, int n)
 	for (i = 0; i < n; i++)
 		if (v[i]->state == CRCP_ACTIVE && !(v[i]->flags & (CRCP_R_LINKED | CRCP_R_BUFFERED)))
 			crcp_request_link(v[i]);
-	w->since_ns = 0;
-	w->told = false;
+	(void)crcp_wait_untell(w);
 	crcp_stop_serve();
 }
 
