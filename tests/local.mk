@@ -45,6 +45,7 @@ $(integ)/static: $(top_srcdir)/$(integ)/static.c
 	$(AM_V_CC)$(integ_dir) $(CC) $(INTEG_CFLAGS) -static -o $@ $<
 $(integ_mpi_c): %: $(top_srcdir)/%.c
 	$(AM_V_CC)$(integ_dir) $(MPICC) $(INTEG_CFLAGS) -fopenmp -I$(top_srcdir)/$(integ) -o $@ $< -lm
+$(integ)/mpi_stress: $(top_srcdir)/$(integ)/mpi_stress_parts.h $(top_srcdir)/$(integ)/mpi_stress_more.h
 # MPI_UNWEIGHTED is an array of no elements to gcc
 $(integ)/mpi_table: $(mpi_table_c) $(top_srcdir)/tests/integ/mpi/table.h $(top_srcdir)/tests/integ/mpi/states.def $(top_srcdir)/$(integ)/step.h
 	$(AM_V_CC)$(integ_dir) $(MPICC) $(INTEG_CFLAGS) -Wno-stringop-overflow -Wno-stringop-overread -I$(top_srcdir)/$(integ) -o $@ $(mpi_table_c) -lm

@@ -6,7 +6,7 @@
  * message of a source must be. How it is sent and received is random too: all modes, wildcards, probes, persistent, vector datatypes,
  * several communicators, with collectives in between. Ranks drift apart inside an epoch.
  *
- *   mpi_stress [--seed N] [--rounds N | --seconds S] [--max-bytes N] [--per-round N]
+ *   mpi_stress [--seed N] [--rounds N | --seconds S] [--max-bytes N] [--per-round N] [--more 1 [--file F] [--threads 2]]
  */
 #include <mpi.h>
 #include <stdint.h>

@@ -3,6 +3,8 @@
 #ifndef MPI_STRESS_PARTS_H
 #define MPI_STRESS_PARTS_H
 
+#include "mpi_stress_more.h"
+
 /* ---- schedule ---- */
 static size_t random_bytes(struct random *r, size_t max)
 {
@@ -580,6 +582,8 @@ static void epoch_run(uint64_t epoch)
 		ring_step(epoch, round);
 		receive_any_round(round);
 		collective_step(epoch, round);
+		if (more.enabled)
+			more_step(epoch, round);
 		if (round % 3 == 2)
 			icollective_end(&icollective);
 		else
@@ -674,16 +678,22 @@ int main(int argc, char **argv)
 			g.max_bytes = strtoull(argv[i + 1], NULL, 0);
 		else if (!strcmp(argv[i], "--per-round"))
 			g.per_round = atoi(argv[i + 1]);
+		else if (!strcmp(argv[i], "--more"))
+			more.enabled = atoi(argv[i + 1]);
+		else if (!strcmp(argv[i], "--file"))
+			more.file_name = argv[i + 1];
+		else if (!strcmp(argv[i], "--threads"))
+			more.threads = atoi(argv[i + 1]) > 1;
 		else
 			i = argc;
 	}
 	if (i != argc || g.per_round < 1) {
-		fprintf(stderr, "usage: mpi_stress [--seed N] [--rounds N | --seconds S] [--max-bytes N] [--per-round N]\n");
+		fprintf(stderr, "usage: mpi_stress [--seed N] [--rounds N | --seconds S] [--max-bytes N] [--per-round N] [--more 1 [--file F] [--threads 2]]\n");
 		return 2;
 	}
 	if (rounds == 0 && seconds == 0)
 		rounds = 600;
-	MPI_Init(&argc, &argv);
+	MPI_Init_thread(&argc, &argv, more.threads ? MPI_THREAD_MULTIPLE : MPI_THREAD_SINGLE, &i);
 	MPI_Comm_rank(MPI_COMM_WORLD, &g.rank);
 	MPI_Comm_size(MPI_COMM_WORLD, &g.size);
 	begin = MPI_Wtime();
@@ -696,6 +706,8 @@ int main(int argc, char **argv)
 	g.bsend_buffer = malloc((size_t)g.bsend_bytes);
 	MPI_Buffer_attach(g.bsend_buffer, g.bsend_bytes);
 	channels_init();
+	if (more.enabled)
+		more_init();
 	for (epoch = 0; go; epoch++) {
 		epoch_run(epoch);
 		if (rounds ? (epoch + 1) * EPOCH_ROUNDS >= rounds : MPI_Wtime() - begin >= seconds)
@@ -706,6 +718,8 @@ int main(int argc, char **argv)
 		if (epoch % 8 == 7)
 			channel_renew((int)(mix(g.seed + epoch) % 2 ? C_WORLD : C_REVERSED));
 	}
+	if (more.enabled)
+		more_fini();
 	totals[0] = g.messages;
 	totals[1] = g.checksum;
 	MPI_Reduce(totals, sums, 2, MPI_UINT64_T, MPI_SUM, 0, MPI_COMM_WORLD);

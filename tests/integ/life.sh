@@ -1,0 +1,130 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Requests at the edges of a job's life: before and inside of MPI_Init, all around MPI_Finalize, while a rank calls MPI_Abort. Each request ends with a snapshot or with a
+# reason, the job with its native output and status.
+. "$(dirname "$0")/lib.sh"
+[ -x "$PROGS/mpi_life" ] || skip_all "mpi_life is not built"
+LIFE=$PROGS/mpi_life N_CKPT=0 N_RESTART=0 RC=''
+
+run_in()
+{
+	RUN=$WORK/$1 SEG=0
+	mkdir -p "$RUN"
+}
+
+# until_lines N TEXT: until the job has written it so often
+until_lines()
+{
+	local i
+	for ((i = 0; i < 1200; i++)); do
+		[ "$(grep -c "$2" "$RUN/out.$SEG")" -ge "$1" ] && return 0
+		alive "$JOB" || return 1
+		nap 50
+	done
+	return 1
+}
+
+# ask [OPTION...]: one request; its status in rc. False when it neither made a snapshot nor said why not
+ask()
+{
+	timeout -k 5 120 ompi-checkpoint "$@" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
+	rc=$?
+	if [ $rc = 0 ]; then
+		N_CKPT=$((N_CKPT + 1))
+		REF=$(awk '/^Snapshot Ref\.:/ { print $4 }' "$RUN/ckpt.out")
+		[ -n "$REF" ]
+	else
+		[ $rc != 124 ] && [ $rc != 137 ] && grep -q '^ompi-checkpoint: ..' "$RUN/ckpt.err"
+	fi
+}
+
+# Nobody is in MPI yet: nothing is in the way
+run_in before
+start_job 2 "$LIFE" before 60 go
+until_lines 2 before
+check "before MPI_Init: saved" checkpoint
+kill_job
+: >"$RUN/go"
+restart
+job_end 100
+check "before MPI_Init: restarted, it ends" sh -c "[ $RC = 0 ] && grep -qx ok '$RUN/out.$SEG'"
+[ "$RC" = 0 ] || explain
+
+# One rank is not in it yet, the other is inside and waits
+run_in inside
+start_job 2 "$LIFE" inside "$(n 600)" go
+until_lines 1 before
+for ((i = 0; i < 100; i++)); do
+	ask || break
+	[ $rc = 0 ] || break
+	nap 100
+done
+say_file "$RUN/ckpt.err" 3
+check "inside of MPI_Init: try again, and why" sh -c "[ $rc = 75 ] && grep -q 'try again' '$RUN/ckpt.err'"
+: >"$RUN/go"
+check "inside of MPI_Init: once it has returned the job is saved" checkpoint
+kill_job
+restart
+job_end 100
+check "inside of MPI_Init: restarted, it ends" sh -c "[ $RC = 0 ] && grep -qx ok '$RUN/out.$SEG'"
+[ "$RC" = 0 ] || explain
+
+# Requests one after the other from the first step until nothing is left of the job
+native=$("$MPIRUN" -np 2 "$LIFE" after "$(n 900)" 60 2>/dev/null </dev/null)
+check "MPI_Finalize: native status" [ $? = 3 ]
+wrong='' saved=0 refused=0
+for run in 1 2; do
+	run_in "after.$run"
+	REF=''
+	start_job 2 "$LIFE" after "$(n 900)" 60
+	until_lines 1 'step 0'
+	checkpoint || wrong="$wrong no checkpoint in the beginning"
+	while alive "$JOB"; do
+		ask || wrong="$wrong unclear:$rc"
+		if [ $rc = 0 ]; then saved=$((saved + 1)); else refused=$((refused + 1)); fi
+	done
+	job_end 60
+	[ "$RC" = 3 ] && [ "$(cat "$RUN/out.1")" = "$native" ] || wrong="$wrong run $run: status $RC"
+	[ -z "$wrong" ] || explain
+done
+say "$saved saved, $refused refused with a reason"
+say_file "$RUN/ckpt.err" 3
+check "MPI_Finalize: each request is answered clearly, output and status are the native ones${wrong:+:$wrong}" [ -z "$wrong" ]
+check "MPI_Finalize: some requests were before it" [ $saved -gt 0 ]
+: >"$RUN/out.1"
+[ -z "$REF" ] || restart "$REF"
+job_end 100
+check "MPI_Finalize: the last snapshot, restarted, ends with the native status and result" \
+	[ "$RC:$(tail -n 2 "$RUN/out.$SEG")" = "3:$(tail -n 2 <<<"$native")" ]
+
+# One rank aborts while another does not answer, so in the middle of a checkpoint
+run_in abort
+start_job 3 "$LIFE" abort 1000000 go
+check "MPI_Abort: saved before" checkpoint
+pids=$(descendants "$JOB")
+CR_FAULT=quiesce:rank:0:hang timeout -k 5 120 ompi-checkpoint "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err" &
+asker=$!
+nap 500
+: >"$RUN/go"
+wait $asker
+rc=$?
+say_file "$RUN/ckpt.err" 3
+check "MPI_Abort: who asked gets a reason" sh -c "[ $rc != 0 ] && [ $rc != 124 ] && grep -q '^ompi-checkpoint: ..' '$RUN/ckpt.err'"
+job_end 60
+check "MPI_Abort: the job ends with its code" [ "$RC" = 7 ]
+left=0
+for ((i = 0; i < 300; i++)); do
+	left=0
+	for p in $pids; do ! alive "$p" || left=$((left + 1)); done
+	[ $left != 0 ] || break
+	nap 100
+done
+check "MPI_Abort: nothing is left" [ $left = 0 ]
+rm "$RUN/go"
+restart
+checkpoint
+: >"$RUN/go"
+job_end 60
+check "MPI_Abort: what was saved before goes on, and aborts again" [ "$RC" = 7 ]
+[ "$RC" = 7 ] || explain
+done_testing
