@@ -9,7 +9,7 @@ PREFIX=${OMPI_CR_PREFIX:-$TOP/_install}
 BUILD_PACKAGES="build-essential autoconf automake libtool pkg-config libopenmpi-dev openmpi-bin libhwloc-dev libevent-dev
 	libhdf5-dev libxxhash-dev libmunge-dev nettle-dev libslurm-dev libarchive-dev"
 RUN_PACKAGES="lammps procps"
-TEST_PACKAGES="slurmctld slurmd slurm-client munge groff-base libcmocka-dev gfortran clang hpcc netpipe-openmpi libclang-rt-14-dev python3 python3-mpi4py hdf5-tools util-linux bsdutils
+TEST_PACKAGES="slurmctld slurmd slurm-client munge groff-base libcmocka-dev gfortran clang hpcc netpipe-openmpi libclang-rt-14-dev python3 python3-mpi4py python3-h5py-mpi hdf5-tools util-linux bsdutils
 	iproute2 chromium logrotate"
 # One test each; that of a package which cannot be installed here is skipped
 OPTIONAL_PACKAGES="gridengine-master gridengine-exec gridengine-client"
