@@ -149,6 +149,9 @@ struct cr_msg_dump {
 /* fault injection: writing the memory fails with this error */
 #define CR_DUMP_FAULT_ENOSPC 4u
 #define CR_DUMP_FAULT_EIO 8u
+#define CR_DUMP_SAVE_EXE 16u    /* store the content of the executable */
+#define CR_DUMP_SAVE_PRIVATE 32u /* of every other file that is mapped privately */
+#define CR_DUMP_SAVE_SHARED 64u /* of every file that is mapped shared */
 
 struct cr_msg_dumped {
 	uint64_t file_bytes;

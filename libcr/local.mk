@@ -6,7 +6,7 @@ noinst_HEADERS += include/cr_proto.h libcr/cr_err.h libcr/cr_layout.h libcr/cr_g
 	libcr/lower/remote.h libcr/lower/remote_conn.h libcr/lower/remote_wire.h \
 	libcr/lower/lower.h libcr/lower/private.h libcr/lower/start.h libcr/lower/restore.h libcr/lower/message.h libcr/lower/fd_limit.h \
 	libcr/lower/cr_mem.h libcr/lower/cr_files.h libcr/arch/x86_64/fs.h libcr/arch/x86_64/raw.h libcr/arch/x86_64/cpu.h libcr/image/thread_payload.h libcr/image/tree_payload.h
-EXTRA_DIST += libcr/arch/x86_64/blob.S libcr/arch/x86_64/blob.map libcr/arch/x86_64/blob.lds libcr/arch/x86_64/blob_bin.S libcr/upper/libcr.map
+EXTRA_DIST += libcr/arch/x86_64/cpu_features.def libcr/arch/x86_64/blob.S libcr/arch/x86_64/blob.map libcr/arch/x86_64/blob.lds libcr/arch/x86_64/blob_bin.S libcr/upper/libcr.map
 
 # ---- the blob: a vdso-like shared object, embedded in the lower half
 libcr/blob.o: $(srcdir)/libcr/arch/x86_64/blob.S $(srcdir)/libcr/lower/private.h $(srcdir)/libcr/cr_layout.h
@@ -45,13 +45,13 @@ cr_run_LDFLAGS = $(lower_ldflags)
 cr_run_LDADD = $(lower_libs) libcr/blob_bin.o
 cr_run_DEPENDENCIES = libcr/libcr_lower.la libcr/libcr_sig.la libcr/lower/libcr_mem.la libcr/image/libcr_image.la libcr/blob_bin.o
 
-cr_restart_SOURCES = libcr/tools/cr_restart.c
+cr_restart_SOURCES = libcr/tools/cr_restart.c libcr/tools/restart_hooks.c libcr/tools/restart_hooks.h libcr/tools/restart_parent.c libcr/tools/restart_parent.h
 cr_restart_CFLAGS = $(AM_CFLAGS) -fno-stack-protector
 cr_restart_LDFLAGS = $(lower_ldflags)
 cr_restart_LDADD = $(lower_libs) libcr/blob_bin.o
 cr_restart_DEPENDENCIES = $(cr_run_DEPENDENCIES)
 
-cr_checkpoint_SOURCES = libcr/tools/cr_checkpoint.c libcr/lower/message.c libcr/tools/progress.h libcr/tools/progress.c
+cr_checkpoint_SOURCES = libcr/tools/cr_checkpoint.c libcr/tools/checkpoint_file.c libcr/tools/checkpoint_file.h libcr/lower/message.c libcr/tools/progress.h libcr/tools/progress.c
 
 # ---- upper half
 upper_LTLIBRARIES += libcr/upper/libcr.la
@@ -71,6 +71,9 @@ uninstall-local:
 	rm -f $(DESTDIR)$(libdir)/libcr.so
 
 # ---- tests
+check_PROGRAMS += tests/unit/doctor
+tests_unit_doctor_SOURCES = tests/unit/doctor.c
+tests_unit_doctor_LDADD = libcr/image/libcr_image.la
 TESTS += tests/abi/sig_symbols.sh
 dist_noinst_SCRIPTS += tests/abi/sig_symbols.sh
 if HAVE_CMOCKA

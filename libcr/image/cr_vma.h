@@ -14,6 +14,13 @@ enum cr_vma_kind {
 	CR_VMA_ANON_SHARED,  /* shared anonymous memory; areas with the same ino are the same memory */
 };
 
+/*
+ * OBJECT     ANON_SHARED: the memory of a memfd (the name says so) or of a file without a name, as large as file_bytes
+ * OBJECT_FD  likewise, and a FILE record with the same inode number has the content
+ * SYSV       ANON_SHARED: a System V segment: ino its number, file_bytes its size, mtime_s its key, mtime_ns its mode with SHM_DEST
+ * HUGETLB    ANON and ANON_SHARED: of huge TLB pages of file_bytes bytes each
+ */
+
 /* CR_VMA_FLAG(bit, NAME, the two letters in VmFlags of /proc/PID/smaps or "") */
 #define CR_VMA_FLAGS(CR_VMA_FLAG)         \
 	CR_VMA_FLAG(0, GROWSDOWN, "gd")   \
@@ -31,13 +38,17 @@ enum cr_vma_kind {
 	CR_VMA_FLAG(12, SEALED, "sl")     \
 	CR_VMA_FLAG(13, WAS_FILE, "")     \
 	CR_VMA_FLAG(14, NAMED, "")        \
-	CR_VMA_FLAG(15, MAYWRITE, "mw")
+	CR_VMA_FLAG(15, MAYWRITE, "mw")   \
+	CR_VMA_FLAG(16, OBJECT, "")       \
+	CR_VMA_FLAG(17, OBJECT_FD, "")    \
+	CR_VMA_FLAG(18, SYSV, "")         \
+	CR_VMA_FLAG(19, HUGETLB, "")
 
 enum cr_vma_flag {
 #define CR_VMA_FLAG(bit, name, letters) CR_VMA_F_##name = 1 << (bit),
 	CR_VMA_FLAGS(CR_VMA_FLAG)
 #undef CR_VMA_FLAG
-	CR_VMA_F_ALL = (1 << 16) - 1
+	CR_VMA_F_ALL = (1 << 20) - 1
 };
 
 struct cr_vma {
@@ -54,10 +65,16 @@ struct cr_vma {
 	int64_t mtime_s;
 	uint32_t mtime_ns;
 	uint32_t name_bytes;
-	uint64_t reserved[2];
+	uint64_t content_sum; /* FILE_PRIVATE: checksum of the whole file; 0: not taken */
+	int64_t ctime_ns;     /* FILE_PRIVATE: time of change of the file; 0: too young to tell anything */
 	/* name_bytes of name follow */
 };
 
-_Static_assert(sizeof(struct cr_vma) == 96, "part of the format");
+/* A GUARD record is an array of these: pages of one area that nobody may touch (MADV_GUARD_INSTALL). */
+struct cr_guard_range {
+	uint64_t start, end;
+};
+
+_Static_assert(sizeof(struct cr_vma) == 96 && sizeof(struct cr_guard_range) == 16, "part of the format");
 
 #endif

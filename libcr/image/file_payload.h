@@ -32,6 +32,7 @@ enum cr_file_kind {
 
 /* Attributes of a FILE record. */
 #define CR_FILE_PSEUDO 0x1U /* on proc or sysfs: the size means nothing */
+#define CR_FILE_NAMELESS 0x2U /* DIRECTORY, PATH: a directory that was removed; the path is what it was called */
 
 /* Attributes of a FILE_DATA record. */
 #define CR_FILE_DATA_PACKET 0x1U /* one packet of a pipe or socket: a read returns at its end */
@@ -39,7 +40,8 @@ enum cr_file_kind {
 #define CR_FILE_DATA_LOCK 0x4U   /* array of struct cr_file_lock: locks and leases on this description */
 #define CR_FILE_DATA_OWNER 0x8U  /* struct cr_file_owner */
 #define CR_FILE_DATA_ITEM 0x10U  /* EPOLL, INOTIFY: one watch. SOCKET: one option */
-#define CR_FILE_DATA_ALL 0x1fU
+#define CR_FILE_DATA_MESSAGE 0x20U /* SOCKET: struct cr_file_message: of the content that follows */
+#define CR_FILE_DATA_ALL 0x3fU
 
 /* Descriptors of a FILE record beyond this are refused by a reader. */
 #define CR_FILE_MAX_FDS 1048576U
@@ -48,7 +50,7 @@ enum cr_file_kind {
 /* Followed by n_fds times struct cr_file_fd, then path_bytes of the absolute path with its NUL. */
 struct cr_file_payload {
 	uint32_t kind;       /* enum cr_file_kind */
-	uint32_t attrs;      /* CR_FILE_PSEUDO */
+	uint32_t attrs;      /* CR_FILE_PSEUDO, CR_FILE_NAMELESS */
 	uint32_t open_flags; /* F_GETFL, the numbers of Linux on x86-64 */
 	uint32_t mode;       /* st_mode */
 	int64_t pos;
@@ -137,6 +139,7 @@ enum cr_file_socket_state {
 	CR_FILE_SOCKET_LISTENING = 2,
 	CR_FILE_SOCKET_PAIR = 3,      /* one end of a connected pair in this process; the other is object peer */
 	CR_FILE_SOCKET_CLOSED = 4,    /* one end of a pair whose other end is closed */
+	CR_FILE_SOCKET_WAITING = 5,   /* connected to a listening socket of this process, object peer, which has not accepted it */
 };
 
 #define CR_FILE_SOCKET_ADDRESS_BYTES 128
@@ -145,7 +148,7 @@ struct cr_file_socket {
 	uint32_t state; /* enum cr_file_socket_state */
 	int32_t family, type, protocol;
 	uint32_t peer;     /* PAIR: object of the other end */
-	uint32_t backlog;  /* LISTENING */
+	uint32_t backlog;  /* LISTENING; WAITING: its place in the queue, from 0 */
 	uint32_t shut;     /* bit 0: nothing more is received, bit 1: sent */
 	uint32_t address_bytes; /* 0: not bound */
 	uint8_t address[CR_FILE_SOCKET_ADDRESS_BYTES]; /* struct sockaddr */
@@ -157,6 +160,13 @@ struct cr_file_socket_option {
 	uint8_t value[20];
 };
 
+struct cr_file_message {
+	uint32_t address_bytes; /* of the sender, which is another socket of this process */
+	uint32_t reserved; /* 0 */
+	uint8_t address[CR_FILE_SOCKET_ADDRESS_BYTES];
+};
+
+_Static_assert(sizeof(struct cr_file_message) == 136, "FILE_DATA content is part of the format");
 _Static_assert(sizeof(struct cr_file_payload) == 80, "FILE payload is part of the format");
 _Static_assert(sizeof(struct cr_file_fd) == 16, "FILE payload is part of the format");
 _Static_assert(sizeof(struct cr_file_data_payload) == 24, "FILE_DATA payload is part of the format");

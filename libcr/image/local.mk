@@ -5,14 +5,17 @@ noinst_LTLIBRARIES += libcr/image/libcr_image.la libcr/lower/libcr_mem.la
 
 libcr_image_libcr_image_la_SOURCES = \
 	libcr/image/cr_image.h libcr/image/cr_image_format.h libcr/image/cr_image_sum.h libcr/image/cr_vma.h libcr/image/record_types.def \
-	libcr/image/reader.c libcr/image/types.c libcr/image/writer.c
+	libcr/image/reader.c libcr/image/relocate.c libcr/image/relocate.h libcr/image/types.c libcr/image/writer.c
 libcr_image_libcr_image_la_CFLAGS = $(AM_CFLAGS) $(XXHASH_CFLAGS)
 libcr_image_libcr_image_la_LIBADD = $(XXHASH_LIBS)
 
 libcr_lower_libcr_mem_la_SOURCES = \
 	libcr/lower/cr_mem.h libcr/lower/mem_private.h \
-	libcr/lower/mem_areas.c libcr/lower/mem_check.c libcr/lower/mem_pages.c libcr/lower/mem_plan.c libcr/lower/mem_restore.c \
+	libcr/lower/mem_areas.c libcr/lower/mem_check.c libcr/lower/mem_identity.c libcr/lower/mem_objects.c libcr/lower/mem_pages.c libcr/lower/mem_plan.c libcr/lower/mem_restore.c \
 	libcr/lower/mem_restore_check.c libcr/lower/mem_save.c
+
+libcr_lower_libcr_mem_la_CFLAGS = $(AM_CFLAGS) $(XXHASH_CFLAGS)
+libcr_lower_libcr_mem_la_LIBADD = $(XXHASH_LIBS)
 
 bin_PROGRAMS += cr_inspect
 cr_inspect_SOURCES = libcr/tools/cr_inspect.c libcr/tools/inspect_record.c libcr/tools/inspect_record.h libcr/tools/progress.h libcr/tools/progress.c
@@ -43,7 +46,7 @@ if HAVE_CLANG
 FUZZ_TARGETS += tests/fuzz/fuzz_image
 check_DATA += tests/fuzz/fuzz_image
 endif
-FUZZ_IMAGE_C = tests/fuzz/fuzz_image.c libcr/lower/mem_plan.c libcr/image/reader.c libcr/image/types.c libcr/image/writer.c
+FUZZ_IMAGE_C = tests/fuzz/fuzz_image.c libcr/lower/mem_plan.c libcr/image/reader.c libcr/image/relocate.c libcr/image/types.c libcr/image/writer.c
 tests/fuzz/fuzz_image: $(FUZZ_IMAGE_C)
 	@$(MKDIR_P) tests/fuzz
 	$(AM_V_GEN)cd $(srcdir) && $(CLANG) -std=gnu11 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \

@@ -35,7 +35,7 @@ struct cr_process_payload {
 	struct cr_process_limit limits[CR_PROCESS_LIMITS];
 	struct cr_process_itimer itimers[3]; /* ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
 	uint32_t cwd_bytes;
-	uint32_t reserved; /* 0 */
+	uint32_t cwd_deleted; /* 1: it was removed; the path is what it was called */
 };
 
 struct cr_timer_payload {

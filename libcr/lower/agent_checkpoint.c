@@ -255,6 +255,8 @@ void cr_agent_ready(void)
 	struct text t = { reasons, 0, sizeof(reasons) };
 
 	reasons[0] = '\0';
+	if (cr_agent_callbacks_in_signals())
+		cr_dump_prepare();
 	if (!cr_agent_callbacks_in_signals() && cr_dump_check(cr_agent.dumping ? cr_agent.dump.pid : 0, text_add, &t)) {
 		cr_agent_failed(CR_MSG_BEGIN, refusal_code(reasons), reasons);
 		return;

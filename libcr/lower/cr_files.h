@@ -32,6 +32,9 @@ int cr_files_check(int floor, const struct cr_stdio *stdio, cr_nocr_fn report, v
 int cr_files_save(int floor, const struct cr_stdio *stdio, struct cr_image_writer *w, struct cr_err *err);
 /* Nothing changed yet: files there, readable or writable as they were? */
 int cr_files_restore_check(const struct cr_image *img, struct cr_err *err);
+/* The memfd or unlinked file of the image with this inode number, for memory that is mapped from it: empty, of its full size, for reading and writing.
+ * Borrowed: cr_files_restore() fills it. Or a negative errno. */
+int cr_files_object_fd(const struct cr_image *img, int floor, uint32_t dev_major, uint32_t dev_minor, uint64_t ino, struct cr_err *err);
 /* Open everything under its old number. This process's own 0, 1, 2 are the new standard streams; other descriptors of the lower half are >= floor. */
 int cr_files_restore(const struct cr_image *img, int floor, struct cr_err *err);
 

@@ -29,6 +29,8 @@ struct cr_vma;
 struct cr_mem_set {
 	/* Do only processes of the set map this object? */
 	bool (*shared_within)(const struct cr_vma *vma);
+	/* Does another process of the set map this object, or have a descriptor of it? */
+	bool (*used_within)(const struct cr_vma *vma);
 	/* Does a process before this one save all of the area's pages? */
 	bool (*saved_before)(const struct cr_vma *vma);
 	/* Restart: where the lower half has the object mapped, as a whole; NULL: it is this process's alone. */
@@ -57,6 +59,21 @@ void cr_mem_own_dir_set(const char *dir);
  * Return: 0 or a negative errno.
  */
 int cr_mem_areas_create(const struct cr_mem_range *extra, unsigned int n_extra, struct cr_mem_areas **ret, struct cr_err *err);
+/**
+ * cr_mem_areas_identify - checksums of the files that are mapped privately, for a restart to tell whether they changed
+ *
+ * Reads each file the first time, and again when it was changed; files that cannot be read or are very large are told by size and time alone.
+ * Context: agent thread; before the program is frozen, so that afterwards everything is known.
+ */
+void cr_mem_areas_identify(struct cr_mem_areas *areas);
+
+#define CR_MEM_STORE_EXE 1u     /* the executable */
+#define CR_MEM_STORE_PRIVATE 2u /* all other private mappings of files */
+#define CR_MEM_STORE_SHARED 4u  /* shared mappings of files: they come back as memory that is not the file's any more */
+
+/* Marks mappings of files to be saved with all of their content, so that a restart needs the files no more. @exe: absolute path. */
+void cr_mem_areas_store(struct cr_mem_areas *areas, unsigned int what, const char *exe);
+
 /* Takes NULL. */
 void cr_mem_areas_destroy(struct cr_mem_areas *areas);
 
@@ -64,7 +81,7 @@ void cr_mem_areas_destroy(struct cr_mem_areas *areas);
  * cr_mem_check - reasons why these areas cannot be saved
  * @report: called once per reason, which names address, file and remedy; NULL only counts
  *
- * Device mappings, memory shared with another process, System V segments, memfd, deleted shared files, huge TLB pages, guard pages, ...
+ * Device mappings, memory shared with another process, ...
  * Context: in the process itself, not in a forked child.
  * Return: the number of reasons.
  */
@@ -90,14 +107,22 @@ int cr_mem_save(const struct cr_mem_areas *areas, struct cr_image_writer *w, boo
  */
 int cr_mem_restore_check(const struct cr_image *img, struct cr_err *err);
 
+/* Where descriptors of objects come from whose content a FILE record has. */
+struct cr_mem_object_source {
+	/* For reading and writing, empty and of the right size: borrowed; or a negative errno. */
+	int (*fd)(void *arg, uint32_t dev_major, uint32_t dev_minor, uint64_t ino, struct cr_err *err);
+	void *arg;
+};
+
 /**
  * cr_mem_restore - map and fill every area
+ * @source: of objects that are both mapped and open; NULL: an image with such is refused
  *
  * Every page run is checked against its checksum as it is read. The last protections are applied; @img may be closed afterwards.
  * Large images are read by two threads, which have ended when this returns.
  * Context: no thread of the program exists yet. On failure the process is to exit.
  * Return: 0 or a negative errno.
  */
-int cr_mem_restore(const struct cr_image *img, struct cr_err *err);
+int cr_mem_restore(const struct cr_image *img, const struct cr_mem_object_source *source, struct cr_err *err);
 
 #endif

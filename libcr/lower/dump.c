@@ -33,14 +33,19 @@
 #define PACKAGE_VERSION "unknown"
 #endif
 
+/* What a restart compares is known before the program is frozen: cr_dump_check() or cr_dump_prepare() comes first. */
 static int areas_create(struct cr_mem_areas **ret, struct cr_err *err)
 {
 	struct cr_mem_range extra[CR_EXTRA_MAX];
 	uint32_t n = CR_PRIVATE->n_extra;
+	int rc;
 
 	for (uint32_t i = 0; i < n; i++)
 		extra[i] = (struct cr_mem_range){ CR_PRIVATE->extra[i].start, CR_PRIVATE->extra[i].end };
-	return cr_mem_areas_create(extra, n, ret, err);
+	rc = cr_mem_areas_create(extra, n, ret, err);
+	if (!rc)
+		cr_mem_areas_identify(*ret);
+	return rc;
 }
 
 /* A first thread that has ended stays as a zombie until all have: it cannot be stopped, nor made again. */
@@ -59,6 +64,14 @@ static bool first_thread_ended(void)
 	stat[n > 0 ? n : 0] = '\0';
 	p = strrchr(stat, ')');
 	return p && p[1] == ' ' && p[2] == 'Z';
+}
+
+void cr_dump_prepare(void)
+{
+	struct cr_mem_areas *areas;
+
+	if (!areas_create(&areas, NULL))
+		cr_mem_areas_destroy(areas);
 }
 
 int cr_dump_check(int own_child, cr_nocr_fn report, void *arg)
@@ -243,6 +256,12 @@ static void dump_abandon(struct cr_dump *d)
 	d->fd = d->result_fd = -1;
 }
 
+static unsigned int store_of(uint32_t flags)
+{
+	return (flags & CR_DUMP_SAVE_EXE ? CR_MEM_STORE_EXE : 0) | (flags & CR_DUMP_SAVE_PRIVATE ? CR_MEM_STORE_PRIVATE : 0) |
+	       (flags & CR_DUMP_SAVE_SHARED ? CR_MEM_STORE_SHARED : 0);
+}
+
 int cr_dump_start(struct cr_dump *d, const char *path, uint32_t flags, struct cr_err *err)
 {
 	struct cr_image_writer *w = NULL;
@@ -265,6 +284,8 @@ int cr_dump_start(struct cr_dump *d, const char *path, uint32_t flags, struct cr
 		return cr_err_set(err, EMFILE, "no descriptor at or above %d for %s: raise the limit of open files (ulimit -n)", cr_lower.fd_floor, path);
 	}
 	rc = areas_create(&areas, &words);
+	if (!rc)
+		cr_mem_areas_store(areas, store_of(flags), CR_PRIVATE->exe);
 	if (!rc)
 		rc = cr_image_writer_create(d->fd, &w, &words);
 	for (unsigned int i = 0; i < sizeof(parts) / sizeof(parts[0]) && !rc; i++)

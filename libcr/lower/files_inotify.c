@@ -19,6 +19,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "libcr/image/relocate.h"
+
 #define SET_NEXT_WD _IOW('I', 0, int32_t) /* INOTIFY_IOC_SETNEXTWD */
 #define HANDLE_BYTES 128
 #define WD_TRIES 100000
@@ -203,7 +205,7 @@ static int next_watch(const struct cr_image *img, struct cr_image_record *at, co
 	if (data.bytes < sizeof(*ret) + 2 || content[data.bytes - 1] != '\0')
 		return cr_err_set(err, EBADMSG, "descriptor %d: a watch of inotify has no name", view->fds[0].fd);
 	memcpy(ret, content, sizeof(*ret));
-	*ret_name = content + sizeof(*ret);
+	*ret_name = cr_relocate(content + sizeof(*ret));
 	return 1;
 }
 

@@ -17,7 +17,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define DELETED " (deleted)"
 #define STREAM_FLAGS (O_APPEND | O_NONBLOCK)
 #define MQUEUE_MAGIC 0x19800202
 #define PIDFS_MAGIC 0x50494446
@@ -106,13 +105,6 @@ static bool path_leads_here(const struct cr_open_file *file)
 	return lstat(file->link, &st) == 0 && st.st_dev == file->st.st_dev && st.st_ino == file->st.st_ino;
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-	size_t n = strlen(s), m = strlen(end);
-
-	return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 /* Files of /proc name processes by number; only our own survive a restart, and under another name. */
 static bool take_proc_path(struct classify *c, struct cr_open_file *file)
 {
@@ -164,6 +156,19 @@ static bool take_path(struct classify *c, struct cr_open_file *file)
 
 static void take_named(struct classify *c, struct cr_open_file *file, uint32_t kind)
 {
+	if (!path_leads_here(file) && S_ISDIR(file->st.st_mode) && file->st.st_nlink == 0) {
+		file->path = strndup(file->link, cr_file_name_bytes(file->link));
+		file->attrs |= CR_FILE_NAMELESS;
+		file->kind = kind;
+		return;
+	}
+	if (!path_leads_here(file) && S_ISREG(file->st.st_mode)) {
+		file->path = cr_file_other_name(file->link, &file->st, c->set->floor);
+		if (file->path) {
+			file->kind = kind;
+			return;
+		}
+	}
 	if (!path_leads_here(file)) {
 		cr_file_refuse(c->refusals, file, "is a %s that can no longer be reached under its name %s; close it, or put the name back before the checkpoint",
 			       S_ISDIR(file->st.st_mode) ? "directory" : S_ISREG(file->st.st_mode) ? "file" : "device or link", file->link);
@@ -183,14 +188,10 @@ static bool is_nfs_leftover(const struct cr_open_file *file, const struct statfs
 
 static void take_unlinked(struct classify *c, struct cr_open_file *file)
 {
-	size_t len = strlen(file->link);
-
 	/* A log that somebody removed is still the standard stream that somebody else connects. */
 	if (make_stream(c, file))
 		return;
-	if (ends_with(file->link, DELETED))
-		len -= strlen(DELETED);
-	file->path = strndup(file->link, len);
+	file->path = strndup(file->link, cr_file_name_bytes(file->link));
 	file->kind = CR_FILE_UNLINKED;
 }
 

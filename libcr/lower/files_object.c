@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "libcr/lower/files_ops.h"
@@ -17,6 +18,13 @@
 /* Flags of F_GETFL that mean nothing, or the wrong thing, when the object is opened through /proc. */
 #define NOT_REOPENED (O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_TMPFILE | O_DIRECT)
 #define SETTABLE (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
+
+/* Objects that were made before their records' turn, because memory is mapped from them. */
+static struct early_object {
+	struct early_object *next;
+	uint32_t number;
+	int fd;
+} *early;
 
 /* Not a pipe: it has positions. */
 static bool is_file(const struct cr_file_object *obj)
@@ -72,6 +80,60 @@ static int create_unlinked(const struct cr_file_view *view, int floor, struct cr
 	return fd;
 }
 
+static bool is_same(const struct cr_file_payload *head, uint32_t dev_major, uint32_t dev_minor, uint64_t ino)
+{
+	return head->ino == ino && ((major(head->dev) == dev_major && minor(head->dev) == dev_minor) || dev_major == 0 || major(head->dev) == 0);
+}
+
+static int make_early(const struct cr_file_view *view, int floor, struct cr_err *err)
+{
+	struct early_object *e;
+	int fd;
+
+	for (e = early; e; e = e->next)
+		if (e->number == view->head.object)
+			return e->fd;
+	e = malloc(sizeof(*e));
+	fd = !e ? cr_err_set(err, ENOMEM, "out of memory") : view->head.kind == CR_FILE_MEMFD ? cr_file_memfd_create(view, floor, err) : create_unlinked(view, floor, err);
+	if (fd < 0) {
+		free(e);
+		return fd;
+	}
+	*e = (struct early_object){ early, view->head.object, fd };
+	early = e;
+	return fd;
+}
+
+int cr_files_object_fd(const struct cr_image *img, int floor, uint32_t dev_major, uint32_t dev_minor, uint64_t ino, struct cr_err *err)
+{
+	struct cr_image_record rec = { 0 };
+	struct cr_file_view view;
+
+	while (cr_image_next(img, &rec) > 0) {
+		if (rec.type != CR_REC_FILE || cr_file_view_parse(&rec, &view, NULL) < 0)
+			continue;
+		if ((view.head.kind == CR_FILE_MEMFD || view.head.kind == CR_FILE_UNLINKED) && is_same(&view.head, dev_major, dev_minor, ino))
+			return make_early(&view, floor, err);
+	}
+	return cr_err_set(err, EBADMSG, "memory of a file without a name (inode %llu), and no FILE record has that", (unsigned long long)ino);
+}
+
+/* Its turn has come: given; -1 when it is none of them. */
+static int take_early(uint32_t number)
+{
+	for (struct early_object **at = &early; *at; at = &(*at)->next) {
+		struct early_object *e = *at;
+		int fd = e->fd;
+
+		if (e->number != number)
+			continue;
+		*at = e->next;
+		free(e);
+		return fd;
+	}
+	return -1;
+}
+
 static int create_pipe(struct cr_file_object *obj, int floor, struct cr_err *err)
 {
 	int p[2];
@@ -117,7 +179,9 @@ int cr_file_object_open(struct cr_file_object *obj, const struct cr_file_view *v
 	switch (obj->kind) {
 	case CR_FILE_UNLINKED:
 	case CR_FILE_MEMFD:
-		r = obj->kind == CR_FILE_MEMFD ? cr_file_memfd_create(view, floor, err) : create_unlinked(view, floor, err);
+		r = take_early(obj->number);
+		if (r < 0)
+			r = obj->kind == CR_FILE_MEMFD ? cr_file_memfd_create(view, floor, err) : create_unlinked(view, floor, err);
 		if (r >= 0)
 			obj->write_end = r;
 		break;

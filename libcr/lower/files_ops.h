@@ -64,6 +64,8 @@ int cr_file_socket_restore_check(const struct cr_image *img, const struct cr_ima
 int cr_file_socket_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
 /* An end that is made by connecting to a listening socket. */
 bool cr_file_socket_late(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view);
+/* Its place in the queue of those that wait to be accepted, from 0; -1: it is none of them. */
+int cr_file_socket_place(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view);
 int cr_file_socket_finish(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
 
 /* files_memfd.c */
@@ -71,6 +73,24 @@ bool cr_file_memfd_check(const struct cr_file_set *set, struct cr_open_file *fil
 int cr_file_memfd_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
 /* A new one, empty: a descriptor, given; or a negative errno. */
 int cr_file_memfd_create(const struct cr_file_view *view, int floor, struct cr_err *err);
+
+/* files_queue.c: what waits in a UNIX socket. @sndbuf: the largest send buffer of those who write into it. */
+int cr_file_queue_save(const struct cr_file_set *set, const struct cr_open_file *file, int sndbuf, struct cr_image_writer *w, struct cr_err *err);
+/* Where datagrams go that are not sent by a connected socket. */
+struct cr_file_queue_to {
+	const void *address;
+	uint32_t address_bytes;
+	int (*sender)(void *arg, const void *address, uint32_t bytes); /* the program's socket with this name, or -1 */
+	void *arg;
+};
+/* Sends it again by @from, or to @to when that is not NULL. */
+int cr_file_queue_send(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, int from,
+		       const struct cr_file_queue_to *to, struct cr_err *err);
+
+/* files_nameless.c: directories that were removed */
+int cr_file_nameless_check(const char *path, struct cr_err *err);
+/* A new one, removed: a descriptor at or above @floor, given; or a negative errno. */
+int cr_file_nameless_dir(const char *path, uint32_t mode, int flags, int floor, struct cr_err *err);
 
 /* files_lock.c: locks, leases and the receiver of signals; of any kind. */
 bool cr_file_lock_check(struct cr_open_file *file, struct cr_file_refusals *refusals);

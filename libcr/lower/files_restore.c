@@ -147,6 +147,8 @@ int cr_file_named_open(struct cr_file_restore *x, const struct cr_image_record *
 	int flags = (int)view->head.open_flags & ~O_ASYNC, fd, now, r = 0;
 
 	(void)rec;
+	if (view->head.attrs & CR_FILE_NAMELESS)
+		return cr_file_nameless_dir(view->path, view->head.mode, flags, x->floor, err);
 	/* A terminal whose line is down blocks an open without O_NONBLOCK. */
 	fd = cr_file_open_high(view->path, (flags & ~NOT_REOPENED) | O_NOCTTY | (view->head.kind == CR_FILE_TTY ? O_NONBLOCK : 0), 0, x->floor);
 	if (fd < 0)
@@ -187,7 +189,8 @@ static bool is_late(const struct cr_file_restore *x, const struct cr_image_recor
 	return view->head.kind == CR_FILE_SOCKET && cr_file_socket_late(x->img, rec, view);
 }
 
-static int restore_records(struct cr_file_restore *x, bool late, struct cr_err *err)
+/* @place: of those that wait to be accepted the one with this place in the queue, -1: all others. *ret_some: there was one. */
+static int restore_records(struct cr_file_restore *x, bool late, int place, bool *ret_some, struct cr_err *err)
 {
 	struct cr_image_record rec = { 0 };
 	struct cr_file_data_payload data;
@@ -198,8 +201,10 @@ static int restore_records(struct cr_file_restore *x, bool late, struct cr_err *
 	while (r >= 0 && cr_image_next(x->img, &rec) > 0) {
 		if (rec.type == CR_REC_FILE) {
 			r = cr_file_view_parse(&rec, &view, err);
-			if (r >= 0 && is_late(x, &rec, &view) == late)
+			if (r >= 0 && is_late(x, &rec, &view) == late && (!late || cr_file_socket_place(x->img, &rec, &view) == place)) {
+				*ret_some = true;
 				r = restore_file(x, &rec, &view, err);
+			}
 		} else if (rec.type == CR_REC_FILE_DATA && !late) {
 			r = cr_file_data_parse(&rec, &data, &content, err);
 			if (r >= 0 && !(data.attrs & ~CR_FILE_DATA_PACKET) && view.head.kind != CR_FILE_SOCKET)
@@ -253,15 +258,19 @@ static int place_low(struct cr_file_restore *x, struct cr_err *err)
 static int restore_all(const struct cr_image *img, int floor, bool low, struct cr_err *err)
 {
 	struct cr_file_restore x;
-	int r;
+	int r, place;
+	bool some;
 
 	r = restore_init(&x, img, floor, err);
 	if (r >= 0)
-		r = restore_records(&x, false, err);
+		r = restore_records(&x, false, -1, &some, err);
 	/* The pipe or file of the last object is complete. */
 	cr_file_object_close(&x.object);
-	if (r >= 0)
-		r = restore_records(&x, true, err);
+	/* Those that were accepted, then in their order those that wait. */
+	for (place = -1, some = true; r >= 0 && (some || place <= 0); place++) {
+		some = false;
+		r = restore_records(&x, true, place, &some, err);
+	}
 	if (r >= 0 && low)
 		r = place_low(&x, err);
 	/* All others are closed before: closing one of a file would give up its locks. */

@@ -60,6 +60,8 @@ int cr_file_named_check(const struct cr_image *img, const struct cr_image_record
 
 	(void)img;
 	(void)rec;
+	if (head->attrs & CR_FILE_NAMELESS)
+		return cr_file_nameless_check(view->path, err);
 	if (lstat(view->path, &st) < 0)
 		return cr_err_set(err, errno, "descriptor %d: %s, open at the checkpoint: %s; put it back under this name", view->fds[0].fd, view->path,
 				  strerror(errno));

@@ -98,6 +98,11 @@ int cr_file_move_high(int fd, int floor);
 FILE *cr_file_fopen_high(const char *path, int floor);
 DIR *cr_file_opendir_high(const char *path, int floor);
 
+/* The length of what proc says, without its mark for a name that is gone. */
+size_t cr_file_name_bytes(const char *link);
+/* Another name of the file @st, which was opened as @link, in the same directory: malloc'ed, or NULL. */
+char *cr_file_other_name(const char *link, const struct stat *st, int floor);
+
 static inline bool cr_file_reads(int flags)
 {
 	return (flags & 3) == 0 || (flags & 3) == 2;

@@ -13,11 +13,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -28,7 +30,7 @@
 #define TCP_STATE_CLOSE 7
 #define STATE_ESTABLISHED 1
 #define STATE_LISTEN 10
-#define QUEUE_MIN_BYTES (256U << 10)
+#define SHUT_BOTH 3
 
 static int get_int(int fd, int level, int name)
 {
@@ -105,6 +107,53 @@ static bool listens(const struct cr_file_set *set, const void *address, socklen_
 	return false;
 }
 
+static bool waiters_are_ours(const struct cr_file_set *set, const struct cr_unix_diag *diag)
+{
+	if (diag->waiting != diag->n_waiters)
+		return false;
+	for (uint32_t i = 0; i < diag->n_waiters; i++)
+		if (!file_of_ino(set, diag->waiters[i]))
+			return false;
+	return true;
+}
+
+/* The listening socket of the program in whose queue @file waits: its object and the place there. */
+static bool find_queue(const struct cr_file_set *set, const struct cr_open_file *file, uint32_t *ret_object, uint32_t *ret_place)
+{
+	struct cr_unix_diag diag;
+
+	for (unsigned int i = 0; i < set->n; i++) {
+		int fd = set->files[i].fds[0].fd;
+
+		if (!S_ISSOCK(set->files[i].st.st_mode) || get_int(fd, SOL_SOCKET, SO_DOMAIN) != AF_UNIX || !get_int(fd, SOL_SOCKET, SO_ACCEPTCONN) ||
+		    cr_unix_diag_get((uint32_t)set->files[i].st.st_ino, &diag) < 0)
+			continue;
+		for (uint32_t k = 0; k < diag.n_waiters; k++) {
+			if (diag.waiters[k] != (uint32_t)file->st.st_ino)
+				continue;
+			*ret_object = set->files[i].object;
+			*ret_place = k;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Nobody has accepted it: the other end is in the queue of the listening socket. */
+static bool take_unix_waiting(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_socket *s, struct cr_file_refusals *refusals)
+{
+	int sent = 0;
+
+	if (!find_queue(set, file, &s->peer, &s->backlog))
+		return refuse(refusals, file, "which waits to be accepted by another process; close it before the checkpoint");
+	if (s->address_bytes > sizeof(sa_family_t))
+		return refuse(refusals, file, "which has a name and waits to be accepted, which a checkpoint cannot save; accept it before the checkpoint");
+	if (ioctl(file->fds[0].fd, SIOCOUTQ, &sent) < 0 || sent > 0)
+		return refuse(refusals, file, "which waits to be accepted, and has sent something, which a checkpoint cannot save; accept it before the checkpoint");
+	s->state = CR_FILE_SOCKET_WAITING;
+	return true;
+}
+
 static bool take_unix_pair(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_socket *s, const struct cr_unix_diag *diag,
 			   struct cr_file_refusals *refusals)
 {
@@ -115,6 +164,9 @@ static bool take_unix_pair(const struct cr_file_set *set, struct cr_open_file *f
 	bool named = s->address_bytes > sizeof(sa_family_t);
 
 	s->shut = diag->shut & 3;
+	/* The end of one that was closed is shut down; that of one which was not accepted is not. */
+	if (!diag->peer_ino && s->type != SOCK_DGRAM && (diag->shut & SHUT_BOTH) != SHUT_BOTH)
+		return take_unix_waiting(set, file, s, refusals);
 	if (!diag->peer_ino) {
 		if (named)
 			return refuse(refusals, file, "whose other end is closed, and a socket with a name cannot be made again in this state; close it before the checkpoint");
@@ -148,8 +200,8 @@ static bool check_unix(const struct cr_file_set *set, struct cr_open_file *file,
 	if (diag.state == STATE_LISTEN) {
 		s->state = CR_FILE_SOCKET_LISTENING;
 		s->backlog = diag.backlog;
-		if (diag.waiting)
-			return refuse(refusals, file, "and connections wait to be accepted; accept them before the checkpoint");
+		if (!waiters_are_ours(set, &diag))
+			return refuse(refusals, file, "and connections of other processes wait to be accepted; accept them before the checkpoint");
 		return take_unix_path(file, s, &diag, refusals);
 	}
 	if (diag.has_peer)
@@ -157,8 +209,8 @@ static bool check_unix(const struct cr_file_set *set, struct cr_open_file *file,
 	if (diag.state == STATE_ESTABLISHED && s->type != SOCK_DGRAM)
 		return refuse(refusals, file, "in a state that a checkpoint cannot save; close it before the checkpoint");
 	s->state = CR_FILE_SOCKET_OPEN;
-	if (s->type == SOCK_DGRAM && readable(file->fds[0].fd))
-		return refuse(refusals, file, "and datagrams wait to be read; read them before the checkpoint");
+	if (s->type == SOCK_DGRAM && !s->address_bytes && readable(file->fds[0].fd))
+		return refuse(refusals, file, "and datagrams wait to be read in a socket without a name; read them before the checkpoint");
 	return take_unix_path(file, s, &diag, refusals);
 }
 
@@ -343,53 +395,6 @@ static int save_options(const struct cr_open_file *file, struct cr_image_writer 
 	return r;
 }
 
-/* One message, or what fits of a stream, from the place that SO_PEEK_OFF has reached: its length, -EAGAIN at the end, or another errno. */
-static ssize_t peek(const struct cr_open_file *file, char *buffer, size_t bytes, struct cr_err *err)
-{
-	char control[CMSG_SPACE(3 * sizeof(int))];
-	struct iovec iov = { .iov_base = buffer, .iov_len = bytes };
-	int fd = file->fds[0].fd;
-	/* Room for the sender's identity, when that was asked for, and for nothing else: descriptors are not taken, but leave a mark. */
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = get_int(fd, SOL_SOCKET, SO_PASSCRED) ? sizeof(control) : 0 };
-	ssize_t n = recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-	if (n < 0)
-		return errno == EAGAIN ? -EAGAIN : cr_err_set(err, errno, "descriptor %d: what waits in the socket cannot be read: %s", fd, strerror(errno));
-	if (m.msg_flags & MSG_CTRUNC)
-		return cr_err_set(err, ENOTSUP, "descriptor %d is a UNIX socket in which descriptors are under way (SCM_RIGHTS), which a checkpoint cannot save; receive them before the checkpoint",
-				  fd);
-	if (m.msg_flags & MSG_TRUNC)
-		return cr_err_set(err, EMSGSIZE, "descriptor %d: a message in the socket is longer than %zu bytes; receive it before the checkpoint", fd, bytes);
-	return n;
-}
-
-static int save_queue(const struct cr_open_file *file, int sndbuf, struct cr_image_writer *w, struct cr_err *err)
-{
-	uint32_t packet = file->socket->type == SOCK_STREAM ? 0 : CR_FILE_DATA_PACKET;
-	int fd = file->fds[0].fd, from = 0, old = get_int(fd, SOL_SOCKET, SO_PEEK_OFF), r = 0;
-	size_t bytes = (unsigned int)sndbuf > QUEUE_MIN_BYTES ? (size_t)sndbuf : QUEUE_MIN_BYTES;
-	char *buffer = malloc(bytes);
-	ssize_t n;
-
-	if (!buffer)
-		return cr_err_set(err, ENOMEM, "descriptor %d: out of memory for what waits in the socket", fd);
-	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &from, sizeof(from)) < 0) {
-		r = cr_err_set(err, errno, "descriptor %d: SO_PEEK_OFF: %s", fd, strerror(errno));
-		goto free_buffer;
-	}
-	while (r >= 0) {
-		n = peek(file, buffer, bytes, err);
-		/* An empty packet is one, except at the end of what was shut down. */
-		if (n == -EAGAIN || (n == 0 && (file->socket->type != SOCK_DGRAM && file->socket->shut & 1)))
-			break;
-		r = n < 0 ? (int)n : cr_file_data_put(file, packet, buffer, (size_t)n, w, err);
-	}
-	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &old, sizeof(old));
-free_buffer:
-	free(buffer);
-	return r;
-}
-
 int cr_file_socket_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err)
 {
 	const struct cr_file_socket *s = file->socket;
@@ -398,12 +403,12 @@ int cr_file_socket_save(const struct cr_file_set *set, const struct cr_open_file
 	r = cr_file_data_put(file, CR_FILE_DATA_STATE, s, sizeof(*s), w, err);
 	if (r >= 0)
 		r = save_options(file, w, err);
-	if (r < 0 || (s->state != CR_FILE_SOCKET_PAIR && s->state != CR_FILE_SOCKET_CLOSED))
+	if (r < 0 || (s->state != CR_FILE_SOCKET_PAIR && s->state != CR_FILE_SOCKET_CLOSED && !(s->family == AF_UNIX && s->state == CR_FILE_SOCKET_OPEN)))
 		return r;
 	if (s->state == CR_FILE_SOCKET_PAIR) {
 		int theirs = get_int(set->files[s->peer].fds[0].fd, SOL_SOCKET, SO_SNDBUF);
 
 		sndbuf = theirs > sndbuf ? theirs : sndbuf;
 	}
-	return save_queue(file, sndbuf, w, err);
+	return cr_file_queue_save(set, file, sndbuf, w, err);
 }

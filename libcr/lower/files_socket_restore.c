@@ -64,7 +64,7 @@ static int get_state(const struct cr_image *img, const struct cr_image_record *r
 
 	if (r < 0)
 		return r;
-	if (ret->state < CR_FILE_SOCKET_OPEN || ret->state > CR_FILE_SOCKET_CLOSED || ret->address_bytes > sizeof(ret->address))
+	if (ret->state < CR_FILE_SOCKET_OPEN || ret->state > CR_FILE_SOCKET_WAITING || ret->address_bytes > sizeof(ret->address))
 		return cr_err_set(err, EBADMSG, "descriptor %d: the state of a socket makes no sense", view->fds[0].fd);
 	return 0;
 }
@@ -111,6 +111,8 @@ int cr_file_socket_restore_check(const struct cr_image *img, const struct cr_ima
 	if (s.state == CR_FILE_SOCKET_PAIR && (!find_socket(img, NULL, s.peer, &other_view, &other) || other.state != CR_FILE_SOCKET_PAIR ||
 					       other.peer != view->head.object || other.type != s.type))
 		return cr_err_set(err, EBADMSG, "descriptor %d: the other end of a pair of sockets is missing", view->fds[0].fd);
+	if (s.state == CR_FILE_SOCKET_WAITING && (!find_socket(img, NULL, s.peer, &other_view, &other) || other.state != CR_FILE_SOCKET_LISTENING))
+		return cr_err_set(err, EBADMSG, "descriptor %d: the listening socket in whose queue it waits is missing", view->fds[0].fd);
 	if (!has_path(&s) || s.state == CR_FILE_SOCKET_PAIR || !view->path || lstat(view->path, &st) < 0)
 		return 0;
 	if (!S_ISSOCK(st.st_mode))
@@ -125,7 +127,7 @@ int cr_file_socket_restore_check(const struct cr_image *img, const struct cr_ima
 	if (fd >= 0)
 		close(fd);
 	if (busy)
-		return cr_err_set(err, EADDRINUSE, "descriptor %d: a socket is to be bound to %s, and another process uses that name now; end it first",
+		return cr_err_set(err, EBUSY, "descriptor %d: a socket is to be bound to %s, and another process uses that name now; end it first",
 				  view->fds[0].fd, view->path);
 	return 0;
 }
@@ -135,9 +137,20 @@ bool cr_file_socket_late(const struct cr_image *img, const struct cr_image_recor
 	struct cr_file_view other_view;
 	struct cr_file_socket s, other;
 
-	if (get_state(img, rec, view, &s, NULL) < 0 || s.state != CR_FILE_SOCKET_PAIR)
+	if (get_state(img, rec, view, &s, NULL) < 0)
+		return false;
+	if (s.state == CR_FILE_SOCKET_WAITING)
+		return true;
+	if (s.state != CR_FILE_SOCKET_PAIR)
 		return false;
 	return s.address_bytes || (find_socket(img, NULL, s.peer, &other_view, &other) && other.address_bytes);
+}
+
+int cr_file_socket_place(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view)
+{
+	struct cr_file_socket s;
+
+	return get_state(img, rec, view, &s, NULL) < 0 || s.state != CR_FILE_SOCKET_WAITING ? -1 : (int)s.backlog;
 }
 
 static int set_option(int fd, const struct cr_file_socket_option *o, const struct cr_file_view *view, struct cr_err *err)
@@ -188,6 +201,22 @@ static int set_options(const struct cr_image *img, const struct cr_image_record 
 	return r;
 }
 
+/* Where it is bound, or listens, now: a path may have been relocated. 0: the name is too long. */
+static socklen_t address_of(const struct cr_file_socket *s, const struct cr_file_view *view, struct sockaddr_un *ret)
+{
+	const struct sockaddr_un *un = (const void *)s->address;
+
+	memcpy(ret, s->address, s->address_bytes < sizeof(*ret) ? s->address_bytes : sizeof(*ret));
+	if (!has_path(s) || un->sun_path[0] != '/' || !view->path)
+		return s->address_bytes;
+	if (strlen(view->path) >= sizeof(ret->sun_path))
+		return 0;
+	strcpy(ret->sun_path, view->path);
+	/* With the zero byte behind the name, or without, as it was. */
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(view->path) +
+			   (((const char *)s->address)[s->address_bytes - 1] == '\0'));
+}
+
 /* A relative name is bound from the directory in which it was; the program's own working directory comes later. */
 static int bind_path(int fd, const struct cr_file_socket *s, const struct cr_file_view *view)
 {
@@ -197,14 +226,18 @@ static int bind_path(int fd, const struct cr_file_socket *s, const struct cr_fil
 
 	memcpy(name, un->sun_path, s->address_bytes - offsetof(struct sockaddr_un, sun_path));
 	unlink(view->path);
-	if (name[0] != '/') {
-		bytes = strlen(view->path);
-		if (bytes <= strlen(name))
-			return -EBADMSG;
-		snprintf(dir, sizeof(dir), "%.*s", (int)(bytes - strlen(name)), view->path);
-		if (chdir(dir) < 0)
-			return -errno;
+	if (name[0] == '/') {
+		struct sockaddr_un at;
+		socklen_t at_bytes = address_of(s, view, &at);
+
+		return !at_bytes ? -ENAMETOOLONG : bind(fd, (const void *)&at, at_bytes) < 0 || chmod(view->path, view->head.mode & 07777) < 0 ? -errno : 0;
 	}
+	bytes = strlen(view->path);
+	if (bytes <= strlen(name))
+		return -EBADMSG;
+	snprintf(dir, sizeof(dir), "%.*s", (int)(bytes - strlen(name)), view->path);
+	if (chdir(dir) < 0)
+		return -errno;
 	return bind(fd, (const void *)s->address, s->address_bytes) < 0 || chmod(name, view->head.mode & 07777) < 0 ? -errno : 0;
 }
 
@@ -256,6 +289,8 @@ static int connect_pair(struct cr_file_restore *x, const struct cr_file_socket *
 	struct cr_file_view view;
 	struct cr_file_socket listening;
 	bool server = s->address_bytes && find_socket(x->img, s, 0, &view, &listening);
+	struct sockaddr_un at;
+	socklen_t at_bytes;
 	int client;
 
 	if (!server && !find_socket(x->img, other, 0, &view, &listening))
@@ -263,7 +298,8 @@ static int connect_pair(struct cr_file_restore *x, const struct cr_file_socket *
 	client = socket(s->family, s->type | SOCK_CLOEXEC, 0);
 	if (client < 0)
 		return -errno;
-	if (connect(client, (const void *)listening.address, listening.address_bytes) < 0) {
+	at_bytes = address_of(&listening, &view, &at);
+	if (connect(client, (const void *)&at, at_bytes) < 0) {
 		close(client);
 		return -errno;
 	}
@@ -300,36 +336,61 @@ static int open_pair(struct cr_file_restore *x, const struct cr_file_socket *s, 
 	return p[0];
 }
 
-/* --- what waits in it --- */
-
-static int send_queue(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, int from, struct cr_err *err)
+/* It waits in the queue of the listening socket, which is in place. */
+static int open_waiting(struct cr_file_restore *x, const struct cr_file_socket *s, const struct cr_file_view *view, struct cr_err *err)
 {
-	struct cr_image_record at = *rec;
-	struct cr_file_data_payload data;
-	int old = 0, room = 4 << 20;
-	socklen_t len = sizeof(old);
-	const char *content;
-	uint64_t done;
-	ssize_t n;
-	int r = 0;
+	struct cr_file_socket listening;
+	struct cr_file_view at_view;
+	struct sockaddr_un at;
+	socklen_t bytes;
+	int fd, r;
 
-	getsockopt(from, SOL_SOCKET, SO_SNDBUF, &old, &len);
-	/* In larger pieces, or with other overhead, than the program sent them. */
-	if (setsockopt(from, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)
-		setsockopt(from, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-	while (r >= 0 && cr_file_data_next(img, &at, view, 0, &data, (const void **)&content)) {
-		for (done = 0; r >= 0 && (done < data.bytes || (done == 0 && data.attrs & CR_FILE_DATA_PACKET)); done += (uint64_t)n) {
-			n = send(from, content + done, data.bytes - done, MSG_DONTWAIT | MSG_NOSIGNAL);
-			if (n < 0)
-				r = cr_err_set(err, errno, "descriptor %d: %llu bytes that waited in the socket cannot be sent again: %s", view->fds[0].fd,
-					       (unsigned long long)data.bytes, strerror(errno));
-			if (n <= 0)
-				break;
-		}
+	if (!find_socket(x->img, NULL, s->peer, &at_view, &listening))
+		return cr_err_set(err, EBADMSG, "descriptor %d: the listening socket in whose queue it waits is missing", view->fds[0].fd);
+	bytes = address_of(&listening, &at_view, &at);
+	fd = cr_file_move_high(socket(s->family, s->type | SOCK_CLOEXEC, s->protocol), x->floor);
+	r = fd < 0 ? fd : connect(fd, (const void *)&at, bytes) < 0 ? -errno : 0;
+	if (r < 0) {
+		if (fd >= 0)
+			close(fd);
+		return cr_err_set(err, r, "descriptor %d: a socket cannot be connected again to one that listens: %s", view->fds[0].fd, strerror(-r));
 	}
-	old /= 2;
-	if (setsockopt(from, SOL_SOCKET, SO_SNDBUFFORCE, &old, sizeof(old)) < 0)
-		setsockopt(from, SOL_SOCKET, SO_SNDBUF, &old, sizeof(old));
+	return fd;
+}
+
+/* The program's socket with this name. */
+static int sender_of(void *arg, const void *address, uint32_t bytes)
+{
+	const struct cr_file_restore *x = arg;
+	struct cr_image_record rec = { 0 };
+	struct cr_file_view view;
+	struct cr_file_socket s;
+
+	while (cr_image_next(x->img, &rec) > 0)
+		if (rec.type == CR_REC_FILE && cr_file_view_parse(&rec, &view, NULL) == 0 && view.head.kind == CR_FILE_SOCKET &&
+		    get_state(x->img, &rec, &view, &s, NULL) == 0 && s.address_bytes == bytes && memcmp(s.address, address, bytes) == 0)
+			return view.fds[0].fd;
+	return -1;
+}
+
+/* Datagrams in a socket that is connected to nobody. */
+static int send_datagrams(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_socket *s, const struct cr_file_view *view,
+			  struct cr_err *err)
+{
+	struct sockaddr_un at;
+	struct cr_file_queue_to to = { .address = &at, .sender = sender_of, .arg = x };
+	int from, r;
+
+	to.address_bytes = address_of(s, view, &at);
+	if (has_path(s) && view->path && strlen(view->path) < sizeof(at.sun_path)) {
+		strcpy(at.sun_path, view->path); /* the working directory is not the program's yet */
+		to.address_bytes = (uint32_t)(offsetof(struct sockaddr_un, sun_path) + strlen(view->path) + 1);
+	}
+	from = cr_file_move_high(socket(AF_UNIX, s->type | SOCK_CLOEXEC, 0), x->floor);
+	if (from < 0)
+		return cr_err_set(err, from, "descriptor %d: a socket to send its datagrams again cannot be made: %s", view->fds[0].fd, strerror(-from));
+	r = cr_file_queue_send(x->img, rec, view, from, &to, err);
+	close(from);
 	return r;
 }
 
@@ -340,7 +401,7 @@ static int open_closed(struct cr_file_restore *x, const struct cr_image_record *
 
 	if (socketpair(s->family, s->type | SOCK_CLOEXEC, s->protocol, p) < 0)
 		return cr_err_set(err, errno, "descriptor %d: a pair of sockets cannot be made: %s", view->fds[0].fd, strerror(errno));
-	r = send_queue(x->img, rec, view, p[1], err);
+	r = cr_file_queue_send(x->img, rec, view, p[1], NULL, err);
 	close(p[1]);
 	if (r < 0) {
 		close(p[0]);
@@ -361,14 +422,16 @@ int cr_file_socket_open(struct cr_file_restore *x, const struct cr_image_record 
 		fd = open_pair(x, &s, view, err);
 	else if (s.state == CR_FILE_SOCKET_CLOSED)
 		fd = open_closed(x, rec, &s, view, err);
+	else if (s.state == CR_FILE_SOCKET_WAITING)
+		fd = open_waiting(x, &s, view, err);
 	else
 		fd = cr_file_move_high(socket(s.family, s.type | SOCK_CLOEXEC, s.protocol), x->floor);
 	if (fd < 0)
-		return s.state == CR_FILE_SOCKET_PAIR || s.state == CR_FILE_SOCKET_CLOSED
+		return s.state >= CR_FILE_SOCKET_PAIR
 			       ? fd
 			       : cr_err_set(err, errno, "descriptor %d: a socket of family %d cannot be made: %s", view->fds[0].fd, s.family, strerror(errno));
 	r = set_options(x->img, rec, view, fd, err);
-	if (r >= 0 && s.state != CR_FILE_SOCKET_PAIR)
+	if (r >= 0 && s.state != CR_FILE_SOCKET_PAIR && s.state != CR_FILE_SOCKET_WAITING)
 		r = bind_socket(fd, &s, view, err);
 	if (r >= 0 && s.state == CR_FILE_SOCKET_LISTENING && listen(fd, (int)s.backlog) < 0)
 		r = cr_err_set(err, errno, "descriptor %d: cannot listen again: %s", view->fds[0].fd, strerror(errno));
@@ -385,11 +448,13 @@ int cr_file_socket_finish(struct cr_file_restore *x, const struct cr_image_recor
 	struct cr_file_socket s, other;
 	int r = get_state(x->img, rec, view, &s, err);
 
+	if (r >= 0 && s.family == AF_UNIX && s.type == SOCK_DGRAM && s.state == CR_FILE_SOCKET_OPEN && s.address_bytes)
+		return send_datagrams(x, rec, &s, view, err);
 	if (r < 0 || s.state != CR_FILE_SOCKET_PAIR)
 		return r;
 	if (!find_socket(x->img, NULL, s.peer, &other_view, &other))
 		return cr_err_set(err, EBADMSG, "descriptor %d: the other end of a pair of sockets is missing", view->fds[0].fd);
-	r = send_queue(x->img, rec, view, other_view.fds[0].fd, err);
+	r = cr_file_queue_send(x->img, rec, view, other_view.fds[0].fd, NULL, err);
 	/* After what was sent: the end of this direction. The other direction is the other record's. */
 	if (r >= 0 && s.shut & 1)
 		shutdown(view->fds[0].fd, SHUT_RD);

@@ -43,6 +43,12 @@ static void take_attr(const struct rtattr *a, struct cr_unix_diag *ret)
 		ret->waiting = queue.udiag_rqueue;
 		ret->backlog = queue.udiag_wqueue;
 		break;
+	case UNIX_DIAG_ICONS:
+		ret->n_waiters = (uint32_t)(RTA_PAYLOAD(a) / sizeof(ret->waiters[0]));
+		if (ret->n_waiters > CR_UNIX_WAITERS)
+			ret->n_waiters = CR_UNIX_WAITERS;
+		memcpy(ret->waiters, RTA_DATA(a), ret->n_waiters * sizeof(ret->waiters[0]));
+		break;
 	case UNIX_DIAG_VFS:
 		memcpy(&vfs, RTA_DATA(a), sizeof(vfs));
 		ret->vfs_ino = vfs.udiag_vfs_ino;
@@ -79,7 +85,7 @@ int cr_unix_diag_get(uint32_t ino, struct cr_unix_diag *ret)
 	} ask = {
 		.h = { .nlmsg_len = sizeof(ask), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST },
 		.q = { .sdiag_family = AF_UNIX, .udiag_states = ~0u, .udiag_ino = ino,
-		       .udiag_show = UDIAG_SHOW_PEER | UDIAG_SHOW_RQLEN | UDIAG_SHOW_VFS, .udiag_cookie = { ~0u, ~0u } },
+		       .udiag_show = UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS | UDIAG_SHOW_RQLEN | UDIAG_SHOW_VFS, .udiag_cookie = { ~0u, ~0u } },
 	};
 	_Alignas(struct nlmsghdr) char answer[4096];
 	ssize_t n;

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define CR_UNIX_WAITERS 128
+
 struct cr_unix_diag {
 	uint32_t state; /* TCP_ESTABLISHED, TCP_LISTEN, TCP_CLOSE, ... */
 	bool has_peer;
@@ -15,6 +17,8 @@ struct cr_unix_diag {
 	uint32_t shut;     /* bit 0: receives nothing more, bit 1: sends nothing more */
 	uint32_t waiting;  /* LISTEN: connections to be accepted; else bytes to be read */
 	uint32_t backlog;  /* LISTEN */
+	uint32_t waiters[CR_UNIX_WAITERS]; /* LISTEN: inode numbers of the sockets that wait, in order; 0: of a closed one */
+	uint32_t n_waiters;
 	uint32_t vfs_ino, vfs_dev; /* the file that it is bound to; 0: none */
 };
 

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "libcr/image/relocate.h"
+
 static bool needs_path(uint32_t kind)
 {
 	return kind <= CR_FILE_PATH && kind != CR_FILE_PIPE && kind != CR_FILE_STREAM;
@@ -55,6 +57,8 @@ int cr_file_view_parse(const struct cr_image_record *rec, struct cr_file_view *r
 		return cr_err_set(err, EBADMSG, "FILE record at offset %llu: the path is missing", offset);
 	if (check_fds(&view, offset, err) < 0)
 		return -EBADMSG;
+	if (view.head.kind != CR_FILE_MEMFD)
+		view.path = cr_relocate(view.path);
 	*ret = view;
 	return 0;
 }

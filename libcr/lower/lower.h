@@ -271,6 +271,8 @@ struct cr_dump_result {
 int cr_dump_start(struct cr_dump *d, const char *path, uint32_t flags, struct cr_err *err);
 int cr_dump_finish(struct cr_dump *d, struct cr_dump_result *ret, struct cr_err *err); /* after result_fd became readable */
 int cr_dump_put_host(struct cr_image_writer *w, struct cr_err *err);
+/* While the program still runs: what takes long and is remembered, the checksums of mapped files. */
+void cr_dump_prepare(void);
 /* @own_child: the child that still writes an earlier dump, or 0. */
 int cr_dump_check(int own_child, cr_nocr_fn report, void *arg);
 

@@ -29,6 +29,7 @@ struct area_ranges {
 struct smaps_entry {
 	uint64_t start, end, offset;
 	uint64_t present_bytes, swap_bytes;
+	uint64_t page_bytes, huge_bytes;
 	uint64_t pkey;
 	uint64_t ino;
 	unsigned int dev_major, dev_minor;
@@ -68,6 +69,8 @@ static int ranges_init(struct area_ranges *ranges, const struct cr_mem_range *ex
 	ranges->n = n + 1;
 	return 0;
 }
+
+#define ANON_HUGE "/anon_hugepage"
 
 static bool has_flag(const struct smaps_entry *e, const char *letters)
 {
@@ -143,8 +146,8 @@ static void area_set_file(struct cr_mem_area *area, const struct stat *st)
 
 static const char *flags_nocr(const struct smaps_entry *e)
 {
-	if (has_flag(e, "ht"))
-		return "huge TLB pages cannot be saved; run the program without them (transparent huge pages are fine)";
+	if (has_flag(e, "ht") && strcmp(e->name, ANON_HUGE) != 0 && (e->perms[3] != 's' || strncmp(e->name, "/SYSV", 5) == 0 || strncmp(e->name, "/memfd:", 7) == 0))
+		return "huge TLB pages of a segment, a memfd or a private mapping of a file cannot be saved; use those of mmap with MAP_HUGETLB (transparent huge pages are fine)";
 	if (has_flag(e, "ss"))
 		return "a shadow stack cannot be saved; start the program with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off";
 	if (has_flag(e, "um") || has_flag(e, "ui"))
@@ -154,21 +157,33 @@ static const char *flags_nocr(const struct smaps_entry *e)
 	return NULL;
 }
 
+static void area_set_huge(struct cr_mem_area *area, const struct smaps_entry *e)
+{
+	area->vma.flags |= CR_VMA_F_HUGETLB;
+	area->vma.file_bytes = e->page_bytes;
+	area->present_bytes = e->huge_bytes;
+}
+
 static void classify_shared(struct cr_mem_area *area, const struct smaps_entry *e, bool deleted)
 {
 	struct stat st;
 
 	area->vma.kind = CR_VMA_FILE_SHARED;
-	if (begins_with(e->name, "[anon_shmem:") || (deleted && strcmp(e->name, "/dev/zero") == 0)) {
+	if (deleted && strcmp(e->name, ANON_HUGE) == 0) {
+		area->vma.kind = CR_VMA_ANON_SHARED;
+		area_set_huge(area, e);
+	} else if (begins_with(e->name, "[anon_shmem:") || (deleted && strcmp(e->name, "/dev/zero") == 0)) {
 		area->vma.kind = CR_VMA_ANON_SHARED;
 		area->vma.flags |= e->name[0] == '[' ? CR_VMA_F_NAMED : 0;
 	} else if (deleted && strcmp(e->name, "/memfd:" CR_SHARED_OBJECT) == 0) {
 		area->vma.kind = CR_VMA_ANON_SHARED;
 		area->in_parts = true;
-	} else if (begins_with(e->name, "/memfd:")) {
-		area->nocr = "shared memory of memfd_create cannot be saved";
+	} else if (deleted && begins_with(e->name, "/memfd:")) {
+		area->vma.kind = CR_VMA_ANON_SHARED;
+		area->vma.flags |= CR_VMA_F_OBJECT | (has_flag(e, "mw") ? CR_VMA_F_MAYWRITE : 0);
 	} else if (begins_with(e->name, "/SYSV") && deleted) {
-		area->nocr = "a System V shared memory segment cannot be saved";
+		area->vma.kind = CR_VMA_ANON_SHARED;
+		area->vma.flags |= CR_VMA_F_SYSV;
 	} else if (begins_with(e->name, "/[aio]")) {
 		area->nocr = "asynchronous I/O of the kernel (io_setup) cannot be saved; end it with io_destroy before the checkpoint, or run the program without it";
 	} else if (e->name[0] != '/') {
@@ -176,7 +191,8 @@ static void classify_shared(struct cr_mem_area *area, const struct smaps_entry *
 	} else if (begins_with(e->name, "/dev/") && stat(e->name, &st) == 0 && !S_ISREG(st.st_mode)) {
 		area->nocr = "device memory cannot be saved";
 	} else if (deleted) {
-		area->nocr = "a shared mapping of a deleted file cannot be saved";
+		area->vma.kind = CR_VMA_ANON_SHARED;
+		area->vma.flags |= CR_VMA_F_OBJECT | CR_VMA_F_WAS_FILE | (has_flag(e, "mw") ? CR_VMA_F_MAYWRITE : 0);
 	} else if (stat(e->name, &st) < 0 || !same_file(e, &st)) {
 		area->nocr = "a shared mapping of a file that is no longer found under its name cannot be saved";
 	} else if (!S_ISREG(st.st_mode)) {
@@ -195,6 +211,8 @@ static void classify_private(struct cr_mem_area *area, const struct smaps_entry 
 	area->vma.kind = CR_VMA_ANON;
 	if (begins_with(e->name, "[anon:")) {
 		area->vma.flags |= CR_VMA_F_NAMED;
+	} else if (deleted && strcmp(e->name, ANON_HUGE) == 0) {
+		area_set_huge(area, e);
 	} else if (e->name[0] == '\0' || strcmp(e->name, "[heap]") == 0 || begins_with(e->name, "[stack") ||
 		   strcmp(e->name, "/dev/zero") == 0) {
 		/* nothing more to say */
@@ -218,7 +236,7 @@ static void classify_private(struct cr_mem_area *area, const struct smaps_entry 
 static bool name_matters(const struct cr_mem_area *area)
 {
 	return area->nocr || area->vma.kind == CR_VMA_FILE_PRIVATE || area->vma.kind == CR_VMA_FILE_SHARED ||
-	       (area->vma.flags & (CR_VMA_F_WAS_FILE | CR_VMA_F_NAMED));
+	       (area->vma.flags & (CR_VMA_F_WAS_FILE | CR_VMA_F_NAMED | CR_VMA_F_OBJECT));
 }
 
 static void area_classify(struct cr_mem_area *area, const struct smaps_entry *e, bool deleted)
@@ -230,6 +248,8 @@ static void area_classify(struct cr_mem_area *area, const struct smaps_entry *e,
 		classify_shared(area, e, deleted);
 	else
 		classify_private(area, e, deleted);
+	if (area->vma.flags & CR_VMA_F_HUGETLB && (area->vma.start | area->vma.end) % (e->page_bytes ? e->page_bytes : 1))
+		area->nocr = "huge TLB pages that begin outside of the program's memory cannot be saved";
 	if (!area->nocr && (has_flag(e, "io") || has_flag(e, "pf")))
 		area->nocr = "device memory cannot be saved";
 }
@@ -335,6 +355,10 @@ static void parse_detail(const char *line, struct smaps_entry *e)
 		e->present_bytes = n * 1024;
 	else if (sscanf(line, "Swap: %llu kB", &n) == 1)
 		e->swap_bytes = n * 1024;
+	else if (sscanf(line, "KernelPageSize: %llu kB", &n) == 1)
+		e->page_bytes = n * 1024;
+	else if (sscanf(line, "Private_Hugetlb: %llu kB", &n) == 1 || sscanf(line, "Shared_Hugetlb: %llu kB", &n) == 1)
+		e->huge_bytes += n * 1024;
 	else if (sscanf(line, "ProtectionKey: %llu", &n) == 1)
 		e->pkey = n;
 	else if (begins_with(line, "VmFlags:"))
@@ -443,6 +467,8 @@ int cr_mem_areas_create(const struct cr_mem_range *extra, unsigned int n_extra, 
 		rc = areas_parse(smaps, &ranges, areas);
 	if (rc == 0)
 		rc = areas_add_aio(areas);
+	if (rc == 0)
+		rc = cr_mem_objects_find(areas);
 	free(ranges.range);
 	fclose(smaps);
 	if (rc < 0) {

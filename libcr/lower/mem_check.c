@@ -31,9 +31,29 @@ static bool mapped_twice(const struct cr_mem_areas *areas, const struct cr_mem_a
 	return false;
 }
 
+/* What lies under a guard in shared memory cannot be seen, and is still there. */
 static bool has_guard(const struct cr_mem_area *area, const struct cr_mem_pages *pages, uint64_t *ret_addr)
 {
-	return area->vma.kind != CR_VMA_FILE_SHARED && cr_mem_pages_find_guard(pages, area->vma.start, area->vma.end, ret_addr) > 0;
+	uint64_t at = area->vma.start;
+	struct cr_guard_range guard;
+
+	while (at < area->vma.end)
+		if (cr_mem_pages_guards(pages, &at, area->vma.end, &guard, 1)) {
+			*ret_addr = guard.start;
+			return true;
+		}
+	return false;
+}
+
+/* Plain memory is made once for all processes of the set; what is more is not. */
+static bool is_special(const struct cr_vma *vma)
+{
+	return vma->kind == CR_VMA_ANON_SHARED && vma->flags & (CR_VMA_F_OBJECT | CR_VMA_F_OBJECT_FD | CR_VMA_F_HUGETLB);
+}
+
+static bool within_set(const struct cr_vma *vma)
+{
+	return !is_special(vma) && cr_mem_set.shared_within && cr_mem_set.shared_within(vma);
 }
 
 static int check_area(const struct cr_mem_areas *areas, const struct cr_mem_area *area, const struct cr_mem_pages *pages, cr_nocr_fn report,
@@ -45,14 +65,18 @@ static int check_area(const struct cr_mem_areas *areas, const struct cr_mem_area
 		check_report(area, area->vma.start, area->nocr, report, arg);
 		return 1;
 	}
-	if (!pages)
-		return 0;
-	if (has_guard(area, pages, &addr)) {
-		check_report(area, addr, "guard pages made with MADV_GUARD_INSTALL cannot be saved", report, arg);
+	if (is_special(&area->vma) && cr_mem_set.used_within && cr_mem_set.used_within(&area->vma)) {
+		check_report(area, area->vma.start, "memory of a memfd, of a deleted file or of huge pages that several processes share cannot be saved; close and unmap it in all but one before the checkpoint", report, arg);
 		return 1;
 	}
-	if (area->vma.kind == CR_VMA_ANON_SHARED && !area->in_parts && !mapped_twice(areas, area) &&
-	    cr_mem_pages_others(pages, area->vma.start, area->vma.end) && !(cr_mem_set.shared_within && cr_mem_set.shared_within(&area->vma))) {
+	if (!pages)
+		return 0;
+	if (area->vma.kind == CR_VMA_ANON_SHARED && has_guard(area, pages, &addr)) {
+		check_report(area, addr, "guard pages (MADV_GUARD_INSTALL) in shared memory cannot be saved; remove them with MADV_GUARD_REMOVE", report, arg);
+		return 1;
+	}
+	if (area->vma.kind == CR_VMA_ANON_SHARED && !area->in_parts && !(area->vma.flags & CR_VMA_F_SYSV) && !mapped_twice(areas, area) &&
+	    cr_mem_pages_others(pages, area->vma.start, area->vma.end) && !within_set(&area->vma)) {
 		check_report(area, area->vma.start, "memory that is shared with another process cannot be saved", report, arg);
 		return 1;
 	}
@@ -84,10 +108,11 @@ bool cr_mem_forkable(const struct cr_mem_areas *areas)
 	for (size_t i = 0; i < areas->n; i++) {
 		const struct cr_vma *vma = &areas->area[i].vma;
 
-		if (vma->kind == CR_VMA_FILE_SHARED)
+		/* What memory does not have to save. */
+		if (vma->kind == CR_VMA_FILE_SHARED || vma->flags & CR_VMA_F_OBJECT_FD)
 			continue;
-		/* Shared memory goes on changing under the child. */
-		if (vma->kind == CR_VMA_ANON_SHARED || (vma->flags & (CR_VMA_F_DONTFORK | CR_VMA_F_WIPEONFORK)))
+		/* Shared memory goes on changing under the child; a huge page that is written to is taken away from it when there is no other. */
+		if (vma->kind == CR_VMA_ANON_SHARED || vma->flags & CR_VMA_F_HUGETLB || (vma->flags & (CR_VMA_F_DONTFORK | CR_VMA_F_WIPEONFORK)))
 			return false;
 	}
 	return true;

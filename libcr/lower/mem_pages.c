@@ -181,23 +181,23 @@ int cr_mem_pages_walk(const struct cr_mem_pages *pages, uint64_t start, uint64_t
 	return pages->have_scan ? walk_scan(pages, start, end, run, arg, err) : walk_map(pages, start, end, run, arg, err);
 }
 
-int cr_mem_pages_find_guard(const struct cr_mem_pages *pages, uint64_t start, uint64_t end, uint64_t *ret_addr)
+unsigned int cr_mem_pages_guards(const struct cr_mem_pages *pages, uint64_t *at, uint64_t end, struct cr_guard_range *ret, unsigned int max)
 {
-	struct scan_region region = { 0 };
+	struct scan_region regions[SCAN_REGIONS];
 	struct scan_arg arg = {
-		.start = start,
+		.start = *at,
 		.end = end,
-		.vec = (uintptr_t)&region,
-		.vec_len = 1,
-		.max_pages = 1,
+		.vec = (uintptr_t)regions,
+		.vec_len = max < SCAN_REGIONS ? max : SCAN_REGIONS,
 		.category_mask = SCAN_GUARD,
 		.return_mask = SCAN_GUARD,
 	};
+	int n = pages->have_guard ? scan(pages, &arg) : 0;
 
-	if (!pages->have_guard || scan(pages, &arg) <= 0)
-		return 0;
-	*ret_addr = region.start;
-	return 1;
+	*at = n > 0 && arg.walk_end > *at ? arg.walk_end : end;
+	for (int i = 0; i < n; i++)
+		ret[i] = (struct cr_guard_range){ regions[i].start, regions[i].end };
+	return n > 0 ? (unsigned int)n : 0;
 }
 
 bool cr_mem_pages_others(const struct cr_mem_pages *pages, uint64_t start, uint64_t end)

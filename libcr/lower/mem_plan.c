@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "libcr/cr_layout.h"
+#include "libcr/image/relocate.h"
 #include "libcr/lower/mem_private.h"
 
 #define PLAN_ADDR_END 0x7ffffffff000ull /* x86_64 user addresses */
@@ -36,10 +37,14 @@ static const char *vma_fault(const struct cr_vma *vma, const struct cr_image_rec
 		return "the protection is unknown";
 	if (vma->kind < CR_VMA_ANON || vma->kind > CR_VMA_ANON_SHARED)
 		return "the kind is unknown";
-	if ((vma->flags & ~(uint64_t)CR_VMA_F_ALL) || vma->reserved[0] || vma->reserved[1])
+	if ((vma->flags & ~(uint64_t)CR_VMA_F_ALL))
 		return "a flag is unknown";
 	if (vma->name_bytes != rec->bytes - sizeof(*vma) || (vma->name_bytes && strnlen(name, vma->name_bytes) != vma->name_bytes - 1))
 		return "the name has the wrong length";
+	if (vma->flags & (CR_VMA_F_OBJECT | CR_VMA_F_OBJECT_FD | CR_VMA_F_SYSV) && vma->kind != CR_VMA_ANON_SHARED)
+		return "a flag does not fit the kind";
+	if (vma->flags & CR_VMA_F_HUGETLB && (vma->file_bytes < CR_PAGE_BYTES || vma->file_bytes & (vma->file_bytes - 1)))
+		return "huge pages of this size are unknown";
 	if (vma_has_file(vma) && name[0] != '/')
 		return "the name of the file is missing";
 	return NULL;
@@ -56,6 +61,8 @@ static int plan_add(const struct cr_image *img, const struct cr_image_record *re
 	if (rec->bytes == sizeof(area->vma) && area->vma.name_bytes)
 		return plan_bad(img, rec, "the name has the wrong length", err);
 	fault = vma_fault(&area->vma, rec, area->name);
+	if (vma_has_file(&area->vma))
+		area->name = cr_relocate(area->name);
 	return fault ? plan_bad(img, rec, fault, err) : 0;
 }
 
@@ -107,9 +114,30 @@ static int plan_check_runs(const struct cr_image *img, struct cr_mem_plan *plan,
 		area = cr_mem_plan_find(plan, rec.addr);
 		if (!area || rec.bytes > area->vma.end - rec.addr)
 			return plan_bad(img, &rec, "pages outside of every area", err);
-		if (area->vma.kind == CR_VMA_FILE_SHARED)
+		if (area->vma.kind == CR_VMA_FILE_SHARED || area->vma.flags & CR_VMA_F_OBJECT_FD)
 			return plan_bad(img, &rec, "pages in a shared mapping of a file", err);
 		plan->area[area - plan->area].has_pages = true;
+	}
+	return 0;
+}
+
+/* Every range of guard pages lies within one area. */
+static int plan_check_guards(const struct cr_image *img, const struct cr_mem_plan *plan, struct cr_err *err)
+{
+	struct cr_image_record rec = { .cursor = 0 };
+	struct cr_guard_range guard;
+
+	while (cr_image_next(img, &rec) > 0) {
+		if (rec.type == CR_REC_GUARD && rec.bytes % sizeof(guard))
+			return plan_bad(img, &rec, "it is no list of ranges", err);
+		for (uint64_t at = 0; rec.type == CR_REC_GUARD && at < rec.bytes; at += sizeof(guard)) {
+			const struct cr_mem_plan_area *area;
+
+			memcpy(&guard, (const char *)rec.data + at, sizeof(guard));
+			area = cr_mem_plan_find(plan, guard.start);
+			if (!area || guard.start >= guard.end || guard.end > area->vma.end || (guard.start | guard.end) % CR_PAGE_BYTES)
+				return plan_bad(img, &rec, "guard pages outside of every area", err);
+		}
 	}
 	return 0;
 }
@@ -125,6 +153,8 @@ int cr_mem_plan_create(const struct cr_image *img, struct cr_mem_plan **ret, str
 	rc = plan_fill(img, plan, err);
 	if (rc == 0)
 		rc = plan_check_runs(img, plan, err);
+	if (rc == 0)
+		rc = plan_check_guards(img, plan, err);
 	if (rc < 0) {
 		cr_mem_plan_destroy(plan);
 		return rc;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "libcr/image/cr_vma.h"
 #include "libcr/lower/cr_mem.h"
@@ -36,6 +37,25 @@ struct cr_mem_areas {
 /* fopen for reading, but through open(), which cr_run replaces to keep its descriptors above the program's; fopen would pass that by. */
 FILE *cr_mem_proc_open(const char *path);
 
+/* --- mem_objects.c: shared memory that has an object behind it --- */
+
+/* Sizes and owners of the objects behind shared areas, or the reason why one cannot be saved: 0 or a negative errno. */
+int cr_mem_objects_find(struct cr_mem_areas *areas);
+struct cr_mem_plan;
+struct cr_mem_plan_area;
+bool cr_mem_same_object(const struct cr_mem_plan_area *a, const struct cr_mem_plan_area *b);
+/* Before anything is changed: can the segments and the huge pages of the image be had? */
+int cr_mem_objects_check(const struct cr_mem_plan *plan, struct cr_err *err);
+/* A descriptor of the object behind the areas like plan->area[first], new or from @source: closed by the caller when *ret_given. */
+int cr_mem_object_open(const struct cr_mem_plan *plan, size_t first, const struct cr_mem_object_source *source, bool *ret_given, struct cr_err *err);
+/* Attaches every area of the segment of plan->area[first]. */
+int cr_mem_segment_attach(const struct cr_mem_plan *plan, size_t first, struct cr_err *err);
+
+/* --- mem_identity.c --- */
+
+/* Is @path, of the same size, the file that @vma was a mapping of? 1, 0, -EFBIG (no sum is taken of it), or another negative errno. */
+int cr_mem_same_content(const struct cr_vma *vma, const char *path, const struct stat *st);
+
 /* --- mem_pages.c: which pages have content --- */
 
 struct cr_mem_pages {
@@ -52,8 +72,9 @@ int cr_mem_pages_open(struct cr_mem_pages *pages, struct cr_err *err);
 void cr_mem_pages_close(struct cr_mem_pages *pages);
 /* Calls @run for every run of pages that are the process's own: private, present or swapped out, and not of a file. Stops when @run fails. */
 int cr_mem_pages_walk(const struct cr_mem_pages *pages, uint64_t start, uint64_t end, cr_mem_run_fn run, void *arg, struct cr_err *err);
-/* First page made inaccessible with MADV_GUARD_INSTALL in the range: 1 and its address, or 0. */
-int cr_mem_pages_find_guard(const struct cr_mem_pages *pages, uint64_t start, uint64_t end, uint64_t *ret_addr);
+/* Up to @max runs of pages made inaccessible with MADV_GUARD_INSTALL (Linux 6.13; told since 6.15), from *@at on, which is moved behind what was
+ * looked at: their number. */
+unsigned int cr_mem_pages_guards(const struct cr_mem_pages *pages, uint64_t *at, uint64_t end, struct cr_guard_range *ret, unsigned int max);
 /* True when a page of the shared range is mapped by somebody else too. */
 bool cr_mem_pages_others(const struct cr_mem_pages *pages, uint64_t start, uint64_t end);
 
@@ -61,7 +82,7 @@ bool cr_mem_pages_others(const struct cr_mem_pages *pages, uint64_t start, uint6
 
 struct cr_mem_plan_area {
 	struct cr_vma vma; /* a copy */
-	const char *name;  /* borrowed from the image; "" when it has none */
+	const char *name;  /* borrowed from the image, or relocated; "" when it has none */
 	bool has_pages;    /* the image has pages of it */
 };
 

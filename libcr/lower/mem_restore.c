@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -31,6 +32,9 @@
 #define PR_SET_VMA 0x53564d41
 #define PR_SET_VMA_ANON_NAME 0
 #endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -43,6 +47,11 @@ static void *vma_addr(const struct cr_vma *vma)
 static size_t vma_bytes(const struct cr_vma *vma)
 {
 	return vma->end - vma->start;
+}
+
+static int huge_flags(const struct cr_vma *vma)
+{
+	return vma->flags & CR_VMA_F_HUGETLB ? MAP_HUGETLB | (__builtin_ctzll(vma->file_bytes) << MAP_HUGE_SHIFT) : 0;
 }
 
 static int map_error(const struct cr_mem_plan_area *area, int error, struct cr_err *err)
@@ -94,12 +103,6 @@ static int map_file(const struct cr_mem_plan_area *area, struct cr_err *err)
 
 /* --- shared anonymous memory: areas of one object are windows into one mapping --- */
 
-static bool same_object(const struct cr_mem_plan_area *a, const struct cr_mem_plan_area *b)
-{
-	return b->vma.kind == CR_VMA_ANON_SHARED && a->vma.ino == b->vma.ino && a->vma.dev_major == b->vma.dev_major &&
-	       a->vma.dev_minor == b->vma.dev_minor;
-}
-
 static int map_window(const struct cr_mem_plan_area *area, char *object, struct cr_err *err)
 {
 	int rc;
@@ -115,7 +118,40 @@ static int map_window(const struct cr_mem_plan_area *area, char *object, struct 
 	return 0;
 }
 
-static int map_object(const struct cr_mem_plan *plan, size_t first, struct cr_err *err)
+/* One descriptor for all areas of the object. Memory that may never be written is mapped from one that is for reading only, or seals would not fit. */
+static int map_behind(const struct cr_mem_plan *plan, size_t first, const struct cr_mem_object_source *source, struct cr_err *err)
+{
+	const struct cr_mem_plan_area *head = &plan->area[first];
+	int fd, read_fd = -1, rc = 0;
+	char path[64];
+	bool given;
+
+	fd = cr_mem_object_open(plan, first, source, &given, err);
+	if (fd < 0)
+		return fd;
+	for (size_t i = first; rc == 0 && i < plan->n; i++) {
+		const struct cr_mem_plan_area *area = &plan->area[i];
+		bool reads = area->vma.flags & CR_VMA_F_OBJECT_FD && !(area->vma.flags & CR_VMA_F_MAYWRITE);
+
+		if (!cr_mem_same_object(head, area))
+			continue;
+		if (reads && read_fd < 0) {
+			snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", fd);
+			read_fd = open(path, O_RDONLY | O_CLOEXEC);
+			if (read_fd < 0)
+				rc = map_error(area, errno, err);
+		}
+		if (rc == 0)
+			rc = map_at(area, MAP_SHARED, reads ? read_fd : fd, area->vma.offset, err);
+	}
+	if (read_fd >= 0)
+		close(read_fd);
+	if (given)
+		close(fd);
+	return rc;
+}
+
+static int map_object(const struct cr_mem_plan *plan, size_t first, const struct cr_mem_object_source *source, struct cr_err *err)
 {
 	const struct cr_mem_plan_area *head = &plan->area[first];
 	int flags = MAP_SHARED | MAP_ANONYMOUS;
@@ -125,14 +161,20 @@ static int map_object(const struct cr_mem_plan *plan, size_t first, struct cr_er
 	int rc = 0;
 
 	for (size_t i = first; object && rc == 0 && i < plan->n; i++)
-		if (same_object(head, &plan->area[i]))
+		if (cr_mem_same_object(head, &plan->area[i]))
 			rc = map_window(&plan->area[i], object, err);
 	if (object)
 		return rc;
+	if (head->vma.flags & CR_VMA_F_SYSV)
+		return cr_mem_segment_attach(plan, first, err);
+	if (head->vma.flags & CR_VMA_F_OBJECT_FD || (head->vma.flags & CR_VMA_F_OBJECT && !(head->vma.flags & CR_VMA_F_WAS_FILE)))
+		return map_behind(plan, first, source, err);
+	if (head->vma.flags & CR_VMA_F_HUGETLB)
+		flags |= huge_flags(&head->vma);
 	for (size_t i = first; i < plan->n; i++) {
 		const struct cr_vma *vma = &plan->area[i].vma;
 
-		if (!same_object(head, &plan->area[i]))
+		if (!cr_mem_same_object(head, &plan->area[i]))
 			continue;
 		n++;
 		if (vma->offset + vma_bytes(vma) > bytes)
@@ -146,7 +188,7 @@ static int map_object(const struct cr_mem_plan *plan, size_t first, struct cr_er
 	if (object == MAP_FAILED)
 		return map_error(head, errno, err);
 	for (size_t i = first; rc == 0 && i < plan->n; i++)
-		if (same_object(head, &plan->area[i]))
+		if (cr_mem_same_object(head, &plan->area[i]))
 			rc = map_window(&plan->area[i], object, err);
 	munmap(object, bytes);
 	return rc;
@@ -155,14 +197,14 @@ static int map_object(const struct cr_mem_plan *plan, size_t first, struct cr_er
 static bool object_seen(const struct cr_mem_plan *plan, size_t at)
 {
 	for (size_t i = 0; i < at; i++)
-		if (same_object(&plan->area[at], &plan->area[i]))
+		if (cr_mem_same_object(&plan->area[at], &plan->area[i]))
 			return true;
 	return false;
 }
 
 /* --- map, advise, fill --- */
 
-static int map_all(const struct cr_mem_plan *plan, struct cr_err *err)
+static int map_all(const struct cr_mem_plan *plan, const struct cr_mem_object_source *source, struct cr_err *err)
 {
 	int rc = 0;
 
@@ -170,14 +212,14 @@ static int map_all(const struct cr_mem_plan *plan, struct cr_err *err)
 		const struct cr_mem_plan_area *area = &plan->area[i];
 
 		if (area->vma.kind == CR_VMA_ANON)
-			rc = map_at(area, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, err);
+			rc = map_at(area, MAP_PRIVATE | MAP_ANONYMOUS | huge_flags(&area->vma), -1, 0, err);
 		else if (area->vma.kind != CR_VMA_ANON_SHARED)
 			rc = map_file(area, err);
 	}
 	/* Last, so that the object, whose place is chosen by the kernel, is in nobody's way. */
 	for (size_t i = 0; rc == 0 && i < plan->n; i++)
 		if (plan->area[i].vma.kind == CR_VMA_ANON_SHARED && !object_seen(plan, i))
-			rc = map_object(plan, i, err);
+			rc = map_object(plan, i, source, err);
 	return rc;
 }
 
@@ -344,7 +386,24 @@ static int fill_all(const struct cr_image *img, struct cr_err *err)
 	return rc;
 }
 
-int cr_mem_restore(const struct cr_image *img, struct cr_err *err)
+/* Before memory is sealed or locked. */
+static int restore_guards(const struct cr_image *img, struct cr_err *err)
+{
+	struct cr_image_record rec = { .cursor = 0 };
+	struct cr_guard_range guard;
+
+	while (cr_image_next(img, &rec) > 0) {
+		for (uint64_t at = 0; rec.type == CR_REC_GUARD && at + sizeof(guard) <= rec.bytes; at += sizeof(guard)) {
+			memcpy(&guard, (const char *)rec.data + at, sizeof(guard));
+			if (madvise((void *)(uintptr_t)guard.start, guard.end - guard.start, MADV_GUARD_INSTALL) < 0)
+				return cr_err_set(err, errno, "memory at 0x%llx-0x%llx: guard pages cannot be made again: %s%s", (unsigned long long)guard.start,
+						  (unsigned long long)guard.end, strerror(errno), errno == EINVAL ? "; they need Linux 6.13" : "");
+		}
+	}
+	return 0;
+}
+
+int cr_mem_restore(const struct cr_image *img, const struct cr_mem_object_source *source, struct cr_err *err)
 {
 	struct cr_mem_plan *plan;
 	int rc;
@@ -352,11 +411,13 @@ int cr_mem_restore(const struct cr_image *img, struct cr_err *err)
 	rc = cr_mem_plan_create(img, &plan, err);
 	if (rc < 0)
 		return rc;
-	rc = map_all(plan, err);
+	rc = map_all(plan, source, err);
 	for (size_t i = 0; rc == 0 && i < plan->n; i++)
 		rc = prepare(&plan->area[i], err);
 	if (rc == 0)
 		rc = fill_all(img, err);
+	if (rc == 0)
+		rc = restore_guards(img, err);
 	for (size_t i = 0; rc == 0 && i < plan->n; i++)
 		rc = settle(&plan->area[i], err);
 	cr_mem_plan_destroy(plan);

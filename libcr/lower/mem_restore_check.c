@@ -63,6 +63,16 @@ static int check_file_private(const struct cr_mem_plan_area *area, const struct 
 		return cr_err_set(err, ESTALE,
 				  "file %s, which the program has in its memory at 0x%llx, has changed: it has %lld bytes, at the checkpoint it had %llu; put back the file as it was",
 				  area->name, (unsigned long long)vma->start, (long long)st->st_size, (unsigned long long)vma->file_bytes);
+	if (vma->content_sum) {
+		int same = cr_mem_same_content(vma, area->name, st);
+
+		if (same != 1)
+			return cr_err_set(err, same < 0 ? same : ESTALE,
+					  "file %s, which the program has in its memory at 0x%llx, %s%s; put back the file as it was, or relocate it", area->name,
+					  (unsigned long long)vma->start, same < 0 ? "cannot be read: " : "has changed: its content is not that of the checkpoint",
+					  same < 0 ? strerror(-same) : "");
+		return 0;
+	}
 	if (st->st_mtim.tv_sec != vma->mtime_s || (uint32_t)st->st_mtim.tv_nsec != vma->mtime_ns)
 		return cr_err_set(err, ESTALE,
 				  "file %s, which the program has in its memory at 0x%llx, has changed: it was written at %lld.%09ld, at the checkpoint that was %lld.%09u; put back the file as it was (with cp -p, rsync -t or the package manager)",
@@ -145,6 +155,8 @@ int cr_mem_restore_check(const struct cr_image *img, struct cr_err *err)
 		rc = check_files(plan, err);
 	if (rc == 0)
 		rc = check_locked(plan, err);
+	if (rc == 0)
+		rc = cr_mem_objects_check(plan, err);
 	cr_mem_plan_destroy(plan);
 	return rc;
 }

@@ -20,6 +20,7 @@
 
 #define SAVE_BUFFER_BYTES (1u << 20)
 #define SAVE_MINCORE_PAGES 4096u
+#define SAVE_GUARDS 64u
 
 struct mem_save {
 	struct cr_image_writer *w;
@@ -135,7 +136,8 @@ static int save_shared(struct mem_save *s, struct cr_err *err)
 	unsigned char resident[SAVE_MINCORE_PAGES];
 	uint64_t end = s->area->vma.end;
 
-	if (s->area->swap_bytes)
+	/* Huge pages are told as resident only where this process has touched them. */
+	if (s->area->swap_bytes || s->area->vma.flags & CR_VMA_F_HUGETLB)
 		return save_run(s, s->area->vma.start, end, 0, err);
 	for (uint64_t at = s->area->vma.start; at < end;) {
 		size_t n = (end - at) / CR_PAGE_BYTES, i = 0;
@@ -166,23 +168,19 @@ static int save_shared(struct mem_save *s, struct cr_err *err)
 static int save_pages(struct mem_save *s, const struct cr_mem_area *area, struct cr_err *err)
 {
 	const struct cr_vma *vma = &area->vma;
-	uint64_t guard;
 
 	s->area = area;
 	s->readable = (vma->prot & PROT_READ) != 0;
 	s->skip_unreadable = false;
 	s->put_flags = 0;
-	if (vma->kind == CR_VMA_FILE_SHARED || (area->in_parts && (vma->flags & CR_VMA_F_DONTDUMP)))
+	if (vma->kind == CR_VMA_FILE_SHARED || vma->flags & CR_VMA_F_OBJECT_FD || (area->in_parts && (vma->flags & CR_VMA_F_DONTDUMP)))
 		return 0;
-	if (vma->kind == CR_VMA_ANON && (vma->flags & CR_VMA_F_WAS_FILE)) {
+	if (vma->flags & CR_VMA_F_WAS_FILE) {
 		s->skip_unreadable = true;
 		return save_buffered(s, vma->start, vma->end, err);
 	}
 	if (vma->kind != CR_VMA_ANON_SHARED && area->present_bytes == 0 && area->swap_bytes == 0)
 		return 0;
-	if (cr_mem_pages_find_guard(&s->pages, vma->start, vma->end, &guard) > 0)
-		return cr_err_set(err, EOPNOTSUPP, "memory at 0x%llx: guard pages made with MADV_GUARD_INSTALL cannot be saved",
-				  (unsigned long long)guard);
 	if (!s->readable && s->in_child)
 		s->readable = mprotect((void *)(uintptr_t)vma->start, vma->end - vma->start, PROT_READ) == 0;
 	if (vma->kind == CR_VMA_ANON_SHARED)
@@ -192,12 +190,33 @@ static int save_pages(struct mem_save *s, const struct cr_mem_area *area, struct
 	return cr_mem_pages_walk(&s->pages, vma->start, vma->end, save_run, s, err);
 }
 
+/* Ranges that nobody may touch. What is under them in private memory is gone; in a file it is the file's. */
+static int save_guards(struct mem_save *s, const struct cr_mem_area *area, struct cr_err *err)
+{
+	struct cr_guard_range guards[SAVE_GUARDS];
+	uint64_t at = area->vma.start;
+	unsigned int n;
+	int rc = 0;
+
+	while (rc == 0 && at < area->vma.end) {
+		n = cr_mem_pages_guards(&s->pages, &at, area->vma.end, guards, SAVE_GUARDS);
+		if (n && area->vma.kind == CR_VMA_ANON_SHARED)
+			return cr_err_set(err, EOPNOTSUPP, "memory at 0x%llx: guard pages (MADV_GUARD_INSTALL) in shared memory cannot be saved",
+					  (unsigned long long)guards[0].start);
+		if (n)
+			rc = cr_image_put(s->w, CR_REC_GUARD, guards, n * sizeof(guards[0]), err);
+	}
+	return rc;
+}
+
 static int save_all(struct mem_save *s, const struct cr_mem_areas *areas, struct cr_err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < areas->n; i++)
 		rc = save_vma(s, &areas->area[i], err);
+	for (size_t i = 0; rc == 0 && i < areas->n; i++)
+		rc = save_guards(s, &areas->area[i], err);
 	for (size_t i = 0; rc == 0 && i < areas->n; i++)
 		rc = save_pages(s, &areas->area[i], err);
 	/* The memory is borrowed only until here. */

@@ -15,6 +15,7 @@
 
 #define HUGE_BYTES (2UL << 20)
 #define TRIES 100000
+#define SHM_REMAP_ 040000 /* of linux/shm.h */
 
 static uint64_t page_up(uint64_t v)
 {
@@ -66,25 +67,45 @@ int cr_extra_add(uint64_t start, uint64_t end)
 	return 0;
 }
 
-static long map_extra(uint64_t addr, uint64_t len, uint64_t prot, uint64_t flags, uint64_t fd, uint64_t off)
-{
-	long r = cr_sys6(SYS_mmap, addr, len, prot, flags, fd, off);
-
-	if (r < 0)
-		return r;
-	if (!cr_in_window((uint64_t)r) && cr_extra_add((uint64_t)r, (uint64_t)r + page_up(len))) {
-		cr_sys2(SYS_munmap, r, len);
-		return -ENOMEM;
-	}
-	return r;
-}
-
 static int in_extra(uint64_t start, uint64_t end)
 {
 	for (uint32_t i = 0; i < CR_PRIVATE->n_extra; i++)
 		if (start >= CR_PRIVATE->extra[i].start && end <= CR_PRIVATE->extra[i].end)
 			return 1;
 	return 0;
+}
+
+/* What lies outside of the window is the program's from now on: the address, or -ENOMEM and it is gone again. */
+static long extra_keep(long addr, uint64_t bytes)
+{
+	uint64_t start = (uint64_t)addr, end = start + bytes;
+
+	if (cr_in_window(start))
+		start = CR_WINDOW_END; /* only what is beyond it */
+	if (start < end && cr_extra_add(start, end)) {
+		cr_sys2(SYS_munmap, addr, bytes);
+		return -ENOMEM;
+	}
+	return addr;
+}
+
+static long map_extra(uint64_t addr, uint64_t len, uint64_t prot, uint64_t flags, uint64_t fd, uint64_t off)
+{
+	long r = cr_sys6(SYS_mmap, addr, len, prot, flags, fd, off);
+
+	return r < 0 ? r : extra_keep(r, page_up(len));
+}
+
+/* MAP_FIXED over memory of the program at the end of the window, and beyond it. */
+static long map_over_end(uint64_t addr, uint64_t bytes, uint64_t prot, uint64_t flags, uint64_t fd, uint64_t off)
+{
+	uint64_t beyond = addr + bytes - CR_WINDOW_END;
+	long r = cr_sys6(SYS_mmap, CR_WINDOW_END, beyond, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0);
+
+	if (r < 0 && !in_extra(CR_WINDOW_END, CR_WINDOW_END + beyond))
+		return -ENOMEM;
+	r = cr_sys6(SYS_mmap, addr, bytes, prot, flags, fd, off);
+	return r < 0 ? r : extra_keep(r, bytes);
 }
 
 long cr_emul_mmap(uint64_t addr, uint64_t len, uint64_t prot, uint64_t flags, uint64_t fd, uint64_t off)
@@ -94,8 +115,10 @@ long cr_emul_mmap(uint64_t addr, uint64_t len, uint64_t prot, uint64_t flags, ui
 
 	if (flags & MAP_FIXED) {
 		/* Over memory of the program: as asked. Elsewhere it must not hit the lower half. */
-		if (cr_in_window(addr) || in_extra(addr, addr + bytes))
+		if ((cr_in_window(addr) && addr + bytes <= CR_WINDOW_END) || in_extra(addr, addr + bytes))
 			return cr_sys6(SYS_mmap, addr, len, prot, flags, fd, off);
+		if (cr_in_window(addr) && addr + bytes > addr)
+			return map_over_end(addr, bytes, prot, flags, fd, off);
 		r = map_extra(addr, len, prot, (flags & ~(uint64_t)MAP_FIXED) | MAP_FIXED_NOREPLACE, fd, off);
 		return r == -EEXIST ? -ENOMEM : r;
 	}
@@ -139,7 +162,8 @@ long cr_emul_mremap(uint64_t old, uint64_t old_len, uint64_t new_len, uint64_t f
 			return -ENOMEM;
 		return cr_sys6(SYS_mremap, old, old_len, new_len, flags, new_addr, 0);
 	}
-	if (!(flags & 4 /* MREMAP_DONTUNMAP */)) {
+	/* Where it is, unless that leads out of the window. */
+	if (!(flags & 4 /* MREMAP_DONTUNMAP */) && !(cr_in_window(old) && old + bytes > CR_WINDOW_END)) {
 		r = cr_sys6(SYS_mremap, old, old_len, new_len, flags & ~(uint64_t)MREMAP_MAYMOVE, 0, 0);
 		if (r != -ENOMEM || !(flags & MREMAP_MAYMOVE))
 			return r;
@@ -188,14 +212,26 @@ long cr_emul_shmat(uint64_t id, uint64_t addr, uint64_t flags)
 	struct {
 		uint64_t words[16];
 	} ds;
-	uint64_t at;
+	uint64_t at, bytes;
 	long r;
 
-	if (addr)
+	if (cr_in_window(addr))
 		return cr_sys3(SYS_shmat, id, addr, flags);
 	r = cr_sys3(SYS_shmctl, id, 2 /* IPC_STAT */, &ds);
 	if (r < 0)
 		return r;
+	if (addr) {
+		bytes = page_up(ds.words[6]);
+		/* Outside of the window it must not replace what is the lower half's. */
+		if (flags & SHM_REMAP_ && !in_extra(addr, addr + bytes))
+			return -EINVAL;
+		r = cr_sys3(SYS_shmat, id, addr, flags);
+		if (r >= 0 && cr_extra_add((uint64_t)r, (uint64_t)r + bytes)) {
+			cr_sys1(SYS_shmdt, r);
+			return -ENOMEM;
+		}
+		return r;
+	}
 	for (int i = 0; i < TRIES; i++) {
 		at = range_take(page_up(ds.words[6]), CR_PAGE_BYTES); /* struct shmid64_ds: shm_segsz after the 48-byte ipc_perm */
 		if (!at)

@@ -22,7 +22,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "libcr/lower/files_set.h"
+#include "libcr/image/relocate.h"
+#include "libcr/lower/files_ops.h"
 
 #define CWD_LINK "/proc/thread-self/cwd"
 #define STATUS "/proc/thread-self/status"
@@ -48,8 +49,9 @@ int cr_process_floor(void)
 	return limit < 0 || limit > 1000 ? 900 : limit > 64 ? (int)limit - 32 : 3;
 }
 
-/* 0, or -ENOENT when the directory has lost its name; then the text is what the kernel still calls it. */
-static int read_cwd(char ret_path[PATH_MAX])
+/* 0; or -ENOENT when the directory has lost its name and is still there: then the text is what the kernel calls it. @ret_deleted: it was removed, and the
+ * text is what it was called. */
+static int read_cwd(char ret_path[PATH_MAX], bool *ret_deleted)
 {
 	struct stat here, there;
 	ssize_t n;
@@ -60,6 +62,11 @@ static int read_cwd(char ret_path[PATH_MAX])
 	ret_path[n] = '\0';
 	if (stat(CWD_LINK, &here) < 0)
 		return -errno;
+	*ret_deleted = here.st_nlink == 0 && ret_path[0] == '/';
+	if (*ret_deleted) {
+		ret_path[cr_file_name_bytes(ret_path)] = '\0';
+		return 0;
+	}
 	if (ret_path[0] != '/' || stat(ret_path, &there) < 0 || here.st_dev != there.st_dev || here.st_ino != there.st_ino)
 		return -ENOENT;
 	return 0;
@@ -68,7 +75,8 @@ static int read_cwd(char ret_path[PATH_MAX])
 static void check_cwd(struct cr_process_refusals *refusals)
 {
 	char path[PATH_MAX] = "";
-	int r = read_cwd(path);
+	bool deleted;
+	int r = read_cwd(path, &deleted);
 
 	if (r == -ENOENT)
 		cr_process_refuse(refusals, "the working directory %s can no longer be reached under its name; change to another one", path);
@@ -242,19 +250,21 @@ int cr_process_save(struct cr_image_writer *w, const struct cr_tid_map *tids, st
 		char cwd[PATH_MAX];
 	} rec;
 	struct cr_err first = { "" };
+	bool deleted;
 	int r;
 
 	/* A running program may have forked, or lost its directory, after it was asked. */
 	if (cr_process_check(0, keep_first, &first))
 		return cr_err_set(err, ENOTSUP, "%s", first.text);
 	memset(&rec, 0, sizeof(rec));
-	r = read_cwd(rec.cwd);
+	r = read_cwd(rec.cwd, &deleted);
 	if (r < 0)
 		return cr_err_set(err, r, "the working directory %s can no longer be reached under its name; change to another one", rec.cwd);
 	r = fill(&rec.p, err);
 	if (r < 0)
 		return r;
 	rec.p.cwd_bytes = (uint32_t)strlen(rec.cwd) + 1;
+	rec.p.cwd_deleted = deleted;
 	r = cr_image_put(w, CR_REC_PROCESS, &rec, sizeof(rec.p) + rec.p.cwd_bytes, err);
 	return r < 0 ? r : cr_process_timers_save(w, tids, err);
 }
@@ -274,7 +284,7 @@ static int find_process(const struct cr_image *img, struct cr_process_payload *r
 	if (ret->cwd_bytes == 0 || ret->cwd_bytes > CR_PROCESS_MAX_PATH_BYTES || rec.bytes != sizeof(*ret) + ret->cwd_bytes || cwd[0] != '/' ||
 	    memchr(cwd, '\0', ret->cwd_bytes) != cwd + ret->cwd_bytes - 1)
 		return cr_err_set(err, EBADMSG, "PROCESS record: the working directory is no absolute path of %u bytes", ret->cwd_bytes);
-	*ret_cwd = cwd;
+	*ret_cwd = cr_relocate(cwd);
 	return 0;
 }
 
@@ -290,12 +300,16 @@ int cr_process_restore_check(const struct cr_image *img, struct cr_err *err)
 		return r;
 	if ((p.euid == 0) != (geteuid() == 0))
 		return cr_err_set(err, EPERM, "the program ran as user %u and would run as user %u now; restart it as the user it belongs to", p.euid, geteuid());
-	if (stat(cwd, &st) < 0)
-		return cr_err_set(err, errno, "working directory %s: %s; make it again", cwd, strerror(errno));
-	if (!S_ISDIR(st.st_mode))
-		return cr_err_set(err, ENOTDIR, "working directory %s: is no directory any more", cwd);
-	if (faccessat(AT_FDCWD, cwd, X_OK, AT_EACCESS) < 0)
-		return cr_err_set(err, errno, "working directory %s: %s", cwd, strerror(errno));
+	if (p.cwd_deleted)
+		r = cr_file_nameless_check(cwd, err);
+	else if (stat(cwd, &st) < 0)
+		r = cr_err_set(err, errno, "working directory %s: %s; make it again", cwd, strerror(errno));
+	else if (!S_ISDIR(st.st_mode))
+		r = cr_err_set(err, ENOTDIR, "working directory %s: is no directory any more", cwd);
+	else if (faccessat(AT_FDCWD, cwd, X_OK, AT_EACCESS) < 0)
+		r = cr_err_set(err, errno, "working directory %s: %s", cwd, strerror(errno));
+	if (r < 0)
+		return r;
 	r = cr_process_limits_check(&p, err);
 	return r < 0 ? r : cr_process_timers_check(img, err);
 }
@@ -324,8 +338,18 @@ int cr_process_restore(const struct cr_image *img, struct cr_err *err)
 	r = find_process(img, &p, &cwd, err);
 	if (r < 0)
 		return r;
-	if (chdir(cwd) < 0)
-		return cr_err_set(err, errno, "working directory %s: %s", cwd, strerror(errno));
+	if (p.cwd_deleted) {
+		int fd = cr_file_nameless_dir(cwd, 0700, O_RDONLY, cr_process_floor(), err);
+
+		if (fd < 0)
+			return fd;
+		r = fchdir(fd) < 0 ? -errno : 0;
+		close(fd);
+	} else {
+		r = chdir(cwd) < 0 ? -errno : 0;
+	}
+	if (r < 0)
+		return cr_err_set(err, r, "working directory %s: %s", cwd, strerror(-r));
 	umask((mode_t)p.umask);
 	r = cr_process_limits_restore(&p, err);
 	if (r < 0)

@@ -22,6 +22,7 @@
 #include "libcr/arch/x86_64/fs.h"
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/image/cr_image.h"
+#include "libcr/image/relocate.h"
 #include "libcr/image/thread_payload.h"
 #include "libcr/lower/start.h"
 #include "libcr/lower/tree.h"
@@ -71,12 +72,12 @@ static int layout_check(const struct cr_image *img, const struct cr_layout_paylo
 	return 0;
 }
 
-int cr_restore_floor(const char *path, struct cr_err *err)
+int cr_restore_needs(const char *path, struct cr_restore_needs *ret, struct cr_err *err)
 {
 	const struct cr_layout_payload *l;
 	struct cr_image *img = NULL;
 	struct rlimit rl;
-	int rc, floor = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
+	int rc, fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return cr_err_set(err, errno, "cannot open %s: %s", path, strerror(errno));
@@ -87,15 +88,17 @@ int cr_restore_floor(const char *path, struct cr_err *err)
 	/* Processes of one file have one floor. */
 	l = payload(cr_tree_is(img) && cr_image_part(img, 1) ? cr_image_part(img, 1) : img, CR_REC_LAYOUT, sizeof(*l), err, &rc);
 	if (!rc)
-		floor = (int)l->fd_floor;
+		*ret = (struct cr_restore_needs){ .fd_floor = (int)l->fd_floor, .program_pid = l->program_pid, .tree = cr_tree_is(img) };
 	cr_image_close(img);
+	if (!rc && (ret->fd_floor <= 0 || ret->program_pid <= 0))
+		rc = cr_err_set(err, EBADMSG, "%s: descriptor floor %d of process %d makes no sense", path, ret->fd_floor, ret->program_pid);
 	if (rc)
 		return rc;
 	if (!getrlimit(RLIMIT_NOFILE, &rl)) {
 		rl.rlim_cur = rl.rlim_max; /* until the program goes on: cr_start_limit */
 		setrlimit(RLIMIT_NOFILE, &rl);
 	}
-	return floor;
+	return 0;
 }
 
 /* Of one process: all but its pages. */
@@ -274,9 +277,15 @@ static int sigactions_restore(const struct cr_image *img, struct cr_err *err)
 	return 0;
 }
 
-int cr_restore_run(struct cr_image *img, struct cr_err *err)
+static int object_fd(void *arg, uint32_t dev_major, uint32_t dev_minor, uint64_t ino, struct cr_err *err)
+{
+	return cr_files_object_fd(arg, cr_lower.fd_floor, dev_major, dev_minor, ino, err);
+}
+
+int cr_restore_run(struct cr_image *img, const struct cr_restore_how *how, struct cr_err *err)
 {
 	struct cr_tid_map tids = { .to_program = cr_id_to_program, .to_real = cr_id_to_kernel };
+	const struct cr_mem_object_source source = { .fd = object_fd, .arg = img };
 	const struct cr_layout_payload *l;
 	const struct cr_cpu_payload *cpu;
 	struct boot *boots = NULL, *first = NULL;
@@ -296,13 +305,14 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 	rc = cr_filter_install((int)l->fd_floor, true, &floor, &inherited, err);
 	if (rc)
 		return rc;
-	rc = cr_mem_restore(img, err);
+	rc = cr_mem_restore(img, &source, err);
 	if (rc)
 		return rc;
 	rc = cr_window_fill(err);
 	if (rc)
 		return rc;
 	CR_GATE->epoch = l->epoch + 1;
+	snprintf(CR_PRIVATE->exe, sizeof(CR_PRIVATE->exe), "%s", cr_relocate(l->exe));
 	CR_PRIVATE->program_pid = l->program_pid;
 	CR_PRIVATE->program_ppid = l->program_ppid;
 	cr_tree_parent(&CR_PRIVATE->program_ppid);
@@ -359,6 +369,15 @@ int cr_restore_run(struct cr_image *img, struct cr_err *err)
 	else
 		cr_image_close(img);
 	cr_start_limit();
+	if (how->ready_fd >= 0) {
+		(void)!write(how->ready_fd, &how->ready, 1);
+		close(how->ready_fd);
+	}
+	if (how->other_fd >= 0)
+		close(how->other_fd);
+	/* All signals are blocked: it is taken by the first thread that runs on and does not block it. A stop comes at once. */
+	if (how->signo)
+		kill(getpid(), how->signo);
 	__atomic_store_n(&go, 1, __ATOMIC_SEQ_CST);
 	cr_sys3(SYS_futex, &go, FUTEX_WAKE_PRIVATE, 0x7fffffff);
 	first->ready = 1;

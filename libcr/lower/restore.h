@@ -5,8 +5,24 @@
 
 #include "libcr/lower/lower.h"
 
-/* The descriptor floor that the saved process needs (> 0), or -errno: the lower half must know it before it opens anything. */
-int cr_restore_floor(const char *path, struct cr_err *err);
+/* What a restart must know of a file before it opens anything else. */
+struct cr_restore_needs {
+	int fd_floor;
+	int program_pid; /* the process's id, as the program knows it; of a tree: its root's */
+	bool tree;       /* several processes */
+};
+
+/* 0 or a negative errno. */
+int cr_restore_needs(const char *path, struct cr_restore_needs *ret, struct cr_err *err);
+
+/* What is done at the very end, when nothing can fail any more, before the program's threads run. */
+struct cr_restore_how {
+	int signo;    /* sent to the process; 0: none */
+	int ready_fd; /* @ready is written to it, and it is closed; -1: none */
+	unsigned char ready;
+	int other_fd;  /* closed likewise; -1: none */
+	bool keep_ids; /* of a tree: a process that cannot have its id fails the restart */
+};
 
 /**
  * cr_restore_check - could this context file be restarted here?
@@ -23,10 +39,11 @@ int cr_restore_check_process(struct cr_image *img, struct cr_err *err);
 /**
  * cr_restore_run - become the saved process
  * @img: from cr_restore_check()
+ * @how: what is done before it runs on
  *
  * Context: main thread of a fresh process, nothing mapped in the window.
  * Return: only on failure; the process is then to exit.
  */
-int cr_restore_run(struct cr_image *img, struct cr_err *err);
+int cr_restore_run(struct cr_image *img, const struct cr_restore_how *how, struct cr_err *err);
 
 #endif

@@ -11,6 +11,7 @@
 #include "cr_proto.h"
 #include "libcr/image/tree_payload.h"
 #include "libcr/lower/lower.h"
+#include "libcr/lower/restore.h"
 
 /* --- tree_find.c --- */
 
@@ -32,6 +33,8 @@ int cr_procs_find(const struct cr_msg_begin *m, int skip, struct cr_proc **ret, 
 int cr_procs_ended(struct cr_proc **ret, unsigned int *ret_n);
 /* Does @pid map bytes [@offset, @offset + @bytes) of the object? @bytes 0: any part of it. */
 bool cr_proc_maps(int pid, uint32_t dev_major, uint32_t dev_minor, uint64_t ino, uint64_t offset, uint64_t bytes);
+/* Has @pid a descriptor of the file? */
+bool cr_proc_holds(int pid, uint32_t dev_major, uint32_t dev_minor, uint64_t ino);
 
 /* --- tree_member.c: a member's part --- */
 
@@ -100,8 +103,8 @@ int cr_merge_start(const char *path, const struct cr_lead_member *members, unsig
 
 bool cr_tree_is(const struct cr_image *img);
 int cr_tree_check(struct cr_image *img, struct cr_err *err);
-/* Becomes the processes of the file in children; returns their root's exit status as cr_restart's own, or -errno. */
-int cr_tree_run(struct cr_image *img, struct cr_err *err);
+/* Becomes the processes of the file in children; returns their root's exit status as cr_restart's own, or -errno. The signal of @how is sent to each. */
+int cr_tree_run(struct cr_image *img, const struct cr_restore_how *how, struct cr_err *err);
 /* In a process of the tree, right before its threads go on: all have come so far. */
 int cr_tree_wait_all(struct cr_err *err);
 /* A process that was alone is connected to the coordinator; one of a tree when it was. */

@@ -5,8 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "libcr/lower/files_set.h"
@@ -231,5 +234,25 @@ bool cr_proc_maps(int pid, uint32_t dev_major, uint32_t dev_minor, uint64_t ino,
 		found = sscanf(line, "%lx-%lx %*s %lx %x:%x %lu", &start, &end, &at, &their_major, &their_minor, &number) == 6 && number == ino &&
 			their_major == dev_major && their_minor == dev_minor && (!bytes || (at <= offset && at + (end - start) >= offset + bytes));
 	fclose(f);
+	return found;
+}
+
+bool cr_proc_holds(int pid, uint32_t dev_major, uint32_t dev_minor, uint64_t ino)
+{
+	const struct dirent *entry;
+	char path[64 + NAME_MAX];
+	bool found = false;
+	struct stat st;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = cr_file_opendir_high(path, cr_lower.fd_floor);
+	while (dir && !found && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%s", pid, entry->d_name);
+		found = entry->d_name[0] != '.' && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == ino &&
+			((major(st.st_dev) == dev_major && minor(st.st_dev) == dev_minor) || dev_major == 0 || major(st.st_dev) == 0);
+	}
+	if (dir)
+		closedir(dir);
 	return found;
 }

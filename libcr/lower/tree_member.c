@@ -237,6 +237,15 @@ static bool shared_within(const struct cr_vma *vma)
 	return within;
 }
 
+static bool used_within(const struct cr_vma *vma)
+{
+	for (uint32_t i = 0; cr_set.active && i < cr_set.n; i++)
+		if (cr_set.pids[i] != getpid() && (cr_proc_maps(cr_set.pids[i], vma->dev_major, vma->dev_minor, vma->ino, 0, 0) ||
+						   cr_proc_holds(cr_set.pids[i], vma->dev_major, vma->dev_minor, vma->ino)))
+			return true;
+	return false;
+}
+
 static bool saved_before(const struct cr_vma *vma)
 {
 	for (uint32_t i = 0; cr_set.active && i < cr_set.n && cr_set.pids[i] != getpid(); i++)
@@ -248,5 +257,6 @@ static bool saved_before(const struct cr_vma *vma)
 void cr_member_hooks(void)
 {
 	cr_mem_set.shared_within = shared_within;
+	cr_mem_set.used_within = used_within;
 	cr_mem_set.saved_before = saved_before;
 }

@@ -28,7 +28,6 @@
 #include "libcr/image/cr_image.h"
 #include "libcr/image/cr_vma.h"
 #include "libcr/image/thread_payload.h"
-#include "libcr/lower/restore.h"
 #include "libcr/lower/set.h"
 
 enum step { FORKED, GROUPED, RESTORED };
@@ -52,7 +51,8 @@ static struct tree {
 	int root_pid;
 	bool root_stays; /* in cr_restart's group and session */
 	int stand_in;    /* child of this process that leads a group until all have joined; 0 none */
-} tree = { .self = -1 };
+	struct cr_restore_how how;
+} tree = { .self = -1, .how = { .ready_fd = -1, .other_fd = -1 } };
 
 bool cr_tree_is(const struct cr_image *img)
 {
@@ -262,8 +262,8 @@ int cr_tree_wait_all(struct cr_err *err)
 /* --- making processes --- */
 
 /*
- * A child with the id that it had, where the kernel lets us choose and the id is free; else with any. Not fork(): the id of the first thread that the C
- * library keeps is written by the kernel (the address is what set_tid_address was told).
+ * A child with the id that it had, where the kernel lets us choose and the id is free; else with any, unless that is not wanted. Not fork(): the id of
+ * the first thread that the C library keeps is written by the kernel (the address is what set_tid_address was told).
  */
 static int fork_as(int program_pid)
 {
@@ -277,7 +277,7 @@ static int fork_as(int program_pid)
 		a.child_tid = tid_addr;
 	}
 	pid = cr_sys2(SYS_clone3, &a, sizeof(a));
-	if (pid == -EPERM || pid == -EEXIST || pid == -EINVAL || pid == -ENOSYS) {
+	if (!tree.how.keep_ids && (pid == -EPERM || pid == -EEXIST || pid == -EINVAL || pid == -ENOSYS)) {
 		a.set_tid = 0;
 		a.set_tid_size = 0;
 		pid = cr_sys2(SYS_clone3, &a, sizeof(a));
@@ -285,6 +285,13 @@ static int fork_as(int program_pid)
 	if (pid == 0)
 		cr_threads_forked();
 	return (int)pid;
+}
+
+static int cannot_make(const struct cr_tree_process *p, int rc, struct cr_err *err)
+{
+	if (rc == -EEXIST)
+		return cr_err_set(err, EBUSY, "process id %d (%s) is in use; end that process, or restart with --no-restore-pid", p->pid, p->name);
+	return cr_err_set(err, rc, "process %d (%s) cannot be made: %s", p->pid, p->name, strerror(-rc));
 }
 
 static const struct cr_tree_process *process_of(int pid)
@@ -409,7 +416,7 @@ static int grow(int index)
 				continue;
 			pid = fork_as(tree.p[i].pid);
 			if (pid < 0) {
-				cr_err_set(&err, pid, "process %d (%s) cannot be made: %s", tree.p[i].pid, tree.p[i].name, strerror(-pid));
+				cannot_make(&tree.p[i], pid, &err);
 				die(&err);
 			}
 			if (pid == 0)
@@ -449,6 +456,15 @@ static void signals_drain(void)
 		;
 }
 
+static void how_close(void)
+{
+	if (tree.how.ready_fd >= 0)
+		close(tree.how.ready_fd);
+	if (tree.how.other_fd >= 0)
+		close(tree.how.other_fd);
+	tree.how.ready_fd = tree.how.other_fd = -1;
+}
+
 static void become(int index) __attribute__((noreturn));
 static void become(int index)
 {
@@ -457,6 +473,8 @@ static void become(int index)
 	int rc;
 
 	tree.self = index;
+	if (index) /* the root says it for all */
+		how_close();
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	arrive(FORKED);
@@ -472,7 +490,7 @@ static void become(int index)
 	signals_drain();
 	if (!rc) {
 		cr_mem_set.object = object_of;
-		rc = cr_restore_run(cr_image_part(tree.img, tree.p[index].part), &err);
+		rc = cr_restore_run(cr_image_part(tree.img, tree.p[index].part), &tree.how, &err);
 	}
 	if (rc && !err.text[0])
 		cr_err_set(&err, rc, "%s", strerror(-rc));
@@ -651,10 +669,11 @@ static bool in_foreground(void)
 	return cr_proc_get(getpid(), &self) && self.foreground == getpgrp();
 }
 
-int cr_tree_run(struct cr_image *img, struct cr_err *err)
+int cr_tree_run(struct cr_image *img, const struct cr_restore_how *how, struct cr_err *err)
 {
 	int rc = tree_load(img, err);
 
+	tree.how = *how;
 	if (rc)
 		return rc;
 	rc = table_make(err);
@@ -681,7 +700,7 @@ int cr_tree_run(struct cr_image *img, struct cr_err *err)
 		if (pid == 0)
 			become(grow((int)i));
 		if (pid < 0)
-			rc = cr_err_set(err, pid, "process %d (%s) cannot be made: %s", tree.p[i].pid, tree.p[i].name, strerror(-pid));
+			rc = cannot_make(&tree.p[i], pid, err);
 		if (i == 0)
 			tree.root_pid = pid;
 	}
@@ -694,6 +713,7 @@ int cr_tree_run(struct cr_image *img, struct cr_err *err)
 		end_all();
 		return rc;
 	}
+	how_close();
 	objects_unmap();
 	cr_image_close(img);
 	close(cr_lower.tree_fd);

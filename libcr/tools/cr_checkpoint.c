@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 
 #include "libcr.h"
 #include "libcr/lower/message.h"
+#include "libcr/tools/checkpoint_file.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -32,12 +34,21 @@ static const char usage[] =
 	"  -g, --pgid         save its process group (also --group)\n"
 	"  -s, --session      save its session (also --sid)\n"
 	"  -p, --pid          save the process alone (default; also --process)\n"
+	"  -d, --dir DIR      write context.PID in DIR; -c, --cwd: in the working directory (default)\n"
+	"  -F, --fd N         copy the complete file to descriptor N\n"
+	"      --atomic, --clobber   replace an existing file in one step (default)\n"
+	"      --backup[=NAME]    keep the file that is replaced as NAME, or as FILE.~1~, FILE.~2~, ...\n"
 	"      --noclobber    fail when the file exists\n"
+	"      --save-exe     store the content of the executable, so that a restart does not need the file\n"
+	"      --save-private     of every other file that is mapped privately: libraries, data\n"
+	"      --save-shared      of every file that is mapped shared; after a restart that memory is not the file's any more\n"
+	"      --save-all, --save-none   all three; none of them (default)\n"
 	"      --check        only say whether it can be checkpointed, and why not\n"
-	"      --term, --kill, --stop, --cont   send this signal to what was saved when the file is complete\n"
+	"      --run          let it run on (default)\n"
+	"      --term, --abort, --kill, --stop, --cont   send this signal to what was saved when the file is complete\n"
 	"  -S, --signal N     send signal N\n"
 	"  -t, --time SEC     give up after SEC seconds (60); the process goes on\n"
-	"      --nosync       do not fsync the file\n"
+	"      --sync, --nosync   fsync the file (default), or do not\n"
 	"      --stopped      keep the process stopped until the file is written (no copy-on-write)\n"
 	"      --json         print the result as JSON\n"
 	"  -q, --quiet, -v, --verbose\n"
@@ -49,9 +60,10 @@ static const char usage[] =
 
 struct request {
 	int pid;
-	const char *file;
-	bool noclobber, check, nosync, stopped, json, quiet, verbose;
+	struct checkpoint_file file;
+	bool check, stopped, json, quiet, verbose;
 	uint32_t scope; /* CR_BEGIN_*; 0: the process alone */
+	uint32_t save;  /* CR_DUMP_SAVE_* */
 	int signo;
 	int seconds;
 	int report_fd; /* for libcr: the result as "<error number> <words>"; -1 none */
@@ -177,59 +189,6 @@ static bool peer_is(int fd, int pid)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) == 0 && c.pid == pid;
 }
 
-static int absolute(const char *name, char *path, size_t bytes, struct cr_err *err)
-{
-	char cwd[CR_PATH_BYTES];
-	int n;
-
-	if (name[0] == '/')
-		n = snprintf(path, bytes, "%s", name);
-	else if (getcwd(cwd, sizeof(cwd)))
-		n = snprintf(path, bytes, "%s/%s", cwd, name);
-	else
-		return cr_err_set(err, errno, "working directory: %s", strerror(errno));
-	return n < 0 || (size_t)n + 16 >= bytes ? cr_err_set(err, ENAMETOOLONG, "%s: name too long", name) : 0;
-}
-
-static char temporary[CR_PATH_BYTES];
-
-/* The agent removes what it has not finished when we are gone; what it has finished is ours to remove. */
-static void interrupted(int sig)
-{
-	unlink(temporary);
-	signal(sig, SIG_DFL);
-	raise(sig);
-}
-
-static void temporary_guard(const char *path)
-{
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-
-	snprintf(temporary, sizeof(temporary), "%s", path);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		if (signal(signals[i], interrupted) == SIG_IGN)
-			signal(signals[i], SIG_IGN);
-}
-
-/* One step: what comes to be at @path meanwhile is not lost with --noclobber. File systems that cannot rename so can link. */
-static int put_in_place(const char *from, const char *path, bool noclobber, struct cr_err *err)
-{
-	if (!noclobber) {
-		if (!rename(from, path))
-			return 0;
-	} else if (!renameat2(AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE)) {
-		return 0;
-	} else if (errno == EINVAL || errno == ENOSYS) {
-		if (!link(from, path)) {
-			unlink(from);
-			return 0;
-		}
-	}
-	if (errno == EEXIST)
-		return cr_err_set(err, EEXIST, "%s exists", path);
-	return cr_err_set(err, errno, "cannot rename %s to %s: %s", from, path, strerror(errno));
-}
-
 /* Requests and their answers, in order. */
 static const struct step {
 	uint32_t request, answer;
@@ -257,23 +216,19 @@ static int signal_all(const struct request *rq, struct cr_err *err)
 	return rc;
 }
 
-static int checkpoint(int fd, const struct request *rq, struct result *ret, struct cr_err *err)
+static int checkpoint(int fd, struct request *rq, struct result *ret, struct cr_err *err)
 {
 	/* Callbacks of the program have all our patience; when they are late the process says so itself, a moment later. */
 	struct cr_msg_begin begin = { .checkpoint = 1, .flags = rq->scope, .limit_ms = (uint32_t)rq->seconds * 1000, .signal = rq->signo,
 				      .scope = scope_number(rq->scope), .target = rq->pid };
-	struct cr_msg_dump dump = { .flags = (rq->stopped ? CR_DUMP_STOPPED : 0) | (rq->nosync ? CR_DUMP_NOSYNC : 0) };
-	char path[CR_PATH_BYTES];
-	bool stay = rq->signo == SIGKILL || rq->signo == SIGTERM || rq->signo == SIGSTOP;
-	int rc = absolute(rq->file, path, sizeof(path), err);
+	struct cr_msg_dump dump = { .flags = (rq->stopped ? CR_DUMP_STOPPED : 0) | (rq->file.nosync ? CR_DUMP_NOSYNC : 0) | rq->save };
+	bool stay = rq->signo == SIGKILL || rq->signo == SIGTERM || rq->signo == SIGABRT || rq->signo == SIGSTOP;
+	int rc = checkpoint_file_init(&rq->file, rq->pid, err);
 
 	if (rc)
 		return rc;
-	if (rq->noclobber && !access(path, F_OK))
-		return cr_err_set(err, EEXIST, "%s exists", path);
-	memcpy(begin.dest, path, sizeof(begin.dest));
-	snprintf(dump.path, sizeof(dump.path), "%.1000s.tmp.%d", path, (int)getpid());
-	temporary_guard(dump.path);
+	memcpy(begin.dest, rq->file.path, sizeof(begin.dest));
+	memcpy(dump.path, rq->file.temporary, sizeof(dump.path));
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		const struct step *s = &steps[i];
 
@@ -283,10 +238,8 @@ static int checkpoint(int fd, const struct request *rq, struct result *ret, stru
 			 s->request == CR_MSG_BEGIN ? sizeof(begin) : s->request == CR_MSG_DUMP ? sizeof(dump) : 0, err);
 		if (!rc)
 			rc = expect(fd, s->answer, (rq->seconds + (s->request == CR_MSG_BEGIN || s->request == CR_MSG_FREEZE ? GRACE_S : 0)) * 1000, err);
-		if (rc < 0) {
-			unlink(dump.path);
-			return rc;
-		}
+		if (rc < 0)
+			goto abandon;
 		if (s->answer == CR_MSG_RESUMED) {
 			ret->stopped_ns = ((struct cr_msg_resumed *)payload)->stopped_ns;
 			ret->resumed = true;
@@ -295,27 +248,12 @@ static int checkpoint(int fd, const struct request *rq, struct result *ret, stru
 			fprintf(stderr, "cr_checkpoint: step %zu of %zu done\n", i + 1, sizeof(steps) / sizeof(steps[0]));
 	}
 	rc = expect(fd, CR_MSG_DUMPED, rq->seconds * 1000, err);
-	if (rc < 0) {
-		unlink(dump.path);
-		return rc;
-	}
+	if (rc < 0)
+		goto abandon;
 	ret->dumped = *(struct cr_msg_dumped *)payload;
-	rc = put_in_place(dump.path, path, rq->noclobber, err);
-	if (rc) {
-		unlink(dump.path);
+	rc = checkpoint_file_commit(&rq->file, err);
+	if (rc)
 		return rc;
-	}
-	if (!rq->nosync) {
-		int dir;
-		char *slash = strrchr(path, '/');
-
-		*slash = '\0';
-		dir = open(*path ? path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (dir >= 0) {
-			fsync(dir);
-			close(dir);
-		}
-	}
 	if (rq->signo) {
 		rc = signal_all(rq, err);
 		if (rc)
@@ -327,6 +265,10 @@ static int checkpoint(int fd, const struct request *rq, struct result *ret, stru
 			return 0;
 	}
 	return 0;
+
+abandon:
+	checkpoint_file_abandon(&rq->file);
+	return rc;
 }
 
 static int check(int fd, const struct request *rq, struct cr_err *err)
@@ -346,30 +288,64 @@ static int check(int fd, const struct request *rq, struct cr_err *err)
 	return 1;
 }
 
-static int signal_number(const char *s)
+static int number(const char *s, int min, int max)
 {
 	char *end;
 	long v = strtol(s, &end, 10);
 
-	return *end || v < 1 || v > 64 ? -1 : (int)v;
+	return *end || end == s || v < min || v > max ? -1 : (int)v;
 }
+
+enum { OPT_CLOBBER = 256, OPT_NOCLOBBER, OPT_BACKUP, OPT_CHECK, OPT_SYNC, OPT_NOSYNC, OPT_STOPPED, OPT_JSON, OPT_REPORT, OPT_TREE, OPT_SIGNAL = 512, OPT_SAVE = 1024 };
+
+#define SAVE_ALL (CR_DUMP_SAVE_EXE | CR_DUMP_SAVE_PRIVATE | CR_DUMP_SAVE_SHARED)
 
 static int options(int argc, char **argv, struct request *rq)
 {
 	static const struct option list[] = {
-		{ "help", no_argument, NULL, 'h' },	 { "version", no_argument, NULL, 'V' }, { "file", required_argument, NULL, 'f' },
-		{ "noclobber", no_argument, NULL, 'n' }, { "check", no_argument, NULL, 'c' },	{ "term", no_argument, NULL, 'T' },
-		{ "kill", no_argument, NULL, 'K' },	 { "stop", no_argument, NULL, 'P' },	{ "cont", no_argument, NULL, 'C' },
-		{ "signal", required_argument, NULL, 'S' }, { "time", required_argument, NULL, 't' }, { "nosync", no_argument, NULL, 'y' },
-		{ "stopped", no_argument, NULL, 'D' },	 { "json", no_argument, NULL, 'j' },	{ "quiet", no_argument, NULL, 'q' },
-		{ "verbose", no_argument, NULL, 'v' },	 { "report-fd", required_argument, NULL, 'R' }, { "pid", no_argument, NULL, 'p' },
-		{ "process", no_argument, NULL, 'p' },	 { "tree", no_argument, NULL, 'e' },	{ "pgid", no_argument, NULL, 'g' },
-		{ "group", no_argument, NULL, 'g' },	 { "session", no_argument, NULL, 's' }, { "sid", no_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "file", required_argument, NULL, 'f' },
+		{ "dir", required_argument, NULL, 'd' },
+		{ "cwd", no_argument, NULL, 'c' },
+		{ "fd", required_argument, NULL, 'F' },
+		{ "atomic", no_argument, NULL, OPT_CLOBBER },
+		{ "clobber", no_argument, NULL, OPT_CLOBBER },
+		{ "backup", optional_argument, NULL, OPT_BACKUP },
+		{ "noclobber", no_argument, NULL, OPT_NOCLOBBER },
+		{ "save-exe", no_argument, NULL, OPT_SAVE + CR_DUMP_SAVE_EXE },
+		{ "save-private", no_argument, NULL, OPT_SAVE + CR_DUMP_SAVE_PRIVATE },
+		{ "save-shared", no_argument, NULL, OPT_SAVE + CR_DUMP_SAVE_SHARED },
+		{ "save-all", no_argument, NULL, OPT_SAVE + SAVE_ALL },
+		{ "save-none", no_argument, NULL, OPT_SAVE },
+		{ "check", no_argument, NULL, OPT_CHECK },
+		{ "run", no_argument, NULL, OPT_SIGNAL },
+		{ "term", no_argument, NULL, OPT_SIGNAL + SIGTERM },
+		{ "abort", no_argument, NULL, OPT_SIGNAL + SIGABRT },
+		{ "kill", no_argument, NULL, OPT_SIGNAL + SIGKILL },
+		{ "stop", no_argument, NULL, OPT_SIGNAL + SIGSTOP },
+		{ "cont", no_argument, NULL, OPT_SIGNAL + SIGCONT },
+		{ "signal", required_argument, NULL, 'S' },
+		{ "time", required_argument, NULL, 't' },
+		{ "sync", no_argument, NULL, OPT_SYNC },
+		{ "nosync", no_argument, NULL, OPT_NOSYNC },
+		{ "stopped", no_argument, NULL, OPT_STOPPED },
+		{ "json", no_argument, NULL, OPT_JSON },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "report-fd", required_argument, NULL, OPT_REPORT },
+		{ "pid", no_argument, NULL, 'p' },
+		{ "process", no_argument, NULL, 'p' },
+		{ "tree", no_argument, NULL, OPT_TREE },
+		{ "pgid", no_argument, NULL, 'g' },
+		{ "group", no_argument, NULL, 'g' },
+		{ "session", no_argument, NULL, 's' },
+		{ "sid", no_argument, NULL, 's' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "hf:S:t:qvpgs", list, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "hcf:d:F:S:t:qvpgs", list, NULL)) != -1) {
 		switch (c) {
 		case 'h':
 			fputs(usage, stdout);
@@ -377,36 +353,55 @@ static int options(int argc, char **argv, struct request *rq)
 		case 'V':
 			puts("cr_checkpoint (ompi-cr) " PACKAGE_VERSION);
 			exit(0);
-		case 'f': rq->file = optarg; break;
-		case 'n': rq->noclobber = true; break;
-		case 'c': rq->check = true; break;
-		case 'T': rq->signo = SIGTERM; break;
-		case 'K': rq->signo = SIGKILL; break;
-		case 'P': rq->signo = SIGSTOP; break;
-		case 'C': rq->signo = SIGCONT; break;
+		case 'f': rq->file.name = optarg; break;
+		case 'd': rq->file.dir = optarg; break;
+		case 'c': break;
+		case 'F':
+			rq->file.fd = number(optarg, 0, INT_MAX);
+			if (rq->file.fd < 0)
+				return -1;
+			break;
+		case OPT_CLOBBER: rq->file.noclobber = rq->file.backup = false; break;
+		case OPT_NOCLOBBER: rq->file.noclobber = true; break;
+		case OPT_BACKUP:
+			rq->file.backup = true;
+			rq->file.backup_name = optarg;
+			break;
+		case OPT_CHECK: rq->check = true; break;
 		case 'S':
-			rq->signo = signal_number(optarg);
+			rq->signo = number(optarg, 1, 64);
 			if (rq->signo < 0)
 				return -1;
 			break;
 		case 't':
-			rq->seconds = atoi(optarg);
-			if (rq->seconds <= 0)
+			rq->seconds = number(optarg, 1, INT_MAX / 1000 - GRACE_S);
+			if (rq->seconds < 0)
 				return -1;
 			break;
-		case 'y': rq->nosync = true; break;
-		case 'D': rq->stopped = true; break;
-		case 'j': rq->json = true; break;
+		case OPT_SYNC: rq->file.nosync = false; break;
+		case OPT_NOSYNC: rq->file.nosync = true; break;
+		case OPT_STOPPED: rq->stopped = true; break;
+		case OPT_JSON: rq->json = true; break;
 		case 'q': rq->quiet = true; break;
 		case 'v': rq->verbose = true; break;
 		case 'p': rq->scope = 0; break;
-		case 'e': rq->scope = CR_BEGIN_TREE; break;
+		case OPT_TREE: rq->scope = CR_BEGIN_TREE; break;
 		case 'g': rq->scope = CR_BEGIN_GROUP; break;
 		case 's': rq->scope = CR_BEGIN_SESSION; break;
-		case 'R': rq->report_fd = atoi(optarg); break;
-		default: return -1;
+		case OPT_REPORT: rq->report_fd = atoi(optarg); break;
+		default:
+			if (c == OPT_SAVE)
+				rq->save = 0;
+			else if (c > OPT_SAVE)
+				rq->save |= (uint32_t)(c - OPT_SAVE);
+			else if (c >= OPT_SIGNAL)
+				rq->signo = c - OPT_SIGNAL;
+			else
+				return -1;
 		}
 	}
+	if ((rq->file.name != NULL) + (rq->file.dir != NULL) + (rq->file.fd >= 0) > 1)
+		return -1;
 	if (optind + 1 != argc)
 		return -1;
 	rq->pid = atoi(argv[optind]);
@@ -459,19 +454,16 @@ static int root_below(int pid)
 
 int main(int argc, char **argv)
 {
-	struct request rq = { .seconds = 60, .report_fd = -1 };
+	struct request rq = { .seconds = 60, .report_fd = -1, .file.fd = -1 };
 	struct result res = { .stopped_ns = 0 };
 	struct cr_err err = { "" };
-	char name[64], file[64];
+	char name[64];
 	int fd, rc;
 
 	if (options(argc, argv, &rq)) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	snprintf(file, sizeof(file), "context.%d", rq.pid);
-	if (!rq.file)
-		rq.file = file;
 	if (kill(rq.pid, 0) && errno == ESRCH) {
 		fprintf(stderr, "cr_checkpoint: no process %d\n", rq.pid);
 		return 1;
@@ -521,15 +513,15 @@ int main(int argc, char **argv)
 		return exit_status(rc);
 	}
 	if (rq.json) {
-		printf("{\"pid\": %d, \"file\": \"%s\", \"bytes\": %lu, \"pages\": %lu, \"checksum\": \"%016lx\", ", rq.pid, rq.file, res.dumped.file_bytes,
+		printf("{\"pid\": %d, \"file\": \"%s\", \"bytes\": %lu, \"pages\": %lu, \"checksum\": \"%016lx\", ", rq.pid, rq.file.path, res.dumped.file_bytes,
 		       res.dumped.pages, res.dumped.checksum);
 		if (res.resumed)
 			printf("\"stopped_ns\": %lu, ", res.stopped_ns);
 		printf("\"dump_ns\": %lu}\n", res.dumped.dump_ns);
 	} else if (!rq.quiet && res.resumed) {
-		printf("%s: %lu bytes, stopped for %.3f ms\n", rq.file, res.dumped.file_bytes, (double)res.stopped_ns / 1e6);
+		printf("%s: %lu bytes, stopped for %.3f ms\n", rq.file.name ? rq.file.name : rq.file.path, res.dumped.file_bytes, (double)res.stopped_ns / 1e6);
 	} else if (!rq.quiet) {
-		printf("%s: %lu bytes\n", rq.file, res.dumped.file_bytes);
+		printf("%s: %lu bytes\n", rq.file.name ? rq.file.name : rq.file.path, res.dumped.file_bytes);
 	}
 	return 0;
 }

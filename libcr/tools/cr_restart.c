@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cr_restart: become the process that a context file holds. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,27 +11,58 @@
 #include <unistd.h>
 
 #include "cr_proto.h"
+#include "libcr/image/relocate.h"
 #include "libcr/lower/restore.h"
 #include "libcr/lower/start.h"
 #include "libcr/lower/tree.h"
+#include "libcr/tools/restart_hooks.h"
+#include "libcr/tools/restart_parent.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
 
+#define TRIES_VARIABLE "OMPI_CR_LAYOUT_TRIES" /* set by this command for itself */
+
+enum { EXIT_USAGE = 2, LAYOUT_TRIES = 100 };
+
 static const char usage[] =
 	"Usage: cr_restart [OPTION]... FILE\n"
 	"       cr_restart [OPTION]... --rank-file FORMAT\n"
-	"Go on with the process that was saved in FILE (cr_checkpoint). The program keeps its process id as it knows it,\n"
+	"Go on with what was saved in FILE (cr_checkpoint). The program keeps its process id as it knows it,\n"
 	"its files and its working directory; standard streams are this command's.\n"
 	"\n"
+	"  -f, --file FILE         the same as FILE\n"
+	"  -F, --fd N              the file that is open as descriptor N\n"
 	"      --rank-file FORMAT  for ompi-restart: the file's name with one %d for the rank of this process\n"
 	"      --check             check everything, start nothing\n"
+	"      --relocate OLD=NEW  where the saved program has a path that begins with OLD, use NEW; may be given again\n"
+	"      --restore-pid       a child takes the process id that it had; this command passes signals on and ends as it does.\n"
+	"                          Of several processes each takes its own, or none is started\n"
+	"      --no-restore-pid    this process becomes the program, which sees its old process id (default)\n"
+	"      --run               let it run on (default)\n"
+	"      --stop, --term, --abort, --kill, --cont   send it this signal before it runs on; --freeze is --stop\n"
+	"  -S, --signal N          send signal N\n"
+	"      --run-on-success CMD    run CMD with sh when the program is about to run on\n"
+	"      --run-on-fail-args CMD  ... when the arguments are wrong or the file cannot be read\n"
+	"      --run-on-fail-temp CMD  ... when it may work later: no memory, something in use\n"
+	"      --run-on-fail-env CMD   ... when a file or directory is missing, forbidden or changed\n"
+	"      --run-on-fail-perm CMD  ... when it failed for any other reason\n"
+	"      --run-on-failure CMD    all four; a status of CMD that is not 0 becomes this command's\n"
 	"  -q, --quiet             no words when it succeeds\n"
 	"  -h, --help              print this help\n"
 	"      --version           print the version\n"
 	"\n"
 	"Exit status: that of the restarted program; 1 when the restart failed, 2 for a usage error.\n";
+
+struct request {
+	const char *file, *format;
+	int fd; /* -1: none */
+	bool check, quiet, restore_pid;
+	int signo;
+	char **argv; /* of this command */
+	struct restart_hooks hooks;
+};
 
 static int rank_path(const char *format, char *path, size_t bytes, struct cr_err *err)
 {
@@ -81,71 +114,228 @@ static int restart_blow(const char *fault, struct cr_err *err)
 	return 0;
 }
 
-int main(int argc, char **argv)
+/* The descriptor is opened again: the restart has its own position, and closes what is below the floor. */
+static int fd_path(int fd, char *path, size_t bytes, struct cr_err *err)
 {
-	static const struct option options[] = {
-		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { "rank-file", required_argument, NULL, 'r' },
-		{ "check", no_argument, NULL, 'c' }, { "quiet", no_argument, NULL, 'q' }, { NULL, 0, NULL, 0 },
-	};
-	const char *format = NULL;
-	struct cr_err err = { "" };
-	struct cr_image *img;
-	char path[4096];
-	int c, rc, check = 0, words = 2;
+	char link[64];
+	ssize_t n;
 
-	while ((c = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, bytes - 1);
+	if (n < 0)
+		return cr_err_set(err, EBADF, "--fd %d: no such descriptor is open", fd);
+	path[n] = '\0';
+	if (path[0] != '/' || access(path, R_OK))
+		return cr_err_set(err, EINVAL, "--fd %d: %s: is no file that can be opened again by its name", fd, path);
+	return 0;
+}
+
+static int number(const char *text, int min, int max)
+{
+	char *end;
+	long v = strtol(text, &end, 10);
+
+	return *end || end == text || v < min || v > max ? -1 : (int)v;
+}
+
+enum { OPT_RELOCATE = 256, OPT_RESTORE_PID, OPT_NO_RESTORE_PID, OPT_FAILURE, OPT_HOOK, OPT_SIGNAL = 512 };
+
+/* 0, or -EINVAL with words, if there is something to say that the user does not see. */
+static int options(int argc, char **argv, struct request *rq, struct cr_err *err)
+{
+	static const struct option list[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "rank-file", required_argument, NULL, 'r' },
+		{ "file", required_argument, NULL, 'f' },
+		{ "fd", required_argument, NULL, 'F' },
+		{ "check", no_argument, NULL, 'c' },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "relocate", required_argument, NULL, OPT_RELOCATE },
+		{ "restore-pid", no_argument, NULL, OPT_RESTORE_PID },
+		{ "no-restore-pid", no_argument, NULL, OPT_NO_RESTORE_PID },
+		{ "signal", required_argument, NULL, 'S' },
+		{ "run", no_argument, NULL, OPT_SIGNAL },
+		{ "stop", no_argument, NULL, OPT_SIGNAL + SIGSTOP },
+		{ "freeze", no_argument, NULL, OPT_SIGNAL + SIGSTOP },
+		{ "term", no_argument, NULL, OPT_SIGNAL + SIGTERM },
+		{ "abort", no_argument, NULL, OPT_SIGNAL + SIGABRT },
+		{ "kill", no_argument, NULL, OPT_SIGNAL + SIGKILL },
+		{ "cont", no_argument, NULL, OPT_SIGNAL + SIGCONT },
+		{ "run-on-success", required_argument, NULL, OPT_HOOK + RESTART_SUCCESS },
+		{ "run-on-fail-args", required_argument, NULL, OPT_HOOK + RESTART_FAIL_ARGS },
+		{ "run-on-fail-temp", required_argument, NULL, OPT_HOOK + RESTART_FAIL_TEMP },
+		{ "run-on-fail-env", required_argument, NULL, OPT_HOOK + RESTART_FAIL_ENV },
+		{ "run-on-fail-perm", required_argument, NULL, OPT_HOOK + RESTART_FAIL_PERM },
+		{ "run-on-failure", required_argument, NULL, OPT_FAILURE },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c, rc = 0;
+
+	while ((c = getopt_long(argc, argv, "hqf:F:S:", list, NULL)) != -1) {
 		switch (c) {
 		case 'h':
 			fputs(usage, stdout);
-			return 0;
+			exit(0);
 		case 'V':
 			puts("cr_restart (ompi-cr) " PACKAGE_VERSION);
-			return 0;
-		case 'r':
-			format = optarg;
+			exit(0);
+		case 'r': rq->format = optarg; break;
+		case 'f': rq->file = optarg; break;
+		case 'F':
+			rq->fd = number(optarg, 0, INT_MAX);
+			if (rq->fd < 0)
+				rc = cr_err_set(err, EINVAL, "--fd %s: is no descriptor", optarg);
 			break;
-		case 'c':
-			check = 1;
+		case 'c': rq->check = true; break;
+		case 'q': rq->quiet = true; break;
+		case 'S':
+			rq->signo = number(optarg, 1, 64);
+			if (rq->signo < 0)
+				rc = cr_err_set(err, EINVAL, "--signal %s: is no signal number", optarg);
 			break;
-		case 'q':
+		case OPT_RELOCATE:
+			if (!rc)
+				rc = cr_relocate_add(optarg, err);
+			break;
+		case OPT_RESTORE_PID: rq->restore_pid = true; break;
+		case OPT_NO_RESTORE_PID: rq->restore_pid = false; break;
+		case OPT_FAILURE:
+			for (int i = RESTART_FAIL_ARGS; i < RESTART_CLASSES; i++)
+				rq->hooks.command[i] = optarg;
 			break;
 		default:
-			fputs(usage, stderr);
-			return 2;
+			if (c >= OPT_SIGNAL)
+				rq->signo = c - OPT_SIGNAL;
+			else if (c >= OPT_HOOK)
+				rq->hooks.command[c - OPT_HOOK] = optarg;
+			else
+				rc = -EINVAL;
 		}
 	}
-	if ((format && optind != argc) || (!format && optind + 1 != argc)) {
-		fputs(usage, stderr);
-		return 2;
+	if (optind < argc && !rq->file)
+		rq->file = argv[optind++];
+	if (!rc && (optind != argc || (rq->file != NULL) + (rq->format != NULL) + (rq->fd >= 0) != 1))
+		rc = -EINVAL;
+	return rc;
+}
+
+static bool any_hook(const struct restart_hooks *hooks)
+{
+	for (int i = 0; i < RESTART_CLASSES; i++)
+		if (hooks->command[i])
+			return true;
+	return false;
+}
+
+/* 0 in the process that is to become the program. */
+static int become_child(const struct cr_restore_needs *needs, struct cr_err *err)
+{
+	pid_t child = restart_child(needs->program_pid, err);
+
+	if (child > 0)
+		restart_parent(child);
+	return child;
+}
+
+/* The kernel has put something of ours where memory of the program must be: begin again, with other addresses. Returns when that does not help. */
+static void begin_again(char **argv)
+{
+	const char *tries = getenv(TRIES_VARIABLE);
+	int n = tries ? atoi(tries) : 0;
+	char text[16];
+
+	if (n >= LAYOUT_TRIES)
+		return;
+	snprintf(text, sizeof(text), "%d", n + 1);
+	setenv(TRIES_VARIABLE, text, 1);
+	execv("/proc/self/exe", argv);
+}
+
+/* Returns only after a failure. */
+static int restart(struct request *rq, const char *path, enum restart_class *ret_class, int *ret_words, struct cr_err *err)
+{
+	struct cr_restore_how how = { .signo = rq->signo, .ready_fd = -1, .other_fd = -1, .keep_ids = rq->restore_pid };
+	struct cr_restore_needs needs;
+	struct cr_image *img;
+	int rc;
+
+	*ret_class = RESTART_FAIL_ARGS;
+	rc = cr_restore_needs(path, &needs, err);
+	if (rc == -EBADMSG || rc == -EINVAL || rc == -ENODATA || rc == -ENOTSUP)
+		*ret_class = RESTART_FAIL_PERM;
+	if (!rc && rq->restore_pid && !rq->check && !needs.tree && needs.program_pid != getpid()) {
+		*ret_class = RESTART_FAIL_TEMP;
+		rc = become_child(&needs, err);
+		if (rc < 0)
+			*ret_class = restart_class_of(rc);
 	}
-	rc = format ? rank_path(format, path, sizeof(path), &err) : 0;
-	if (!format)
-		snprintf(path, sizeof(path), "%s", argv[optind]);
+	if (rc)
+		return rc;
+	rc = cr_start(needs.fd_floor, NULL, err);
 	if (!rc)
-		rc = cr_restore_floor(path, &err);
-	if (rc > 0)
-		rc = cr_start(rc, NULL, &err);
-	if (!rc)
-		rc = cr_start_launcher_env(&err);
-	if (!rc)
-		words = dup(2); /* above the floor: descriptor 2 becomes the program's */
+		rc = cr_start_launcher_env(err);
+	if (!rc) {
+		*ret_words = dup(2); /* above the floor: descriptor 2 becomes the program's */
+		fcntl(*ret_words, F_SETFD, FD_CLOEXEC);
+	}
+	if (!rc && rq->hooks.ask >= 0) { /* what is below the floor is closed */
+		how.ready_fd = rq->hooks.ask = cr_fd_raise(rq->hooks.ask);
+		how.other_fd = rq->hooks.answer = cr_fd_raise(rq->hooks.answer);
+	}
 	if (!rc && strcmp(restart_fault(), "eio") == 0)
-		rc = cr_err_set(&err, EIO, "%s: cannot read: %s", path, strerror(EIO));
+		rc = cr_err_set(err, EIO, "%s: cannot read: %s", path, strerror(EIO));
 	if (!rc)
-		rc = cr_restore_check(path, &img, &err);
-	if (!rc && check) {
-		printf("%s: can be restarted here\n", path);
-		return 0;
+		rc = cr_restore_check(path, &img, err);
+	if (rc == -EADDRINUSE)
+		begin_again(rq->argv);
+	if (!rc && rq->check) {
+		if (!rq->quiet)
+			printf("%s: can be restarted here\n", path);
+		exit(0);
 	}
+	how.ready = (unsigned char)RESTART_SUCCESS;
 	if (!rc)
-		rc = restart_blow(restart_fault(), &err);
+		rc = restart_blow(restart_fault(), err);
 	if (!rc && cr_tree_is(img)) {
-		rc = cr_tree_run(img, &err);
+		rc = cr_tree_run(img, &how, err);
 		if (rc >= 0)
-			return rc;
+			exit(rc);
 	} else if (!rc) {
-		rc = cr_restore_run(img, &err);
+		rc = cr_restore_run(img, &how, err);
 	}
+	*ret_class = restart_class_of(rc);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct request rq = { .fd = -1, .argv = argv, .hooks = { .ask = -1, .answer = -1 } };
+	enum restart_class class = RESTART_FAIL_ARGS;
+	struct cr_err err = { "" };
+	int rc, words = 2, status;
+	char path[PATH_MAX];
+
+	rc = options(argc, argv, &rq, &err);
+	if (any_hook(&rq.hooks) && restart_hooks_start(&rq.hooks) < 0)
+		fprintf(stderr, "cr_restart: warning: no process for the commands of --run-on-...: %s\n", strerror(errno));
+	if (rc) {
+		if (err.text[0])
+			fprintf(stderr, "cr_restart: %s\n", err.text);
+		else
+			fputs(usage, stderr);
+		status = restart_hooks_run(&rq.hooks, class);
+		return status ? status : EXIT_USAGE;
+	}
+	if (rq.format)
+		rc = rank_path(rq.format, path, sizeof(path), &err);
+	else if (rq.fd >= 0)
+		rc = fd_path(rq.fd, path, sizeof(path), &err);
+	else
+		snprintf(path, sizeof(path), "%s", rq.file);
+	if (!rc)
+		rc = restart(&rq, path, &class, &words, &err);
 	dprintf(words >= 0 ? words : 2, "cr_restart: %s\n", err.text[0] ? err.text : strerror(-rc));
-	return 1;
+	status = restart_hooks_run(&rq.hooks, class);
+	return status ? status : 1;
 }

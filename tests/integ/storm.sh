@@ -103,6 +103,31 @@ restarts()
 	fi
 }
 
+# An image whose memory lies where the kernel puts our own libraries: most restarts meet that, and begin again with other addresses.
+in_the_way()
+{
+	local i tries=$((RESTARTS / 5))
+	RUN=$WORK/in_the_way
+	mkdir -p "$RUN"
+	mkfifo "$RUN/orders"
+	exec 8<>"$RUN/orders"
+	# A pipe, so that each restart has its own output
+	mkfifo "$RUN/pipe"
+	cat "$RUN/pipe" >"$RUN/out" 8>&- &
+	(cd "$RUN" && exec cr_run -- "${OMPI_CR_BUILD:-$TOP/_build}/tests/resources/addresses") <"$RUN/orders" >"$RUN/pipe" 2>"$RUN/err" 8>&- &
+	JOB=$! STARTED+=($!)
+	for ((i = 0; i < 3000; i++)); do grep -qx ready "$RUN/out" && break; nap 20; done
+	check "in the way: checkpoint" cr_checkpoint --nosync -q --kill -f "$SHM/context" "$JOB"
+	job_end 60
+	exec 8>&-
+	for ((i = 1; i <= tries; i++)); do
+		[ "$(echo verify | timeout -k 5 120 cr_restart "$SHM/context" 2>"$RUN/err")" = verified ] || break
+	done
+	check "in the way: $tries restarts" [ $i -gt $tries ]
+	[ $i -gt $tries ] || say_file "$RUN/err"
+}
+
 storm
 restarts
+in_the_way
 done_testing

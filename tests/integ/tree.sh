@@ -104,6 +104,8 @@ if want "refused"; then
 	refused "a process that is stopped" "is stopped" '/bin/sleep 1000 & p=$!; kill -STOP $p; while [ "$(ps -o state= -p $p)" != T ]; do :; done; echo ready; (until [ -e go ]; do sleep 0.05; done; kill -KILL $p)'
 	refused "a session without its leader" "whose leader has ended" "/usr/bin/python3 '$SRC/tree_refused.py' session & :"
 	refused "an epoll that two processes hold" "which several processes share" "/usr/bin/python3 '$SRC/tree_refused.py' epoll & :"
+	refused "a memfd that two processes map" "that several processes share" "/usr/bin/python3 '$SRC/tree_refused.py' memfd & :"
+	refused "a memfd that one process maps and another has open" "that several processes share" "/usr/bin/python3 '$SRC/tree_refused.py' open_memfd & :"
 	refused "a static program" "was not started by cr_run" "'$PROGS/static' go & echo ready"
 fi
 

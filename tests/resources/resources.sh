@@ -2,65 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # One small program per resource: with no checkpoint, with one after which it goes on, with one restart, with three restarts in a chain; and what is refused
 # is refused by name. docs/what-is-saved.md names a test in each row of its table: they exist.
-# shellcheck source=tests/integ/lib.sh
-. "$(dirname "$0")/../integ/lib.sh"
-MODE=plain
-BIN=${OMPI_CR_BUILD:-$TOP/_build}/tests/resources
+# shellcheck source=tests/resources/lib.sh
+. "$(dirname "$0")/lib.sh"
 HERE=$TOP/tests/resources
-
-# answer LINE: waits until the program has said so in its output, once more than before
-answer()
-{
-	local i n
-	for ((i = 0; i < 3000; i++)); do
-		n=$(grep -cx "$1" "$OUT")
-		if [ "$n" -ge "$2" ]; then return 0; fi
-		alive "$JOB" || return 1
-		nap 20
-	done
-	return 1
-}
-
-# begin PROGRAM [ARGUMENT...]
-begin()
-{
-	rm -rf "$RUN"
-	mkdir -p "$RUN"
-	OUT=$RUN/out VERIFIED=0
-	mkfifo "$RUN/orders"
-	: >"$OUT"
-	exec 8<>"$RUN/orders"
-	(cd "$RUN" && exec cr_run -- "$@") <"$RUN/orders" >>"$OUT" 2>"$RUN/err" 8>&- &
-	JOB=$! STARTED+=($!)
-	answer ready 1
-}
-
-order_verify()
-{
-	VERIFIED=$((VERIFIED + 1))
-	echo verify >&8
-	answer verified $VERIFIED
-}
-
-order_end()
-{
-	echo end >&8
-	job_end 60
-	exec 8>&-
-	[ "$RC" = 0 ]
-}
-
-# save [OPTION...]: into a new file
-save() { rm -f "$RUN/context"; timeout -k 5 60 cr_checkpoint "$@" -f "$RUN/context" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"; }
-
-once_more()
-{
-	save --kill || return 1
-	wait "$JOB" 2>/dev/null
-	(cd / && exec cr_restart "$RUN/context") <"$RUN/orders" >>"$OUT" 2>>"$RUN/err" 8>&- &
-	JOB=$! STARTED+=($!)
-	order_verify
-}
 
 give_up()
 {
@@ -116,7 +60,7 @@ fi
 doc=$TOP/docs/what-is-saved.md
 rows=0 missing=
 while read -r row; do
-	tests=$(grep -oE '`[a-z0-9_/ ]+`\s*\|$' <<<"$row" | tr -d '`|')
+	tests=$(grep -oE '`[a-z0-9_/ -]+`\s*\|$' <<<"$row" | tr -d '`|')
 	rows=$((rows + 1))
 	for t in ${tests:-none}; do
 		case $t in

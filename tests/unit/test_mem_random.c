@@ -245,7 +245,7 @@ static void restore(struct cr_err *err)
 
 	NEED(fd >= 0);
 	if (cr_image_open(fd, image_path, &img, err) < 0 || cr_image_verify_pages(img, NULL, NULL, err) < 0 ||
-	    cr_mem_restore_check(img, err) < 0 || cr_mem_restore(img, err) < 0) {
+	    cr_mem_restore_check(img, err) < 0 || cr_mem_restore(img, NULL, err) < 0) {
 		fprintf(stderr, "# %s\n", err->text);
 		_exit(1);
 	}

@@ -212,8 +212,7 @@ static void directory_deleted(void)
 	static struct test_reasons reasons;
 
 	CHECK(mkdir("lost", 0700) == 0 && chdir("lost") == 0 && rmdir("../lost") == 0);
-	CHECK(cr_process_check(0, test_collect, &reasons) == 1);
-	CHECK(strstr(reasons.text[0], "working directory") && strstr(reasons.text[0], "/lost"));
+	CHECK(cr_process_check(0, test_collect, &reasons) == 0);
 }
 
 static void test_directory(void **state)

@@ -4,6 +4,7 @@
 
 #include <cpuid.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "libcr/arch/x86_64/raw.h"
@@ -33,19 +34,38 @@ void cr_cpu_describe(struct cr_cpu_payload *ret)
 		ret->xcomp_perm = 0;
 }
 
+static void name_add(char *names, size_t bytes, const char *name)
+{
+	size_t used = strlen(names);
+
+	snprintf(names + used, bytes - used, "%s%s", used ? " " : "", name);
+}
+
+/* Names of the features in @was that @now has not. */
+static void missing_names(const struct cr_cpu_payload *was, const struct cr_cpu_payload *now, char *names, size_t bytes)
+{
+#define CR_CPU_FEATURE(word, bit, name)              \
+	if ((was->word & ~now->word) >> (bit) & 1)   \
+		name_add(names, bytes, name);
+#include "libcr/arch/x86_64/cpu_features.def"
+#undef CR_CPU_FEATURE
+}
+
 int cr_cpu_check(const struct cr_cpu_payload *was, struct cr_err *err)
 {
 	struct cr_cpu_payload now;
+	char names[300] = "";
 	uint32_t missing1, missing7b;
 
 	cr_cpu_describe(&now);
+	/* Whole words where all of it is the processor's; of the others what has a name. */
 	missing1 = was->leaf1_ecx & ~now.leaf1_ecx & ~LEAF1_ECX_IGNORE;
 	missing7b = was->leaf7_ebx & ~now.leaf7_ebx;
-	if (missing1 || missing7b || (was->xcr0 & ~now.xcr0))
+	missing_names(was, &now, names, sizeof(names));
+	if (names[0] || missing1 || missing7b || (was->xcr0 & ~now.xcr0))
 		return cr_err_set(err, ENOTSUP,
-				  "this processor lacks features of the one where the program was saved (%.12s; CPUID.1.ECX %#x, CPUID.7.EBX %#x, state "
-				  "components %#lx missing): restart it on a node of that kind",
-				  was->vendor, missing1, missing7b, was->xcr0 & ~now.xcr0);
+				  "this processor lacks features of the one where the program was saved (%.12s): %s%sCPUID.1.ECX %#x, CPUID.7.EBX %#x, state components %#lx: restart it on a node of that kind",
+				  was->vendor, names, names[0] ? "; " : "", missing1, missing7b, was->xcr0 & ~now.xcr0);
 	return 0;
 }
 

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Files and directories that lost the name under which they were opened.
+ *
+ * A file that has another name in the same directory is opened under that. A directory that was removed is empty and stays so: a new one, removed at
+ * once, is the same.
+ */
+#include "libcr/lower/files_ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DELETED " (deleted)"
+
+size_t cr_file_name_bytes(const char *link)
+{
+	size_t n = strlen(link), m = strlen(DELETED);
+
+	return n > m && strcmp(link + n - m, DELETED) == 0 ? n - m : n;
+}
+
+char *cr_file_other_name(const char *link, const struct stat *st, int floor)
+{
+	char path[CR_FILE_MAX_PATH_BYTES];
+	const struct dirent *entry;
+	char *found = NULL;
+	struct stat here;
+	size_t bytes = cr_file_name_bytes(link);
+	DIR *dir;
+
+	while (bytes > 0 && link[bytes - 1] != '/')
+		bytes--;
+	if (bytes == 0 || bytes + NAME_MAX + 1 > sizeof(path))
+		return NULL;
+	memcpy(path, link, bytes);
+	path[bytes] = '\0';
+	dir = cr_file_opendir_high(path, floor);
+	while (dir && !found && (entry = readdir(dir))) {
+		if (entry->d_ino != st->st_ino)
+			continue;
+		snprintf(path + bytes, sizeof(path) - bytes, "%s", entry->d_name);
+		if (lstat(path, &here) == 0 && here.st_ino == st->st_ino && here.st_dev == st->st_dev)
+			found = strdup(path);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+int cr_file_nameless_check(const char *path, struct cr_err *err)
+{
+	char dir[CR_FILE_MAX_PATH_BYTES];
+	int r = cr_file_unlinked_dir(path, dir, sizeof(dir));
+
+	if (r < 0)
+		return cr_err_set(err, r, "no place for the deleted directory %s: neither the one that it was in, nor $TMPDIR, nor /tmp can be written; set TMPDIR", path);
+	return 0;
+}
+
+int cr_file_nameless_dir(const char *path, uint32_t mode, int flags, int floor, struct cr_err *err)
+{
+	char dir[CR_FILE_MAX_PATH_BYTES], name[CR_FILE_MAX_PATH_BYTES + 32];
+	int fd, r;
+
+	r = cr_file_unlinked_dir(path, dir, sizeof(dir));
+	if (r < 0)
+		return cr_file_nameless_check(path, err);
+	snprintf(name, sizeof(name), "%s/.cr-deleted-XXXXXX", dir);
+	if (!mkdtemp(name))
+		return cr_err_set(err, errno, "deleted directory %s: a new one cannot be made in %s: %s", path, dir, strerror(errno));
+	fd = cr_file_open_high(name, (flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_DIRECTORY, 0, floor);
+	(void)!chmod(name, mode & 07777);
+	rmdir(name);
+	if (fd < 0)
+		return cr_err_set(err, fd, "deleted directory %s: a new one cannot be opened: %s", path, strerror(-fd));
+	return fd;
+}

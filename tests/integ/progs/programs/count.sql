@@ -1,0 +1,17 @@
+create table numbers (n integer primary key, v integer, t text);
+begin;
+with recursive c(n, v) as (select 1, 1 union all select n + 1, (v * 69069 + n) & 0x7fffffff from c where n < 20000) insert into numbers select n, v, hex(v) from c;
+commit;
+create index by_text on numbers (t);
+select count(*), sum(v), min(t) from numbers;
+update numbers set v = v + 1 where t like '%A%';
+select 'a', count(*), sum(v) from numbers where t like '%A%';
+select x.n, count(*) from numbers x join numbers y on y.v % 4099 = x.n where x.n < 8 group by x.n;
+with recursive c(n, v) as (select 1, 7 union all select n + 1, (v * 69069 + n) & 0x7fffffff from c where n < 60000) select 'c', count(*), sum(v % 1000) from c;
+with recursive c(n, v) as (select 1, 9 union all select n + 1, (v * 69069 + n) & 0x7fffffff from c where n < 90000) select 'd', count(*), sum(v % 1000) from c;
+delete from numbers where n % 3 = 0;
+select 'e', count(*), total(v), group_concat(n % 7, '') from (select * from numbers order by t limit 20);
+with recursive c(n, v) as (select 1, 11 union all select n + 1, (v * 69069 + n) & 0x7fffffff from c where n < 120000) select 'f', count(*), sum(v % 1000) from c;
+vacuum;
+select 'g', count(*), sum(length(t)) from numbers;
+drop table numbers;

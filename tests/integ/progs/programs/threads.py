@@ -1,0 +1,34 @@
+# Four threads pass numbers on in a ring of queues, each adding what it knows; a generator, a lock and a condition are under way all the time.
+import queue, sys, threading, time
+
+steps = int(sys.argv[1])
+queues = [queue.Queue() for _ in range(5)]
+
+def known():
+    a, b = 0, 1
+    while True:
+        yield a
+        a, b = b, (a + b) % 1000003
+
+def work(i):
+    mine = known()
+    while True:
+        v = queues[i].get()
+        if v is None:
+            break
+        queues[i + 1].put((v * 31 + next(mine) + i) % 1000000007)
+    queues[i + 1].put(None)
+
+threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+for t in threads:
+    t.start()
+total = 1
+for step in range(1, steps + 1):
+    queues[0].put(total)
+    total = queues[4].get()
+    time.sleep(0.003)
+    print("step", step, total, flush=True)
+queues[0].put(None)
+for t in threads:
+    t.join()
+print("end", queues[4].get(), threading.active_count())
