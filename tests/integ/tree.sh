@@ -109,4 +109,45 @@ if want "refused"; then
 	refused "a static program" "was not started by cr_run" "'$PROGS/static' go & echo ready"
 fi
 
+# scope_begin NAME [ARGUMENT]: tree_scope.bash in a session of its own, which holds nobody else
+scope_begin()
+{
+	RUN=$WORK/scope.$1
+	mkdir -p "$RUN"
+	(cd "$RUN" && exec setsid cr_run -- /bin/bash "$SRC/tree_scope.bash" ${2:+"$2"}) >"$RUN/out" 2>"$RUN/err" </dev/null &
+	JOB=$! STARTED+=($!)
+	until_there "$RUN/out" ready
+}
+
+# scope NAME OPTION [ARGUMENT]: saved with OPTION, killed, restarted: the script finds its job, and its status
+scope()
+{
+	local rc
+	scope_begin "$1" ${3:+"$3"}
+	cr_checkpoint "$2" --kill -f "$RUN/context" "$JOB" >"$RUN/ckpt" 2>&1
+	rc=$?
+	[ $rc = 0 ] || kill_job
+	wait "$JOB" 2>/dev/null
+	say_file "$RUN/ckpt" 3
+	check "$2: saved and killed" [ $rc = 0 ]
+	touch "$RUN/go"
+	timeout -k 5 120 cr_restart "$RUN/context" >"$RUN/out2" 2>"$RUN/err2" </dev/null
+	rc=$?
+	say_file "$RUN/err2"
+	check "$2: restarted, it waits for its job" sh -c "[ $rc = 0 ] && grep -qx 'end 7' '$RUN/out'"
+}
+if want "scope"; then
+	scope group --pgid
+	scope session --session apart
+	scope_begin part apart
+	cr_checkpoint --pgid -f "$RUN/no" "$JOB" >"$RUN/ckpt" 2>&1
+	rc=$?
+	say_file "$RUN/ckpt" 2
+	check "--pgid: a child in another group is no part of it, and named" sh -c "[ $rc != 0 ] && grep -q 'child process' '$RUN/ckpt'"
+	check "--pgid: no file is left" [ ! -e "$RUN/no" ]
+	touch "$RUN/go"
+	wait "$JOB"
+	check "--pgid: it goes on" grep -qx 'end 7' "$RUN/out"
+fi
+
 done_testing
