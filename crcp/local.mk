@@ -43,7 +43,7 @@ crcp_libmpi_parts_la_SOURCES = \
 	crcp/upper/abi/tool.c \
 	crcp/upper/abi/tool_handles.c \
 	crcp/upper/abi/topology.c \
-	crcp/upper/abi/type_make.c \
+	crcp/upper/abi/type_extent.c crcp/upper/abi/type_make.c \
 	crcp/upper/abi/type_rebuild.c \
 	crcp/upper/abi/win.c \
 	crcp/upper/abi/win_calls.c \

@@ -166,7 +166,7 @@ unborn() { [ "$FRESH" = 1 ] && grep -q 'is not an mpirun\|there is no job' "$RUN
 checkpoint()
 {
 	local rc try
-	for ((try = 0; try < 100; try++)); do
+	for ((try = 0; try < 600; try++)); do
 		if [ "$MODE" = plain ]; then
 			REF_NEW=$RUN/context.$((N_CKPT + 1))
 			rm -f "$REF_NEW"

@@ -42,7 +42,11 @@ struct crcp_info {
 	struct crcp_info *prev, *next;
 };
 
-/* ---- datatypes (datatype.c) ---- */
+/* ---- datatypes (datatype.c, type_extent.c) ---- */
+struct crcp_extent {
+	MPI_Count size; /* packed bytes of one element */
+	MPI_Aint low, extent, true_low, true_extent;
+};
 struct crcp_datatype {
 	struct crcp_datatype_head head; /* size_plus_1: see crcp.h */
 	int combiner;
@@ -55,7 +59,9 @@ struct crcp_datatype {
 	struct crcp_datatype *prev, *next;
 	struct crcp_datatype *hash_next; /* chain of the table real -> record */
 	char *name;
-	char pad[OMPI_DATATYPE_KEYHASH - 112];
+	struct crcp_extent kept; /* valid when @measured */
+	volatile int measured;
+	char pad[OMPI_DATATYPE_KEYHASH - 156];
 	struct crcp_attrs *ompi_keyhash;
 };
 _Static_assert(offsetof(struct crcp_datatype, ompi_keyhash) == OMPI_DATATYPE_KEYHASH, "the Fortran library reads it there");
@@ -169,6 +175,8 @@ static inline void crcp_enter_collective(MPI_Comm comm)
 static inline struct crcp_comm_full *crcp_comm_full(MPI_Comm c) { return (struct crcp_comm_full *)(void *)c; }
 static inline MPI_Comm crcp_comm_handle(struct crcp_comm *c) { return (MPI_Comm)(void *)c; }
 static inline struct crcp_datatype *crcp_datatype(MPI_Datatype t) { return (struct crcp_datatype *)(void *)t; }
+/* What one element measures; NULL: the real library has refused to tell. Inside a call. */
+const struct crcp_extent *crcp_datatype_extent(struct crcp_datatype *t);
 /* Did MPI_Init return, and was MPI_Finalize not entered? Else a wrapper asks the lower library, which judges and complains. */
 static inline bool crcp_is_up(void) { return crcp.initialized && !crcp.finalized; }
 

@@ -12,11 +12,9 @@
 
 static int type_size(MPI_Datatype type)
 {
-	MPI_Datatype real = (MPI_Datatype)crcp_real((void *)type);
-	int size = 0;
+	const struct crcp_extent *e = crcp_datatype_extent(crcp_datatype(type));
 
-	CR_LOWER(crcp_lower.MPI_Type_size(real, &size));
-	return size;
+	return e ? (int)e->size : 0;
 }
 
 static bool is_padded_pair(MPI_Datatype type)
@@ -28,9 +26,7 @@ struct crcp_win_data crcp_win_describe(int count, MPI_Datatype type)
 {
 	const struct crcp_datatype_head *head = (const struct crcp_datatype_head *)(void *)type;
 	struct crcp_win_data d = { .type = type, .count = count };
-	MPI_Datatype real = (MPI_Datatype)head->h.real;
-	MPI_Aint low = 0, extent = 0, true_low = 0, true_extent = 0;
-	MPI_Count size = 0;
+	const struct crcp_extent *e;
 
 	if ((head->h.flags & CRCP_H_PREDEFINED) && head->size_plus_1 && !is_padded_pair(type)) {
 		d.flat = true;
@@ -38,18 +34,16 @@ struct crcp_win_data crcp_win_describe(int count, MPI_Datatype type)
 		d.span = (MPI_Aint)d.bytes;
 		return d;
 	}
-	CR_LOWER(crcp_lower.MPI_Type_size_x(real, &size));
-	d.bytes = (size_t)count * (size_t)size;
+	e = crcp_datatype_extent(crcp_datatype(type));
+	d.bytes = e ? (size_t)count * (size_t)e->size : 0;
 	if (d.bytes == 0) {
 		d.flat = true;
 		return d;
 	}
-	CR_LOWER(crcp_lower.MPI_Type_get_extent(real, &low, &extent));
-	CR_LOWER(crcp_lower.MPI_Type_get_true_extent(real, &true_low, &true_extent));
-	d.low = true_low;
-	d.span = true_extent + (count - 1) * (extent > 0 ? extent : -extent);
-	if (extent < 0)
-		d.low += (count - 1) * extent;
+	d.low = e->true_low;
+	d.span = e->true_extent + (count - 1) * (e->extent > 0 ? e->extent : -e->extent);
+	if (e->extent < 0)
+		d.low += (count - 1) * e->extent;
 	return d;
 }
 
