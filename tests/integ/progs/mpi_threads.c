@@ -23,6 +23,7 @@ struct state {
 	uint64_t (*block)(int i, int s);
 	uint64_t (*release)(int i, int s);
 	int collective; /* cannot wait for anything but the other ranks: released while a checkpoint may want it to */
+	void (*prepare)(int i, int s); /* by the main thread, before */
 };
 
 struct worker {
@@ -36,6 +37,8 @@ struct worker {
 
 static int rank, size, left, right;
 static MPI_Comm comms[64];
+static MPI_Win wins[64]; /* of those that need one: a word for each rank */
+static uint64_t *words[64];
 static struct worker workers[64];
 
 static uint64_t value(int i, int s, int from, int k)
@@ -339,6 +342,121 @@ COLLECTIVE(bcast)
 COLLECTIVE(iallreduce)
 COLLECTIVE(comm_dup)
 
+/* ---- windows ---- */
+static void window_make(int i)
+{
+	MPI_Win_allocate((MPI_Aint)sizeof(uint64_t), sizeof(uint64_t), MPI_INFO_NULL, comms[i], &words[i], &wins[i]);
+}
+
+static uint64_t fence(int i, int s)
+{
+	uint64_t v = value(i, s, rank, 7);
+
+	MPI_Win_fence(0, wins[i]);
+	MPI_Put(&v, 1, MPI_UINT64_T, right, 0, 1, MPI_UINT64_T, wins[i]);
+	MPI_Win_fence(0, wins[i]);
+	return is_value(*words[i], i, s, left, 7);
+}
+COLLECTIVE(fence)
+
+static MPI_Group group_of(int i, int r)
+{
+	MPI_Group all, one;
+
+	MPI_Comm_group(comms[i], &all);
+	MPI_Group_incl(all, 1, &r, &one);
+	MPI_Group_free(&all);
+	return one;
+}
+
+/* The thread has opened its memory to the left neighbour and waits for the end of its epoch. */
+static uint64_t win_wait_block(int i, int s)
+{
+	MPI_Group group = group_of(i, left);
+
+	MPI_Win_post(group, 0, wins[i]);
+	MPI_Win_wait(wins[i]);
+	MPI_Group_free(&group);
+	return is_value(*words[i], i, s, left, 8);
+}
+
+static uint64_t win_wait_release(int i, int s)
+{
+	uint64_t v = value(i, s, rank, 8);
+	MPI_Group group = group_of(i, right);
+
+	MPI_Win_start(group, 0, wins[i]);
+	MPI_Put(&v, 1, MPI_UINT64_T, right, 0, 1, MPI_UINT64_T, wins[i]);
+	MPI_Win_complete(wins[i]);
+	MPI_Group_free(&group);
+	return 0;
+}
+
+/* The thread wants the lock of the left neighbour's memory, which that holds itself until it has its word in there. */
+static void win_lock_prepare(int i, int s)
+{
+	(void)s;
+	MPI_Win_lock(MPI_LOCK_EXCLUSIVE, rank, 0, wins[i]);
+	MPI_Barrier(comms[i]);
+}
+
+static uint64_t win_lock_block(int i, int s)
+{
+	uint64_t v;
+
+	if (size == 1)
+		return 0;
+	MPI_Win_lock(MPI_LOCK_SHARED, left, 0, wins[i]);
+	MPI_Get(&v, 1, MPI_UINT64_T, left, 0, 1, MPI_UINT64_T, wins[i]);
+	MPI_Win_unlock(left, wins[i]);
+	return is_value(v, i, s, left, 9);
+}
+
+static uint64_t win_lock_release(int i, int s)
+{
+	uint64_t v = value(i, s, rank, 9);
+
+	MPI_Put(&v, 1, MPI_UINT64_T, rank, 0, 1, MPI_UINT64_T, wins[i]);
+	MPI_Win_unlock(rank, wins[i]);
+	return 0;
+}
+
+/* The thread reads a word of its memory over and over until the left neighbour has changed it. */
+static void win_flag_prepare(int i, int s)
+{
+	(void)s;
+	MPI_Win_lock_all(0, wins[i]);
+	*words[i] = 0;
+	MPI_Win_sync(wins[i]);
+	MPI_Barrier(comms[i]);
+}
+
+static uint64_t win_flag_block(int i, int s)
+{
+	uint64_t v = 0, none = 0;
+
+	while (v == 0) {
+		MPI_Fetch_and_op(&none, &v, MPI_UINT64_T, rank, 0, MPI_NO_OP, wins[i]);
+		MPI_Win_flush(rank, wins[i]);
+	}
+	return is_value(v, i, s, left, 10);
+}
+
+static uint64_t win_flag_release(int i, int s)
+{
+	uint64_t v = value(i, s, rank, 10), old;
+
+	MPI_Fetch_and_op(&v, &old, MPI_UINT64_T, right, 0, MPI_REPLACE, wins[i]);
+	MPI_Win_flush(right, wins[i]);
+	STEP_CHECK(old == 0);
+	return 0;
+}
+
+static void win_flag_end(int i)
+{
+	MPI_Win_unlock_all(wins[i]);
+}
+
 /* ---- outside of MPI ---- */
 static uint64_t compute_block(int i, int s)
 {
@@ -364,26 +482,30 @@ static uint64_t nothing_release(int i, int s)
 }
 
 static const struct state states[] = {
-	{ "recv", recv_block, few_send, 0 },
-	{ "any", any_block, few_send, 0 },
-	{ "wait", wait_block, few_send, 0 },
-	{ "waitall", waitall_block, few_send, 0 },
-	{ "waitany", waitany_block, few_send, 0 },
-	{ "waitsome", waitsome_block, few_send, 0 },
-	{ "test", test_block, few_send, 0 },
-	{ "persistent", persistent_block, few_send, 0 },
-	{ "probe", probe_block, few_send, 0 },
-	{ "iprobe", iprobe_block, few_send, 0 },
-	{ "mprobe", mprobe_block, few_send, 0 },
-	{ "send", send_block, large_receive, 0 },
-	{ "ssend", ssend_block, large_receive, 0 },
-	{ "sendrecv", sendrecv_block, sendrecv_release, 0 },
-	{ "allreduce", allreduce_block, allreduce_release, 1 },
-	{ "bcast", bcast_block, bcast_release, 1 },
-	{ "iallreduce", iallreduce_block, iallreduce_release, 1 },
-	{ "comm_dup", comm_dup_block, comm_dup_release, 1 },
-	{ "compute", compute_block, nothing_release, 0 },
-	{ "sleep", sleep_block, nothing_release, 0 },
+	{ "recv", recv_block, few_send, 0, NULL },
+	{ "any", any_block, few_send, 0, NULL },
+	{ "wait", wait_block, few_send, 0, NULL },
+	{ "waitall", waitall_block, few_send, 0, NULL },
+	{ "waitany", waitany_block, few_send, 0, NULL },
+	{ "waitsome", waitsome_block, few_send, 0, NULL },
+	{ "test", test_block, few_send, 0, NULL },
+	{ "persistent", persistent_block, few_send, 0, NULL },
+	{ "probe", probe_block, few_send, 0, NULL },
+	{ "iprobe", iprobe_block, few_send, 0, NULL },
+	{ "mprobe", mprobe_block, few_send, 0, NULL },
+	{ "send", send_block, large_receive, 0, NULL },
+	{ "ssend", ssend_block, large_receive, 0, NULL },
+	{ "sendrecv", sendrecv_block, sendrecv_release, 0, NULL },
+	{ "allreduce", allreduce_block, allreduce_release, 1, NULL },
+	{ "bcast", bcast_block, bcast_release, 1, NULL },
+	{ "iallreduce", iallreduce_block, iallreduce_release, 1, NULL },
+	{ "comm_dup", comm_dup_block, comm_dup_release, 1, NULL },
+	{ "fence", fence_block, fence_release, 1, NULL },
+	{ "win_wait", win_wait_block, win_wait_release, 0, NULL },
+	{ "win_lock", win_lock_block, win_lock_release, 0, win_lock_prepare },
+	{ "win_flag", win_flag_block, win_flag_release, 0, win_flag_prepare },
+	{ "compute", compute_block, nothing_release, 0, NULL },
+	{ "sleep", sleep_block, nothing_release, 0, NULL },
 };
 enum { NSTATES = sizeof(states) / sizeof(states[0]) };
 
@@ -436,7 +558,14 @@ static uint64_t worker_release(int i, int s)
 	while (w->done != s + 1)
 		pthread_cond_wait(&w->changed, &w->mutex);
 	pthread_mutex_unlock(&w->mutex);
+	if (states[i].prepare == win_flag_prepare)
+		win_flag_end(i);
 	return sum + w->sum;
+}
+
+static int is_window(int i)
+{
+	return strncmp(states[i].name, "win_", 4) == 0 || strcmp(states[i].name, "fence") == 0;
 }
 
 static int is_asked(int i, const char *what)
@@ -450,8 +579,11 @@ static uint64_t step_run(int s, const char *what, const char *file, uint64_t sum
 	int told = 0;
 
 	for (int i = 0; i < NSTATES; i++)
-		if (is_asked(i, what))
+		if (is_asked(i, what)) {
+			if (states[i].prepare)
+				states[i].prepare(i, s);
 			worker_ask(i, s);
+		}
 	if (file)
 		MPI_Barrier(MPI_COMM_WORLD);
 	(void)step_work(sum, 2);
@@ -491,6 +623,8 @@ int main(int argc, char **argv)
 	left = (rank + size - 1) % size;
 	for (int i = 0; i < NSTATES; i++) {
 		MPI_Comm_dup(MPI_COMM_WORLD, &comms[i]);
+		if (is_window(i))
+			window_make(i);
 		pthread_mutex_init(&workers[i].mutex, NULL);
 		pthread_cond_init(&workers[i].changed, NULL);
 		STEP_CHECK(pthread_create(&workers[i].thread, NULL, worker_run, (void *)(intptr_t)i) == 0);
@@ -504,6 +638,8 @@ int main(int argc, char **argv)
 	for (int i = 0; i < NSTATES; i++) {
 		worker_ask(i, -1);
 		pthread_join(workers[i].thread, NULL);
+		if (is_window(i))
+			MPI_Win_free(&wins[i]);
 		MPI_Comm_free(&comms[i]);
 	}
 	if (rank == 0)
