@@ -83,6 +83,17 @@ function persistent(ret, fn, args,    i, list, types, op, t) {
 	printf " };\n\n\treturn crcp_pcoll_init(&a.p, info, request, \"%s\");\n}\n\n", fn
 }
 
+# Several threads: a file operation with a request is done at once (objects.h, crcp_file_at_once)
+function file_at_once(fn, list, request,    blocking) {
+	blocking = fn
+	sub(/_i/, "_", blocking)
+	sub(/_all$/, "", blocking)
+	sub(/&r_[a-z]*$/, "status", list)
+	printf "\tif (crcp_file_at_once()) {\n\t\tMPI_Status done = { 0 };\n\t\tMPI_Status *status = &done;\n\n"
+	printf "\t\tr = CR_LOWER(crcp_lower.%s(%s));\n", blocking, list
+	printf "\t\tif (r == MPI_SUCCESS)\n\t\t\t*%s = crcp_request_done('f', status);\n\t\tgoto end;\n\t}\n", request
+}
+
 function wrapper(class, ret, fn, args,    i, list, comm, win, file, request, kind) {
 	parse_args(args)
 	list = ""
@@ -116,6 +127,8 @@ function wrapper(class, ret, fn, args,    i, list, comm, win, file, request, kin
 	for (i = 1; i <= nargs; i++)
 		if (is_handle(type[i]))
 			printf "\tr_%s = %s;\n", name[i], real_of(i)
+	if (class ~ /^IC?FILE$/)
+		file_at_once(fn, list, request)
 	printf "\tr = CR_LOWER(crcp_lower.%s(%s));\n", fn, list
 	if (request != "") {
 		kind = class == "ICOLL" ? "c" : class == "IWIN" ? "w" : "f"
@@ -124,6 +137,8 @@ function wrapper(class, ret, fn, args,    i, list, comm, win, file, request, kin
 	}
 	if (class == "COLL")
 		printf "\tif (crcp_is_live(%s))\n\t\tcrcp_collective_leave(crcp_comm(%s));\n", comm, comm
+	if (class ~ /^IC?FILE$/)
+		printf "end:\n"
 	printf "\tcrcp_call_end();\n"
 	if (ret != "int" || class == "TOOL")
 		printf "\treturn r;\n"

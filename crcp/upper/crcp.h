@@ -134,6 +134,7 @@ static inline void crcp_call_begin(void);
 static inline void crcp_call_end(void);
 /* Wrap a lower request of a non-blocking (kind 'c'ollective, 'f'ile, 'w'indow, 'g'eneralized, 'i'dup) or persistent collective operation. */
 MPI_Request crcp_request_wrap(void *real, int kind, struct crcp_comm *comm);
+MPI_Request crcp_request_done(int kind, const MPI_Status *status); /* a wrapped request whose operation is over */
 void crcp_request_unwrap(MPI_Request request); /* a wrapped request that nobody will wait for is over: its record goes back */
 void crcp_comm_init_counters(struct crcp_comm *c); /* clock slot, counters of messages */
 void crcp_comm_fini_counters(struct crcp_comm *c); /* at MPI_Comm_free; delivers nothing: the log must be empty or is dropped with the communicator */

@@ -46,7 +46,18 @@ static int finish(MPI_File file, void *buf, MPI_Status *status, int (*end)(MPI_F
 	return r == MPI_SUCCESS ? r : crcp_file_error(crcp_file_of(file), r, function);
 }
 
-#define SPLIT(what, cv, is_shared, params, args)                                                                \
+/* Done at once, at the first call (crcp_file_at_once): as if a checkpoint had come between the two. */
+static int begun_at_once(MPI_File file, int r, int (*end)(MPI_File, void *, MPI_Status *), const MPI_Status *status, const char *function)
+{
+	struct crcp_file_recipe *recipe = crcp_file_recipe(file);
+
+	if (r == MPI_SUCCESS)
+		recipe->split = (struct crcp_split){ .state = CRCP_SPLIT_ENDED, .end = end, .code = MPI_SUCCESS, .status = *status };
+	crcp_call_end();
+	return r == MPI_SUCCESS ? r : crcp_file_error(crcp_file_of(file), r, function);
+}
+
+#define SPLIT(what, cv, is_shared, params, ...)                                                                 \
 	static int what##_end(MPI_File real, void *buf, MPI_Status *status)                                     \
 	{                                                                                                       \
 		return CR_LOWER(crcp_lower.MPI_File_##what##_end(real, buf, status));                           \
@@ -54,6 +65,7 @@ static int finish(MPI_File file, void *buf, MPI_Status *status, int (*end)(MPI_F
 	CRCP_API(int, MPI_File_##what##_begin, params)                                                          \
 	{                                                                                                       \
 		MPI_Datatype real_type;                                                                         \
+		MPI_Status status = { 0 };                                                                      \
 		MPI_File real;                                                                                  \
 		int r;                                                                                          \
                                                                                                                 \
@@ -63,16 +75,21 @@ static int finish(MPI_File file, void *buf, MPI_Status *status, int (*end)(MPI_F
 			crcp_file_uses_shared(file);                                                            \
 		real = CRCP_REAL(MPI_File, file);                                                               \
 		real_type = CRCP_REAL(MPI_Datatype, type);                                                      \
-		r = is_ended(file) ? MPI_ERR_OTHER : CR_LOWER(crcp_lower.MPI_File_##what##_begin args);         \
+		if (crcp_file_at_once() && crcp_file_recipe(file)) {                                            \
+			MPI_Status *s = &status;                                                                \
+			r = is_ended(file) ? MPI_ERR_OTHER : CR_LOWER(crcp_lower.MPI_File_##what(__VA_ARGS__, s)); \
+			return begun_at_once(file, r, what##_end, s, "MPI_File_" #what "_begin");               \
+		}                                                                                               \
+		r = is_ended(file) ? MPI_ERR_OTHER : CR_LOWER(crcp_lower.MPI_File_##what##_begin(__VA_ARGS__)); \
 		return begun(file, r, what##_end, buf, "MPI_File_" #what "_begin");                             \
 	}                                                                                                       \
 	CRCP_API(int, MPI_File_##what##_end, (MPI_File file, cv void *buf, MPI_Status *status))                 \
 	{                                                                                                       \
 		return finish(file, (void *)(uintptr_t)buf, status, what##_end, "MPI_File_" #what "_end");      \
 	}
-SPLIT(read_all, , false, (MPI_File file, void *buf, int count, MPI_Datatype type), (real, buf, count, real_type))
-SPLIT(read_at_all, , false, (MPI_File file, MPI_Offset offset, void *buf, int count, MPI_Datatype type), (real, offset, buf, count, real_type))
-SPLIT(read_ordered, , true, (MPI_File file, void *buf, int count, MPI_Datatype type), (real, buf, count, real_type))
-SPLIT(write_all, const, false, (MPI_File file, const void *buf, int count, MPI_Datatype type), (real, buf, count, real_type))
-SPLIT(write_at_all, const, false, (MPI_File file, MPI_Offset offset, const void *buf, int count, MPI_Datatype type), (real, offset, buf, count, real_type))
-SPLIT(write_ordered, const, true, (MPI_File file, const void *buf, int count, MPI_Datatype type), (real, buf, count, real_type))
+SPLIT(read_all, , false, (MPI_File file, void *buf, int count, MPI_Datatype type), real, buf, count, real_type)
+SPLIT(read_at_all, , false, (MPI_File file, MPI_Offset offset, void *buf, int count, MPI_Datatype type), real, offset, buf, count, real_type)
+SPLIT(read_ordered, , true, (MPI_File file, void *buf, int count, MPI_Datatype type), real, buf, count, real_type)
+SPLIT(write_all, const, false, (MPI_File file, const void *buf, int count, MPI_Datatype type), real, buf, count, real_type)
+SPLIT(write_at_all, const, false, (MPI_File file, MPI_Offset offset, const void *buf, int count, MPI_Datatype type), real, offset, buf, count, real_type)
+SPLIT(write_ordered, const, true, (MPI_File file, const void *buf, int count, MPI_Datatype type), real, buf, count, real_type)

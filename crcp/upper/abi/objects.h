@@ -254,6 +254,10 @@ void crcp_nocr_add(enum crcp_nocr kind, const char *text);
 void crcp_nocr_drop(enum crcp_nocr kind);
 /* file_recipe.c */
 void crcp_file_collective(MPI_File file); /* before a collective call on @file, as crcp_collective_enter; any handle */
+/* With several threads in the library file operations are done at once, by the blocking call, also those that would have a request or a second call: that is
+ * allowed, and the progress of Open MPI's OMPIO with operations pending is not safe against two threads. Natively only those that poll make it at the same
+ * time; here every thread that waits for a message does. */
+static inline bool crcp_file_at_once(void) { return crcp.thread_level == MPI_THREAD_MULTIPLE; }
 void crcp_file_uses_shared(MPI_File file);
 int crcp_files_rebuild(void);
 void crcp_file_keep_handler(struct crcp_file *f); /* errhandler.c: as crcp_comm_keep_handler */
