@@ -66,6 +66,8 @@ fit()
 {
 	local most=$1 seconds=$2 np=$3 few=$(($1 / 1000)) some=$(($1 / 50)) at begin ms
 	shift 3
+	if [ "$few" -lt 1 ]; then few=1; fi
+	if [ "$some" -lt 4 ]; then some=4; fi
 	begin=$(date +%s%N)
 	"$MPIRUN" -np "$np" "$@" "$few" >/dev/null 2>&1 </dev/null
 	at=$(date +%s%N)

@@ -97,6 +97,21 @@ job_end 100
 check "MPI_Finalize: the last snapshot, restarted, ends with the native status and result" \
 	[ "$RC:$(tail -n 2 "$RUN/out.$SEG")" = "3:$(tail -n 2 <<<"$native")" ]
 
+# A receive that has outlived its communicator passes by itself: try again
+run_in stray
+start_job 2 "$LIFE" stray "$(n 600)" go
+until_lines 1 stray
+ask
+say_file "$RUN/ckpt.err" 3
+check "a receive whose communicator is freed: try again, and why" sh -c "[ $rc = 75 ] && grep -q 'outlived its communicator' '$RUN/ckpt.err'"
+: >"$RUN/go"
+check "a receive whose communicator is freed: once it is complete the job is saved" checkpoint
+kill_job
+restart
+job_end 100
+check "a receive whose communicator is freed: restarted, it ends" sh -c "[ $RC = 0 ] && grep -qx ok '$RUN/out.$SEG'"
+[ "$RC" = 0 ] || explain
+
 # One rank aborts while another does not answer, so in the middle of a checkpoint
 run_in abort
 start_job 3 "$LIFE" abort 1000000 go

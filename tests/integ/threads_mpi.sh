@@ -35,8 +35,9 @@ while read -r name; do
 done < <(sed -n 's/^\t{ "\([a-z_]*\)", [a-z_]*_block.*/\1/p' "$SRC/mpi_threads.c")
 
 GAP=250
-CKPTS=6 chain "random moments, 2 ranks" 2 "$THREADS" $(n 30)
-CKPTS=3 chain "random moments, 3 ranks" 3 "$THREADS" $(n 12)
+LIMIT=300
+CKPTS=6 chain "random moments, 2 ranks" 2 "$THREADS" "$(fit 200 8 2 "$THREADS")"
+CKPTS=3 chain "random moments, 3 ranks" 3 "$THREADS" "$(fit 100 6 3 "$THREADS")"
 for level in 0 1 2 3; do
 	RUN=$WORK/level.$level SEG=0
 	mkdir -p "$RUN"

@@ -33,13 +33,18 @@ void crcp_comm_init_counters(struct crcp_comm *c)
 
 static void crcp_request_stray(struct crcp_request *r)
 {
+	/* The one passes by itself, the other ends when the program frees it. */
+	static const char *const text[2] = { "a receive has outlived its communicator, which was freed: until it is complete, try again",
+					     "a persistent request has outlived its communicator, which was freed" };
+	unsigned int kind = r->persistent ? 1 : 0;
+
 	if (r->comm->outside)
 		r->flags |= CRCP_R_OUTSIDE;
 	r->comm = NULL;
 	if (r->op == CRCP_OP_RECV || r->persistent) {
 		r->flags |= CRCP_R_STRAY;
-		if (crcp_p2p.strays++ == 0)
-			CR_GATE->nocr_set(CRCP_NOCR_STRAY, "a receive or a persistent request has outlived its communicator, which was freed");
+		if (crcp_p2p.strays[kind]++ == 0)
+			CR_GATE->nocr_set(CRCP_NOCR_STRAY + kind, text[kind]);
 	}
 }
 

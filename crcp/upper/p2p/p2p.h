@@ -98,7 +98,7 @@ struct crcp_p2p {
 	struct crcp_message *free_messages;
 	unsigned int orphans;     /* active records with CRCP_R_ORPHAN */
 	unsigned int reap_from;   /* how many of them the reaper passes over in its next look */
-	unsigned int strays;      /* records with CRCP_R_STRAY */
+	unsigned int strays[2];   /* records with CRCP_R_STRAY: receives; persistent requests */
 	unsigned int gets;
 
 	uint64_t gone_sent, gone_received; /* on communicators that have been freed */
@@ -315,7 +315,7 @@ bool crcp_stop_allowed(void);
 /* ---- board.c ---- */
 /* Reasons against a checkpoint, as ids of the gate's nocr_set. */
 #define CRCP_NOCR_CLOCKS 0x70327001u
-#define CRCP_NOCR_STRAY 0x70327003u
+#define CRCP_NOCR_STRAY 0x70327003u /* a receive; the next one: a persistent request */
 void crcp_board_state(uint32_t state); /* set and tell the agent, when it changes */
 /* ---- stop.c ---- */
 void crcp_stop_serve(void);

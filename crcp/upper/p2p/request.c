@@ -78,8 +78,12 @@ void crcp_request_put(struct crcp_request *r)
 		crcp_request_unlink(r);
 	if (r->flags & CRCP_R_ORPHAN)
 		crcp_p2p.orphans--;
-	if (__builtin_expect(r->flags & CRCP_R_STRAY, 0) && --crcp_p2p.strays == 0)
-		CR_GATE->nocr_clear(CRCP_NOCR_STRAY);
+	if (__builtin_expect(r->flags & CRCP_R_STRAY, 0)) {
+		unsigned int kind = r->persistent ? 1 : 0;
+
+		if (--crcp_p2p.strays[kind] == 0)
+			CR_GATE->nocr_clear(CRCP_NOCR_STRAY + kind);
+	}
 	if (r->persistent) {
 		if (r->persistent_prev)
 			r->persistent_prev->persistent_next = r->persistent_next;

@@ -146,7 +146,7 @@ void comm_freed_begin(int s)
 	MPI_Irecv(&gone_got, 1, MPI_INT, left, 1, gone, &gone_in);
 	MPI_Isend(&gone_word, 1, MPI_INT, right, 1, gone, &gone_out);
 	MPI_Comm_free(&gone);
-	MPI_Wait(&gone_in, MPI_STATUS_IGNORE); /* a receive that has outlived its communicator is the one thing that a checkpoint must wait for */
+	MPI_Wait(&gone_in, MPI_STATUS_IGNORE); /* a receive that has outlived its communicator is the one thing that a checkpoint does not take: "try again" */
 }
 
 uint64_t comm_freed_end(int s)

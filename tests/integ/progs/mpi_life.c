@@ -6,6 +6,7 @@
  *   mpi_life before STEPS FILE    says "before" and enters MPI_Init when FILE is there
  *   mpi_life inside STEPS FILE    the same for rank 0; the others are inside of MPI_Init meanwhile
  *   mpi_life after STEPS MS       the ranks compute, leave MPI_Finalize, and live on for about MS milliseconds of work; rank 0 ends with status 3
+ *   mpi_life stray STEPS FILE     rank 0 says "stray" and waits with a receive whose communicator is freed; its message comes when FILE is there
  *   mpi_life abort STEPS FILE     rank 1 aborts with code 7 when FILE is there, the others compute and exchange until then
  */
 #include <mpi.h>
@@ -109,6 +110,28 @@ static void abort_steps(const char *file)
 	}
 }
 
+static void stray_receive(const char *file)
+{
+	MPI_Comm gone;
+	MPI_Request request;
+	int word = 0;
+
+	MPI_Comm_dup(MPI_COMM_WORLD, &gone);
+	if (rank == 0)
+		MPI_Irecv(&word, 1, MPI_INT, 1, 1, gone, &request);
+	if (rank == 1) {
+		await_file(file);
+		word = 7;
+		MPI_Send(&word, 1, MPI_INT, 0, 1, gone);
+	}
+	MPI_Comm_free(&gone);
+	if (rank == 0) {
+		puts("stray"), fflush(stdout);
+		MPI_Wait(&request, MPI_STATUS_IGNORE);
+		STEP_CHECK(word == 7);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 3 ? argv[1] : "";
@@ -132,6 +155,8 @@ int main(int argc, char **argv)
 	STEP_CHECK(is == level);
 	if (rank == 0)
 		printf("wanted %d provided %d\n", wanted, level), fflush(stdout);
+	if (strcmp(what, "stray") == 0)
+		stray_receive(argv[3]);
 	if (strcmp(what, "abort") == 0)
 		abort_steps(argv[3]);
 	else
