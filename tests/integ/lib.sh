@@ -350,8 +350,8 @@ chain()
 		fi
 		until_kill=$((until_kill - 1))
 		if [ $until_kill = 0 ]; then
-			random 300
-			nap $((R + 60))
+			random $gap
+			nap $((R + gap / 5)) # no longer than the program has left to run
 			alive "$JOB" || break
 			kill_job
 			restart

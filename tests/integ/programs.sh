@@ -25,11 +25,11 @@ while IFS='|' read -r name program args; do
 	# shellcheck disable=SC2086
 	eval "chain \"$name\" 1 \"$(command -v "$program")\" $args"
 done <<'TABLE'
-zsh                   | zsh      | -f "$HERE/count.zsh" $((STEPS * 10))
+zsh                   | zsh      | -f "$HERE/count.zsh" $((STEPS * 25))
 perl                  | perl     | "$HERE/count.pl" $((STEPS * 6))
 python3, threads      | /usr/bin/python3 | "$HERE/threads.py" $((STEPS * 5))
 ruby                  | ruby     | "$HERE/count.rb" $((STEPS * 5))
-lua                   | lua5.4   | "$HERE/count.lua" $((STEPS * 20))
+lua                   | lua5.4   | "$HERE/count.lua" $((STEPS * 50))
 tcl                   | tclsh    | "$HERE/count.tcl" $((STEPS * 5))
 gawk                  | gawk     | -f "$HERE/count.awk" -v steps=$((STEPS * 5))
 sqlite3, in memory    | sqlite3  | :memory: "${SQL[@]}" .quit
