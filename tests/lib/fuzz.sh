@@ -5,6 +5,7 @@ set -u
 target=$1 seconds=${FUZZ_SECONDS:-60}
 name=$(basename "$target")
 [ -x "$target" ] || { echo "1..0 # SKIP $name is not built (clang is missing)"; exit 0; }
+chrt -i -p 0 $$ >/dev/null 2>&1 # what nobody else wants, where that can be said
 corpus=${OMPI_CR_BUILD:-.}/fuzz-corpus/$name
 mkdir -p "$corpus"
 seeds=$(dirname "$target")/$name.corpus
