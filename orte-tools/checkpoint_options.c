@@ -181,7 +181,7 @@ int checkpoint_options_parse(struct checkpoint_options *o, int argc, char **argv
 	if (stop && o->term)
 		return options_bad("--stop and --term exclude each other", NULL);
 	if (stop)
-		return options_bad("--stop is not supported: take a checkpoint, then send SIGSTOP to mpirun", NULL);
+		return options_bad("--stop is not supported: take a checkpoint, then send SIGTSTP to mpirun, started with -mca orte_forward_job_control 1", NULL);
 	if (o->check && (o->term || o->nowait))
 		return options_bad("--check takes no checkpoint: --term and --nowait make no sense with it", NULL);
 	if (o->interval >= 0 && (o->check || o->term || o->nowait || o->list))
