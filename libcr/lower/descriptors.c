@@ -129,14 +129,28 @@ EXPORT int socketpair(int domain, int type, int protocol, int fd[2])
 	return moved_pair(SYS_socketpair, domain, type, protocol, (long)fd, fd);
 }
 
+/* The move alone: two threads that raise the limit of the process at once would lower it for each other, and the number would stay small. */
+static int accepted(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int r = made(SYS_accept4, fd, (long)addr, (long)len, flags);
+	uint64_t was;
+
+	if (r < 0)
+		return r;
+	moving_begin(&was);
+	r = cr_fd_raise(r);
+	moving_end(&was);
+	return r;
+}
+
 EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
-	return cr_fd_raise(made(SYS_accept4, fd, (long)addr, (long)len, 0));
+	return accepted(fd, addr, len, 0);
 }
 
 EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	return cr_fd_raise(made(SYS_accept4, fd, (long)addr, (long)len, flags));
+	return accepted(fd, addr, len, flags);
 }
 
 EXPORT int pipe(int fd[2])
