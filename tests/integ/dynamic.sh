@@ -4,18 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 [ -x "$PROGS/mpi_dynamic" ] || skip_all "mpi_dynamic is not built"
 
-# until_says TEXT: until rank 0 has written it
-until_says()
-{
-	local i
-	for ((i = 0; i < 1200; i++)); do
-		grep -qx "$1" "$RUN/out.$SEG" && return 0
-		alive "$JOB" || return 1
-		nap 100
-	done
-	return 1
-}
-
 # way NAME REASON: the reason for which a checkpoint is refused; empty: it is not, and what is restarted is still bound
 way()
 {

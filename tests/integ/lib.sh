@@ -210,6 +210,18 @@ kill_job()
 	done
 }
 
+# until_says TEXT: until rank 0 of JOB has written this line. At most two minutes
+until_says()
+{
+	local i
+	for ((i = 0; i < 1200; i++)); do
+		grep -qx "$1" "$RUN/out.$SEG" && return 0
+		alive "$JOB" || return 1
+		nap 100
+	done
+	return 1
+}
+
 # job_end SECONDS: wait for JOB; its exit status in RC (124: it did not end)
 job_end()
 {

@@ -8,18 +8,6 @@ TABLE=$PROGS/mpi_table
 N_CKPT=0 N_RESTART=0 RC=''
 FILES='io_nonblocking.dat io_split.dat io_shared.dat io_view.dat'
 
-# until_says TEXT: until rank 0 has written it
-until_says()
-{
-	local i
-	for ((i = 0; i < 1200; i++)); do
-		grep -qx "$1" "$RUN/out.$SEG" && return 0
-		alive "$JOB" || return 1
-		nap 100
-	done
-	return 1
-}
-
 RUN=$WORK/plain SEG=0
 mkdir -p "$RUN"
 if reference 3 "$TABLE" 4; then

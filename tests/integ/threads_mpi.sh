@@ -6,18 +6,6 @@
 [ -x "$PROGS/mpi_threads" ] || skip_all "mpi_threads is not built"
 THREADS=$PROGS/mpi_threads N_CKPT=0 N_RESTART=0 RC=''
 
-# until_says TEXT: until rank 0 has written it
-until_says()
-{
-	local i
-	for ((i = 0; i < 1200; i++)); do
-		grep -qx "$1" "$RUN/out.$SEG" && return 0
-		alive "$JOB" || return 1
-		nap 100
-	done
-	return 1
-}
-
 RUN=$WORK/inside SEG=0
 mkdir -p "$RUN"
 start_job 2 "$THREADS" 3 all go
