@@ -52,7 +52,7 @@ check "before MPI_Init: restarted, it ends" sh -c "[ $RC = 0 ] && grep -qx ok '$
 
 # One rank is not in it yet, the other is inside and waits
 run_in inside
-start_job 2 "$LIFE" inside "$(n 600)" go
+start_job 2 "$LIFE" inside 60 go end
 until_lines 1 before
 for ((i = 0; i < 100; i++)); do
 	ask || break
@@ -64,6 +64,7 @@ check "inside of MPI_Init: try again, and why" sh -c "[ $rc = 75 ] && grep -q 't
 : >"$RUN/go"
 check "inside of MPI_Init: once it has returned the job is saved" checkpoint
 kill_job
+: >"$RUN/end"
 restart
 job_end 100
 check "inside of MPI_Init: restarted, it ends" sh -c "[ $RC = 0 ] && grep -qx ok '$RUN/out.$SEG'"
@@ -99,7 +100,7 @@ check "MPI_Finalize: the last snapshot, restarted, ends with the native status a
 
 # A receive that has outlived its communicator passes by itself: try again
 run_in stray
-start_job 2 "$LIFE" stray "$(n 600)" go
+start_job 2 "$LIFE" stray 60 go end
 until_lines 1 stray
 ask
 say_file "$RUN/ckpt.err" 3
@@ -107,6 +108,7 @@ check "a receive whose communicator is freed: try again, and why" sh -c "[ $rc =
 : >"$RUN/go"
 check "a receive whose communicator is freed: once it is complete the job is saved" checkpoint
 kill_job
+: >"$RUN/end"
 restart
 job_end 100
 check "a receive whose communicator is freed: restarted, it ends" sh -c "[ $RC = 0 ] && grep -qx ok '$RUN/out.$SEG'"

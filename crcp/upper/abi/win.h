@@ -68,7 +68,7 @@ struct crcp_win_own {
 	struct crcp_win_attached *attached;
 	/* epochs */
 	uint8_t *locks;         /* [size] CRCP_LOCK_* */
-	int n_locks;
+	int n_locks;            /* changed atomically: threads may lock different ranks at the same time */
 	unsigned int lock_all;  /* CRCP_LOCK_* */
 	bool fence;
 	bool started, start_silent; /* silent: with MPI_MODE_NOCHECK, nobody is told */

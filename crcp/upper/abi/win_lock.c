@@ -195,7 +195,7 @@ static int acquire(struct crcp_win_own *o, int target, unsigned int how)
 			o->lock_all = how;
 		} else {
 			o->locks[target] = (uint8_t)how;
-			o->n_locks++;
+			__atomic_fetch_add(&o->n_locks, 1, __ATOMIC_SEQ_CST);
 		}
 		o->fence = false;
 	}
@@ -252,7 +252,7 @@ CRCP_API(int, MPI_Win_unlock, (int rank, MPI_Win win))
 	crcp_call_begin(); /* both or neither at a stop */
 	r = release(o, rank, o->locks[rank]);
 	o->locks[rank] = 0;
-	o->n_locks--;
+	__atomic_fetch_sub(&o->n_locks, 1, __ATOMIC_SEQ_CST);
 	crcp_call_end();
 	crcp_win_settle();
 	return fail(win, r, "MPI_Win_unlock");

@@ -8,6 +8,8 @@
  *   mpi_life after STEPS MS       the ranks compute, leave MPI_Finalize, and live on for about MS milliseconds of work; rank 0 ends with status 3
  *   mpi_life stray STEPS FILE     rank 0 says "stray" and waits with a receive whose communicator is freed; its message comes when FILE is there
  *   mpi_life abort STEPS FILE     rank 1 aborts with code 7 when FILE is there, the others compute and exchange until then
+ *
+ * With one more FILE rank 0 stays in the middle of its steps until that is there.
  */
 #include <mpi.h>
 #include <pthread.h>
@@ -138,10 +140,9 @@ int main(int argc, char **argv)
 	int wanted = MPI_THREAD_SINGLE, is;
 
 	steps = argc > 3 ? atoi(argv[2]) : 0;
-	if (strcmp(what, "level") == 0) {
+	half_file = argc > 4 ? argv[4] : NULL;
+	if (strcmp(what, "level") == 0)
 		wanted = atoi(argv[3]);
-		half_file = argv[4];
-	}
 	if (strcmp(what, "before") == 0 || (strcmp(what, "inside") == 0 && strcmp(getenv("OMPI_COMM_WORLD_RANK"), "0") == 0)) {
 		puts("before"), fflush(stdout);
 		await_file(argv[3]);

@@ -396,6 +396,7 @@ static uint64_t win_wait_release(int i, int s)
 static void win_lock_prepare(int i, int s)
 {
 	(void)s;
+	MPI_Barrier(comms[i]); /* the last step's locks are over: this one is not to come before one of those */
 	MPI_Win_lock(MPI_LOCK_EXCLUSIVE, rank, 0, wins[i]);
 	MPI_Barrier(comms[i]);
 }
@@ -419,6 +420,27 @@ static uint64_t win_lock_release(int i, int s)
 	MPI_Put(&v, 1, MPI_UINT64_T, rank, 0, 1, MPI_UINT64_T, wins[i]);
 	MPI_Win_unlock(rank, wins[i]);
 	return 0;
+}
+
+/* Two threads of a rank lock and unlock, each another rank's memory, as fast as they can. */
+static void win_locks_one(int i, int target)
+{
+	MPI_Win_lock(MPI_LOCK_SHARED, target, 0, wins[i]);
+	MPI_Win_unlock(target, wins[i]);
+}
+
+static uint64_t win_locks_block(int i, int s)
+{
+	while (size > 1 && !__atomic_load_n(&workers[i].released, __ATOMIC_ACQUIRE))
+		win_locks_one(i, left);
+	return value(i, s, 0, 0);
+}
+
+static uint64_t win_locks_release(int i, int s)
+{
+	for (int k = 0; k < 200; k++)
+		win_locks_one(i, rank);
+	return value(i, s, 0, 0);
 }
 
 /* The thread reads a word of its memory over and over until the left neighbour has changed it. */
@@ -503,6 +525,7 @@ static const struct state states[] = {
 	{ "fence", fence_block, fence_release, 1, NULL },
 	{ "win_wait", win_wait_block, win_wait_release, 0, NULL },
 	{ "win_lock", win_lock_block, win_lock_release, 0, win_lock_prepare },
+	{ "win_locks", win_locks_block, win_locks_release, 0, NULL },
 	{ "win_flag", win_flag_block, win_flag_release, 0, win_flag_prepare },
 	{ "compute", compute_block, nothing_release, 0, NULL },
 	{ "sleep", sleep_block, nothing_release, 0, NULL },
