@@ -333,7 +333,7 @@ chain()
 	begin=$SECONDS
 	start_job "$np" "$@"
 	random 3
-	until_kill=$((R + 2))
+	until_kill=$((R + 2 < CKPTS ? R + 2 : CKPTS)) # one restart at least
 	while alive "$JOB"; do
 		if [ $((SECONDS - begin)) -gt "${LIMIT:-200}" ]; then
 			kill_job

@@ -20,12 +20,13 @@ job_end 200
 check "restarted, the job ends as it should" [ "$RC" = 0 ]
 while read -r name; do
 	check "$name" grep -qx "$name ok" "$RUN/out.$SEG"
-done < <(sed -n 's/^\t{ "\([a-z_]*\)", [a-z_]*_block.*/\1/p' "$SRC/mpi_threads.c")
+done < <(sed -n 's/^\t{ "\([a-z_]*\)", [a-z_]*_block.*, 0 },$/\1/p' "$SRC/mpi_threads.c")
 
 GAP=250
 LIMIT=300
 CKPTS=6 chain "random moments, 2 ranks" 2 "$THREADS" "$(fit 200 8 2 "$THREADS")"
 CKPTS=3 chain "random moments, 3 ranks" 3 "$THREADS" "$(fit 100 6 3 "$THREADS")"
+CKPTS=2 chain "two threads that lock, 3 ranks" 3 "$THREADS" "$(n 1500)" win_locks
 for level in 0 1 2 3; do
 	RUN=$WORK/level.$level SEG=0
 	mkdir -p "$RUN"
