@@ -48,7 +48,7 @@ enum cr_msg_type {
 	CR_MSG_DUMP,        /* S->A  struct cr_msg_dump */
 	CR_MSG_SNAPPED,     /* A->S  memory is captured: the process may be resumed while the file is still being written */
 	CR_MSG_DUMPED,      /* A->S  struct cr_msg_dumped: file complete and fsync'ed under the name that DUMP gave */
-	CR_MSG_RESUME,      /* S->A  go on (or undo) */
+	CR_MSG_RESUME,      /* S->A  go on (or undo); struct cr_msg_resume, or nothing, which is flags 0 */
 	CR_MSG_RESUMED,     /* A->S  struct cr_msg_resumed */
 	CR_MSG_FAILED,      /* A->S  struct cr_msg_failed */
 	CR_MSG_EXIT,        /* S->A  struct cr_msg_exit: after a committed checkpoint with --term: leave now */
@@ -159,6 +159,12 @@ struct cr_msg_dumped {
 	uint64_t checksum;
 	uint64_t dump_ns; /* from DUMP to file complete */
 };
+
+struct cr_msg_resume {
+	uint32_t flags; /* CR_RESUME_* */
+	uint32_t reserved;
+};
+#define CR_RESUME_STOPPED 1u /* the process is stopped as by SIGSTOP before it could do anything, and goes on at SIGCONT */
 
 struct cr_msg_resumed {
 	uint64_t stopped_ns; /* how long the program's threads stood still, 0 when they never did */

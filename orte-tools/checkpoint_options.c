@@ -21,6 +21,7 @@ static void options_usage(FILE *out)
 	      "      --hnp-jobid ID, --hnp-pid PID   the job by its job id, by the pid of its mpirun\n"
 	      "      --host NODE       the job's mpirun runs on that node, not on this one\n"
 	      "      --term            end the job after the checkpoint is established\n"
+	      "      --stop            stop the ranks where they were saved; SIGCONT to mpirun lets them go on\n"
 	      "      --check           only ask whether the job could be saved, and why not\n"
 	      "      --interval SEC    no checkpoint now, but one every SEC seconds from now on; 0: no more\n"
 	      "  -l, --list            list running jobs and the snapshots in the snapshot directory\n"
@@ -33,7 +34,7 @@ static void options_usage(FILE *out)
 	      "  -v, --verbose, -V N   say more; implies --status\n"
 	      "  -q, --quiet           print errors only, and no progress bar\n"
 	      "      --mca NAME VALUE, --gmca NAME VALUE, --am FILE   accepted as by every Open MPI tool\n"
-	      "      --stop, --crdebug, --attach, --detach   of the original; refused, with what to do instead\n"
+	      "      --crdebug, --attach, --detach   of the original; refused, with what to do instead\n"
 	      "  -h, --help            print this help\n"
 	      "      --version         print the version\n"
 	      "Exit status: 0 done; 1 failed, the job goes on; 2 wrong usage; 75 not now, try again.\n",
@@ -96,7 +97,6 @@ int checkpoint_options_parse(struct checkpoint_options *o, int argc, char **argv
 		{ "crdebug", no_argument, NULL, CRDEBUG },   { "attach", no_argument, NULL, CRDEBUG },
 		{ "detach", no_argument, NULL, CRDEBUG },    { NULL, 0, NULL, 0 },
 	};
-	bool stop = false;
 	long level;
 	int option;
 
@@ -122,7 +122,7 @@ int checkpoint_options_parse(struct checkpoint_options *o, int argc, char **argv
 			o->term = true;
 			break;
 		case STOP:
-			stop = true;
+			o->stop = true;
 			break;
 		case 'w':
 			o->nowait = true;
@@ -178,14 +178,12 @@ int checkpoint_options_parse(struct checkpoint_options *o, int argc, char **argv
 			return TOOL_USAGE;
 		}
 	}
-	if (stop && o->term)
+	if (o->stop && o->term)
 		return options_bad("--stop and --term exclude each other", NULL);
-	if (stop)
-		return options_bad("--stop is not supported: take a checkpoint, then send SIGTSTP to mpirun, started with -mca orte_forward_job_control 1", NULL);
-	if (o->check && (o->term || o->nowait))
-		return options_bad("--check takes no checkpoint: --term and --nowait make no sense with it", NULL);
-	if (o->interval >= 0 && (o->check || o->term || o->nowait || o->list))
-		return options_bad("--interval takes no checkpoint: --check, --term, --nowait and --list make no sense with it", NULL);
+	if (o->check && (o->term || o->stop || o->nowait))
+		return options_bad("--check takes no checkpoint: --term, --stop and --nowait make no sense with it", NULL);
+	if (o->interval >= 0 && (o->check || o->term || o->stop || o->nowait || o->list))
+		return options_bad("--interval takes no checkpoint: --check, --term, --stop, --nowait and --list make no sense with it", NULL);
 	if (o->host && (o->all || o->list))
 		return options_bad("--host is for one job: --all and --list make no sense with it", NULL);
 	if (o->wait && o->nowait)

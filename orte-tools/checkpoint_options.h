@@ -8,7 +8,7 @@
 enum tool_exit { TOOL_OK = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_AGAIN = 75 };
 
 struct checkpoint_options {
-	bool all, check, term, nosync, nowait, wait, status, list, json, quiet, latest;
+	bool all, check, term, stop, nosync, nowait, wait, status, list, json, quiet, latest;
 	long verbose;
 	long timeout_seconds;
 	long interval;     /* seconds to set; -1: not asked for */

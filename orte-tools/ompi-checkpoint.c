@@ -72,6 +72,7 @@ static int tool_request(const struct tool *t)
 	if (o->interval >= 0)
 		snapc_line_add(&line, "seconds", "%ld", o->interval);
 	snapc_line_add(&line, "term", "%d", o->term);
+	snapc_line_add(&line, "stop", "%d", o->stop);
 	snapc_line_add(&line, "nosync", "%d", o->nosync);
 	snapc_line_add(&line, "nowait", "%d", o->nowait);
 	snapc_line_add(&line, "timeout", "%ld", o->timeout_seconds);
@@ -90,6 +91,7 @@ static const char *tool_state(const char *phase)
 		{ "freeze", "Frozen" },          { "dump", "Running" },
 		{ "running", "Continuing/Recovered" }, { "commit", "Locally Finished" },
 		{ "established", "Checkpoint Established" }, { "terminating", "Terminating" },
+		{ "stopping", "Stopping" },
 	};
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)

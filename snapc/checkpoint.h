@@ -36,6 +36,7 @@ struct snapc_checkpoint_node {
 struct snapc_checkpoint_options {
 	bool check;  /* only ask whether it could be done */
 	bool term;   /* end the job after the commit */
+	bool stop;   /* the ranks stay stopped after the commit, until SIGCONT comes. Not both */
 	bool nosync;
 	bool nowait; /* the client does not wait for the end */
 	uint32_t timeout_seconds; /* for everything together; 0: none */

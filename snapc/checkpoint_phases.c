@@ -127,6 +127,12 @@ static void freeze_late(const struct snapc_checkpoint *c, struct cr_err *err)
 
 /* --- dump --- */
 
+/* Until the commit: the program is not to do anything after the snapshot. */
+static bool stays_frozen(const struct snapc_checkpoint *c)
+{
+	return c->options.term || c->options.stop;
+}
+
 static int dump_start(struct snapc_checkpoint *c, struct cr_err *err)
 {
 	struct cr_msg_dump dump;
@@ -135,7 +141,7 @@ static int dump_start(struct snapc_checkpoint *c, struct cr_err *err)
 	for (uint32_t r = 0; r < c->np; r++) {
 		memset(&dump, 0, sizeof(dump));
 		fault = r == c->options.fault.rank ? snapc_fault_disk(&c->options.fault, SNAPC_FAULT_RANK, SNAPC_PHASE_DUMP) : 0;
-		dump.flags = (c->options.nosync ? CR_DUMP_NOSYNC : 0) | (c->options.term ? CR_DUMP_STOPPED : 0) |
+		dump.flags = (c->options.nosync ? CR_DUMP_NOSYNC : 0) | (stays_frozen(c) ? CR_DUMP_STOPPED : 0) |
 			     (fault == ENOSPC ? CR_DUMP_FAULT_ENOSPC : fault ? CR_DUMP_FAULT_EIO : 0);
 		rc = snapc_snapshot_context_path(c->dir, c->seq, (int)r, dump.path, sizeof(dump.path));
 		if (rc < 0)
@@ -145,12 +151,12 @@ static int dump_start(struct snapc_checkpoint *c, struct cr_err *err)
 	return 0;
 }
 
-/* Called after every message: the ranks go on as soon as the memory of all of them is captured, unless the job is to end. */
+/* Called after every message: the ranks go on as soon as the memory of all of them is captured, unless the job is to end or to stop. */
 static bool dump_done(const struct snapc_checkpoint *c)
 {
 	struct snapc_checkpoint *mine = (struct snapc_checkpoint *)(uintptr_t)c;
 
-	if (!c->resume_sent && !c->options.term && snapc_checkpoint_all(c, PART(snapped))) {
+	if (!c->resume_sent && !stays_frozen(c) && snapc_checkpoint_all(c, PART(snapped))) {
 		mine->resume_sent = true;
 		mine->times[SNAPC_PHASE_RESUME].begin_ns = snapc_realtime_ns();
 		snapc_checkpoint_resume_all(mine);
@@ -174,7 +180,14 @@ static void dump_late(const struct snapc_checkpoint *c, struct cr_err *err)
 
 static int resume_start(struct snapc_checkpoint *c, struct cr_err *err)
 {
+	const struct cr_msg_resume stopped = { .flags = CR_RESUME_STOPPED };
+
 	(void)err;
+	if (c->options.stop) {
+		snapc_checkpoint_progress(c, "stopping");
+		c->resume_sent = true;
+		snapc_checkpoint_send_all(c, CR_MSG_RESUME, &stopped, sizeof(stopped));
+	}
 	if (c->options.term) {
 		snapc_checkpoint_progress(c, "terminating");
 		c->world->terminate(c->world->arg);

@@ -95,6 +95,7 @@ static void tool_checkpoint(struct snapc_tool *tool, const struct snapc_words *w
 	struct snapc_checkpoint_options options = {
 		.check = check,
 		.term = snapc_words_number(words, "term", 1, 0) != 0,
+		.stop = snapc_words_number(words, "stop", 1, 0) != 0,
 		.nosync = snapc_words_number(words, "nosync", 1, 0) != 0,
 		.nowait = snapc_words_number(words, "nowait", 1, 0) != 0,
 		.timeout_seconds = (uint32_t)snapc_words_number(words, "timeout", 1000000, 0),
@@ -103,10 +104,14 @@ static void tool_checkpoint(struct snapc_tool *tool, const struct snapc_words *w
 	struct cr_err err = { "" };
 	int rc;
 
+	if (options.term && options.stop) {
+		snapc_tool_error(tool, EINVAL, "a job cannot be ended and stopped");
+		return;
+	}
 	rc = check ? 0 : snapc_fault_parse(fault, &options.fault, &err);
 	if (rc == 0)
 		rc = snapc_global_request(tool->global, tool, &options, &err);
-	snapc_log(SNAPC_LOG_INFO, "%s asked for by %s%s%s%s", check ? "check" : "checkpoint", tool->who, options.term ? ", --term" : "",
+	snapc_log(SNAPC_LOG_INFO, "%s asked for by %s%s%s%s", check ? "check" : "checkpoint", tool->who, options.term ? ", --term" : options.stop ? ", --stop" : "",
 		  rc < 0 ? ": refused: " : "", rc < 0 ? err.text : "");
 	if (rc < 0)
 		snapc_tool_error(tool, rc, err.text);

@@ -204,6 +204,19 @@ static void local_topology(struct snapc_local *local)
 		local_send(local, SNAPC_LINK_TOPOLOGY, NULL, local->topology, strlen(local->topology) + 1);
 }
 
+/* A process that is stopped cannot answer: the answer is ours. */
+static bool local_answers_check(struct snapc_local *local, const struct snapc_proc *proc)
+{
+	struct snapc_link_msg msg = { .kind = SNAPC_LINK_FROM_AGENT, .node = local->node, .rank = proc->rank, .type = CR_MSG_CHECK_REPLY, .proc = proc->number };
+	char text[160];
+
+	if (!snapc_survey_is_stopped(proc->pid))
+		return false;
+	msg.bytes = (uint32_t)snprintf(text, sizeof(text), "process %d is stopped: SIGCONT, to mpirun for all ranks, lets it go on; then try again", (int)proc->pid) + 1;
+	local->link->send(local->link, &msg, text);
+	return true;
+}
+
 static void local_receive(void *arg, const struct snapc_link_msg *msg, const void *payload)
 {
 	struct snapc_local *local = arg;
@@ -214,7 +227,7 @@ static void local_receive(void *arg, const struct snapc_link_msg *msg, const voi
 		local_topology(local);
 		return;
 	case SNAPC_LINK_TO_AGENT:
-		if (proc) {
+		if (proc && !(msg->type == CR_MSG_CHECK && local_answers_check(local, proc))) {
 			local_track(proc, msg->type, msg->checkpoint);
 			snapc_agent_send(proc, msg->type, msg->checkpoint, payload, msg->bytes);
 		}

@@ -56,5 +56,7 @@ void snapc_local_blow(struct snapc_proc *proc, enum snapc_link_blow blow);
 
 /* local_survey.c */
 void snapc_survey(pid_t pid, struct snapc_link_survey *ret_survey);
+/* Is the process stopped by a signal (not traced)? */
+bool snapc_survey_is_stopped(pid_t pid);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How much memory of its own a process has in the part that a checkpoint saves. Reads /proc; the process is not disturbed. */
+/* What can be known of a process from outside: how much memory of its own it has in the part that a checkpoint saves, and whether it is stopped. Reads /proc; the process is not disturbed. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,4 +34,21 @@ void snapc_survey(pid_t pid, struct snapc_link_survey *ret_survey)
 		return;
 	ret_survey->private_bytes = survey_window_bytes(smaps);
 	fclose(smaps);
+}
+
+bool snapc_survey_is_stopped(pid_t pid)
+{
+	char path[64], text[512], *at;
+	size_t n;
+	FILE *stat;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	stat = fopen(path, "re");
+	if (!stat)
+		return false;
+	n = fread(text, 1, sizeof(text) - 1, stat);
+	fclose(stat);
+	text[n] = 0;
+	at = strrchr(text, ')'); /* the name may hold anything */
+	return at && strncmp(at, ") T", 3) == 0;
 }

@@ -105,6 +105,10 @@ static void on_message(int index)
 			cr_agent_dump_kill();
 			cr_lead_abandon();
 		}
+		if (cr_agent.frozen && PAYLOAD(struct cr_msg_resume) && PAYLOAD(struct cr_msg_resume)->flags & CR_RESUME_STOPPED) {
+			cr_agent_resume_stopped();
+			return;
+		}
 		cr_agent_resume();
 		r.stopped_ns = cr_agent.stopped_ns;
 		cr_agent_tell(CR_MSG_RESUMED, &r, sizeof(r));

@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -84,6 +86,34 @@ void cr_agent_resume(void)
 	}
 	cr_agent.phase = IDLE;
 	cr_agent_callbacks_look();
+}
+
+/* In a process of its own that shares our memory, while this thread waits in the kernel: whoever has got the answer may send SIGCONT, so SIGSTOP
+ * must have been sent before it; and nothing of ours, nor of the program, must run between the two. */
+static int stop_and_tell(void *arg)
+{
+	struct cr_msg_resumed r = { .stopped_ns = cr_now_ns() - cr_agent.freeze_begin_ns };
+	int pid = *(const int *)arg;
+
+	cr_lead_signal(SIGSTOP);
+	if (cr_sys2(SYS_kill, pid, SIGSTOP) == 0)
+		cr_agent_tell(CR_MSG_RESUMED, &r, sizeof(r));
+	return 0;
+}
+
+void cr_agent_resume_stopped(void)
+{
+	static char stack[16384] __attribute__((aligned(16)));
+	int pid = getpid(), child = clone(stop_and_tell, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_FILES, &pid);
+
+	if (child < 0) {
+		cr_agent_failed(CR_MSG_RESUME, errno, "saved, but cannot be stopped: clone");
+		return;
+	}
+	while (waitpid(child, NULL, __WALL) < 0 && errno == EINTR)
+		;
+	cr_lead_signal(SIGCONT);
+	cr_agent_resume();
 }
 
 void cr_agent_failed(uint32_t phase, int error, const char *text)

@@ -41,6 +41,8 @@ extern struct cr_agent cr_agent;
 struct cr_board *cr_agent_board(void);
 void cr_agent_dump_kill(void);
 void cr_agent_resume(void);
+/* RESUMED is said, the process stopped; returns when SIGCONT has come and the program runs. */
+void cr_agent_resume_stopped(void);
 void cr_agent_failed(uint32_t phase, int error, const char *text);
 void cr_agent_board_look(void);
 void cr_agent_begin(int index, const struct cr_msg_begin *m);

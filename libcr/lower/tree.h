@@ -67,6 +67,7 @@ void cr_lead_self_snapped(void);
 void cr_lead_forget(void);   /* in a forked child */
 int cr_lead_result_fd(void);
 void cr_lead_result(void);
+void cr_lead_signal(int signo); /* to all members but this process */
 void cr_lead_resume(void);   /* also the undo; the file is finished unless cr_lead_abandon() comes */
 void cr_lead_abandon(void);
 void cr_lead_exit(const struct cr_msg_exit *m);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -537,6 +538,13 @@ void cr_lead_resume(void)
 	}
 	for (unsigned int i = 0; i < lead.n; i++)
 		tell(&lead.members[i], CR_MSG_RESUME, NULL, 0);
+}
+
+void cr_lead_signal(int signo)
+{
+	for (unsigned int i = lead.n; i-- > 0;)
+		if (!lead.members[i].self)
+			kill(lead.members[i].proc.pid, signo);
 }
 
 /* All others first, parents before children: none of them may see another one end and go on. */
