@@ -61,7 +61,8 @@ done_testing() { echo "1..$N_TEST"; [ "$N_FAILED" = 0 ]; exit; }
 # n STEPS: as many, or SCALE percent of them (a busy machine)
 n() { echo $(($1 * ${SCALE:-100} / 100)); }
 
-# fit MOST SECONDS NP COMMAND...: the steps, at most MOST, that take about so long here; COMMAND takes their number as its last argument
+# fit MOST SECONDS NP COMMAND...: the steps that take about so long here; at most MOST, and no less than a fourth of it: what is measured may have been something
+# else that the machine did. COMMAND takes their number as its last argument
 fit()
 {
 	local most=$1 seconds=$2 np=$3 few=$(($1 / 1000)) some=$(($1 / 50)) at begin ms
@@ -74,6 +75,7 @@ fit()
 	"$MPIRUN" -np "$np" "$@" "$some" >/dev/null 2>&1 </dev/null
 	ms=$((($(date +%s%N) - at - (at - begin)) / 1000000)) # without the start and the end of mpirun
 	some=$((ms > 0 ? (some - few) * seconds * 1000 / ms : most))
+	if [ $some -lt $((most / 4)) ]; then some=$((most / 4)); fi
 	n $((some < most ? some : most))
 }
 
@@ -132,13 +134,21 @@ cleanup()
 trap cleanup EXIT
 trap 'exit 143' TERM INT
 
+# The files of the next life, empty before it begins: one of that name from before is not to be read for it
+segment()
+{
+	SEG=$((SEG + 1)) FRESH=1
+	: >"$RUN/out.$SEG"
+	: >"$RUN/err.$SEG"
+}
+
 # From who calls: CKPT_ARGS, options of cr_checkpoint; RESTART_WITH, a command before cr_restart.
 # start_job NP COMMAND...: in $RUN, in the background; sets JOB (pid of mpirun, or of the program when MODE=plain)
 start_job()
 {
 	local np=$1
 	shift
-	SEG=$((SEG + 1)) FRESH=0
+	segment
 	if [ "$MODE" = plain ]; then
 		(cd "$RUN" && exec cr_run -- "$@") >"$RUN/out.$SEG" 2>"$RUN/err.$SEG" </dev/null &
 	else
@@ -152,7 +162,7 @@ restart()
 {
 	local ref=${1:-$REF}
 	[ $# -gt 0 ] && shift
-	SEG=$((SEG + 1)) FRESH=1
+	segment
 	if [ "$MODE" = plain ]; then
 		(cd / && exec ${RESTART_WITH:-} cr_restart "$@" "$ref") >"$RUN/out.$SEG" 2>"$RUN/err.$SEG" </dev/null &
 	else
@@ -161,8 +171,8 @@ restart()
 	JOB=$! STARTED+=($!)
 }
 
-# What restart has started is not an mpirun yet, as the last checkpoint said
-unborn() { [ "$FRESH" = 1 ] && grep -q 'is not an mpirun\|there is no job' "$RUN/ckpt.err"; }
+# What start_job or restart has started is still the shell that is to become it, as the last checkpoint said
+unborn() { [ "$FRESH" = 1 ] && grep -q 'is not an mpirun\|there is no job\|was not started by cr_run' "$RUN/ckpt.err"; }
 
 # checkpoint [OPTION...]: of JOB; sets REF; output in $RUN/ckpt.out, $RUN/ckpt.err. Waits as long as the program is not far enough (status 75).
 checkpoint()
@@ -189,8 +199,8 @@ checkpoint()
 		fi
 		alive "$JOB" || return $rc
 		# not there yet: a process that is still starting has no agent, a rank that is before MPI_Init says "try again"
-		if [ $rc != 75 ] && { [ $N_CKPT -gt 0 ] || [ $try -gt 10 ]; } && ! unborn; then return $rc; fi
-		nap 100
+		if [ $rc != 75 ] && { [ $N_CKPT -gt 0 ] || [ $try -gt 20 ]; } && ! unborn; then return $rc; fi
+		nap $((try < 10 ? 40 : 100))
 	done
 	return 75
 }
@@ -220,6 +230,43 @@ until_says()
 		nap 100
 	done
 	return 1
+}
+
+# until_step N: until JOB has printed that step (step.h). At most two minutes
+until_step()
+{
+	local i
+	for ((i = 0; i < 2400; i++)); do
+		grep -q "^step $1 " "$RUN/out.$SEG" && return 0
+		alive "$JOB" || return 1
+		nap 50
+	done
+	return 1
+}
+
+# until_speaks: until JOB has written something. At most two minutes
+until_speaks()
+{
+	local i
+	for ((i = 0; i < 2400; i++)); do
+		[ -s "$RUN/out.$SEG" ] && return 0
+		alive "$JOB" || return 1
+		nap 50
+	done
+	return 1
+}
+
+# patiently COMMAND...: again as long as its status is 75, at most a minute; its status, also in RC
+patiently()
+{
+	local try
+	for ((try = 0; try < 600; try++)); do
+		"$@"
+		RC=$?
+		[ $RC = 75 ] || break
+		nap 100
+	done
+	return $RC
 }
 
 # job_end SECONDS: wait for JOB; its exit status in RC (124: it did not end)
@@ -314,6 +361,7 @@ explain()
 
 # chain NAME NP COMMAND...: one test point. Runs it uninterrupted for reference, then under ompi-cr with at least CKPTS checkpoints at random moments; after
 # every few of them the job is killed and restarted from the newest snapshot; what is restarted is checkpointed again. Files named in FILES must be equal.
+# A program that knows STEP_HOLD (step.h) does not end before its last checkpoint, however late that is.
 # GAP: largest pause between two checkpoints in ms. LIMIT: seconds for the whole.
 chain()
 {
@@ -331,7 +379,7 @@ chain()
 	if [ $gap -gt "${GAP:-300}" ]; then gap=${GAP:-300}; fi
 	if [ $gap -lt 3 ]; then gap=3; fi
 	begin=$SECONDS
-	start_job "$np" "$@"
+	STEP_HOLD=-2:$RUN/enough start_job "$np" "$@"
 	random 3
 	until_kill=$((R + 2 < CKPTS ? R + 2 : CKPTS)) # one restart at least
 	while alive "$JOB"; do
@@ -344,13 +392,16 @@ chain()
 		fi
 		random $gap
 		nap $((R + 2))
-		if [ $N_CKPT -ge "$CKPTS" ]; then continue; fi
+		if [ $N_CKPT -ge "$CKPTS" ]; then
+			: >"$RUN/enough"
+			continue
+		fi
 		alive "$JOB" || break
 		checkpoint
 		rc=$?
 		if [ $rc != 0 ]; then
 			# It may just be ending; when its coordinator has ended, it certainly is.
-			patience=10
+			patience=$((${MAY_REFUSE:-0} == 1 ? 10 : 100))
 			if grep -q 'there is no job\|is not an mpirun\|the job is ending' "$RUN/ckpt.err"; then patience=300; fi
 			for ((f = 0; f < patience; f++)); do alive "$JOB" && nap 100 || break; done
 			alive "$JOB" || break
@@ -395,7 +446,7 @@ chain()
 	done
 	if [ $N_CKPT -lt "$CKPTS" ] || [ $N_RESTART -lt $((CKPTS < 15 ? 1 : 2)) ]; then
 		# The machine was too busy for the pauses between the checkpoints: the whole again, with shorter ones.
-		if [ $AGAIN -lt 2 ]; then
+		if [ $AGAIN -lt 4 ]; then
 			AGAIN=$((AGAIN + 1))
 			GAP=$((gap / 3 + 1)) chain "$name" "$np" "$@"
 			AGAIN=0

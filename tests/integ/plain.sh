@@ -37,13 +37,14 @@ if want "terminal"; then
 	"$PROGS/on_tty" 1 </dev/null >/dev/null 2>&1 # needs one: may fail here
 	script -qec "$PROGS/on_tty 250" /dev/null </dev/null | tr -d '\r' >"$RUN/ref"
 	: >"$RUN/pid"
-	script -qec "exec sh -c 'echo \$\$ >$RUN/pid; exec cr_run -- $PROGS/on_tty 250'" /dev/null </dev/null >"$RUN/one" &
+	STEP_HOLD=240:$RUN/go script -qec "exec sh -c 'echo \$\$ >$RUN/pid; exec cr_run -- $PROGS/on_tty 250'" /dev/null </dev/null >"$RUN/one" &
 	STARTED+=($!)
 	outer=$!
-	nap 900
+	for ((i = 0; i < 1200; i++)); do grep -q '^step 30 ' "$RUN/one" && break || nap 50; done
 	JOB=$(cat "$RUN/pid")
-	if cr_checkpoint --kill -f "$RUN/context" "$JOB" 2>"$RUN/ckpt.err"; then
+	if patiently cr_checkpoint --kill -f "$RUN/context" "$JOB" 2>"$RUN/ckpt.err"; then
 		wait $outer
+		: >"$RUN/go"
 		script -qec "cr_restart $RUN/context" /dev/null </dev/null | tr -d '\r' >"$RUN/two"
 		tr -d '\r' <"$RUN/one" >"$RUN/one.txt"
 		check "terminal: goes on on another one" covered "$RUN/ref" "$RUN/one.txt" "$RUN/two"
@@ -57,15 +58,16 @@ fi
 if want "refusals"; then
 	RUN=$WORK/refuse N_CKPT=0 SEG=0
 	mkdir -p "$RUN"
-	start_job 1 "$PROGS/socketed" 150
-	nap 500
-	cr_checkpoint -f "$RUN/no" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
+	STEP_HOLD=140:$RUN/go start_job 1 "$PROGS/socketed" 150
+	until_step 5
+	patiently cr_checkpoint -f "$RUN/no" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
 	rc=$?
+	: >"$RUN/go"
 	check "refusals: an open socket is refused with a failing status" [ $rc != 0 ]
 	say_file "$RUN/ckpt.err" 3
 	check "refusals: the message names the descriptor and the kind" grep -qiE 'socket' "$RUN/ckpt.err"
 	check "refusals: no file is left" sh -c "! ls '$RUN' | grep -q '^no'"
-	job_end 20
+	job_end 60
 	check "refusals: the program ends as if nothing had been asked" sh -c "[ $RC = 0 ] && tail -1 '$RUN/out.1' | grep -q '^ok'"
 	cr_run -- "$PROGS/static" >"$RUN/out" 2>"$RUN/err"
 	rc=$?
@@ -92,11 +94,12 @@ if want "upgrade"; then
 	mkdir -p "$RUN"
 	cp -r "$PREFIX/lib/ompi-cr/upper" "$RUN/upper"
 	export OMPI_CR_UPPER_DIR=$RUN/upper
-	start_job 1 "$PROGS/plain_basic" 300
-	nap 300
+	STEP_HOLD=290:$RUN/go start_job 1 "$PROGS/plain_basic" 300
+	until_step 10
 	REF=$RUN/context
-	check "upgrade: checkpoint" cr_checkpoint --kill -f "$REF" "$JOB"
-	job_end 30
+	check "upgrade: checkpoint" patiently cr_checkpoint --kill -f "$REF" "$JOB"
+	job_end 60
+	: >"$RUN/go"
 	for f in "$RUN"/upper/*; do
 		cp "$f" "$f.new" && echo >>"$f.new" && mv "$f.new" "$f"
 	done
@@ -119,14 +122,15 @@ if want "status"; then
 	check "status: a pipeline works" [ "$(seq 1000 | cr_run -- /bin/sh -c 'sort -n | tail -1')" = 1000 ]
 	check "status: the same results as without" [ "$(cr_run -- ls -la /usr/bin | md5sum)" = "$(ls -la /usr/bin | md5sum)" ]
 	N_CKPT=0 SEG=0
-	start_job 1 "$PROGS/plain_basic" 300
-	nap 600
-	check "status: cr_checkpoint --term" cr_checkpoint --term -f "$RUN/context" "$JOB"
-	job_end 10
+	STEP_HOLD=290:$RUN/go start_job 1 "$PROGS/plain_basic" 300
+	until_step 50
+	check "status: cr_checkpoint --term" patiently cr_checkpoint --term -f "$RUN/context" "$JOB"
+	job_end 60
+	: >"$RUN/go"
 	check "status: the program is gone after it" [ "$RC" != 124 ]
 	REF=$RUN/context
 	restart
-	job_end 30
+	job_end 60
 	check "status: and comes back" sh -c "[ $RC = 0 ] && cat '$RUN/out.1' '$RUN/out.2' | grep -q '^ok'" # (its output was a file: that goes on)
 	printf 'damage' | dd of="$RUN/context" bs=1 seek=$(($(stat -c %s "$RUN/context") / 2)) conv=notrunc 2>/dev/null
 	cr_restart "$RUN/context" >"$RUN/out" 2>"$RUN/err"

@@ -41,7 +41,7 @@ journey()
 {
 	local steps
 	for steps in 600 2400 9600; do
-		SHORT=0 AGAIN=2 LIMIT=400
+		SHORT=0 AGAIN=4 LIMIT=400
 		CKPTS=${CKPTS_HIDDEN:-5} GAP=150 chain "one-sided, ranks hidden from each other" 3 "$PROGS/mpi_rma" $steps -1 0 1 hidden
 		if [ $SHORT = 0 ]; then return; fi
 	done

@@ -34,7 +34,7 @@ journey()
 {
 	local steps
 	for steps in 1500 6000 24000; do
-		SHORT=0 AGAIN=2 LIMIT=400
+		SHORT=0 AGAIN=4 LIMIT=400
 		CKPTS=${CKPTS_NODES:-10} GAP=150 chain "one-sided over 3 nodes, 4 ranks" 4 "$PROGS/mpi_rma" $steps -1 0 1
 		if [ $SHORT = 0 ]; then return; fi
 	done

@@ -12,6 +12,8 @@
 #include <unistd.h>
 #include <vector>
 
+#include "step.h"
+
 namespace {
 
 struct Counted {
@@ -51,7 +53,7 @@ std::uint64_t attempt(std::uint64_t x)
 
 int main(int argc, char **argv)
 {
-	int steps = argc > 1 ? std::atoi(argv[1]) : 200;
+	int steps = step_count(argc, argv, 200);
 	std::map<std::string, std::vector<std::uint64_t>> book;
 	std::uint64_t sum = 1;
 
@@ -71,6 +73,7 @@ int main(int argc, char **argv)
 			return 1;
 		}
 		std::cout << "step " << s << " " << std::hex << sum << std::dec << std::endl;
+		step_hold(s);
 		usleep(8000);
 	}
 	std::cout << "ok\n";

@@ -34,6 +34,7 @@ program fort_plain
      write (21) k
      write (output_unit, '(a,i0,1x,z16.16)') 'step ', s, k
      flush (output_unit)
+     call hold(s)
      call pause_ms(5)
   end do
   rewind (21)
@@ -47,6 +48,23 @@ program fort_plain
   end if
   print '(a)', 'ok'
 contains
+  ! As in step.h, counted from the end
+  subroutine hold(step)
+    integer, intent(in) :: step
+    character(len=1024) :: words
+    integer :: at, colon
+    logical :: there
+    call get_environment_variable('STEP_HOLD', words)
+    colon = index(words, ':')
+    if (colon < 2) return
+    read (words(:colon - 1), *) at
+    there = step < steps + at
+    do while (.not. there)
+       call pause_ms(10)
+       inquire (file=trim(words(colon + 1:)), exist=there)
+    end do
+  end subroutine hold
+
   subroutine pause_ms(ms)
     use, intrinsic :: iso_c_binding, only: c_int
     interface

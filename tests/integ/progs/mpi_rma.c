@@ -507,6 +507,8 @@ int main(int argc, char **argv)
 		if (rank == 0)
 			printf("step %d %016llx %s\n", step, (unsigned long long)all, states[s].name);
 		fflush(stdout);
+		if (rank == 0)
+			step_hold(step);
 	}
 	MPI_Win_unlock_all(win[HELD]);
 	for (int i = 0; i < WINDOWS; i++)

@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """mpi4py: pickled objects (size, then data: two messages of different type), buffers, communicators, a dynamic language's heap."""
 import hashlib
+import os
 import sys
+import time
 
 from mpi4py import MPI
+
+
+def hold(step, steps):
+    """As in step.h"""
+    at, _, name = os.environ.get("STEP_HOLD", "0").partition(":")
+    while name and step >= int(at) + (steps if int(at) < 0 else 0) and not os.path.exists(name):
+        time.sleep(0.01)
 
 
 def main():
@@ -34,6 +43,8 @@ def main():
         every = world.gather(hashlib.sha256(bytes(out) + state.encode()).hexdigest(), 0)
         if rank == 0 and step % 5 == 0:
             print("step", step, total, hashlib.sha256("".join(every).encode()).hexdigest()[:16], flush=True)
+        if rank == 0:
+            hold(step, steps)
     half.Free()
     cart.Free()
     if rank == 0:

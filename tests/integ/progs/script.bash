@@ -20,5 +20,7 @@ for ((s = 0; s < steps; s++)); do
 		state=$(( state ^ $(/usr/bin/expr "$s" + 1) ))
 	fi
 	echo "step $s $state ${#book[@]} $hits"
+	# as in step.h
+	if [ -n "$STEP_HOLD" ] && [ "$s" -ge $((steps + ${STEP_HOLD%%:*})) ]; then until [ -e "${STEP_HOLD#*:}" ]; do :; done; fi
 done
 echo ok

@@ -17,6 +17,13 @@ def worker(todo, done):
         done.put(hashlib.sha256(item).digest())
 
 
+def hold(step, steps):
+    """As in step.h"""
+    at, _, name = os.environ.get("STEP_HOLD", "0").partition(":")
+    while name and step >= int(at) + (steps if int(at) < 0 else 0) and not os.path.exists(name):
+        time.sleep(0.01)
+
+
 def main():
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 150
     todo, done = queue.Queue(), queue.Queue()
@@ -34,6 +41,7 @@ def main():
                 state = hashlib.sha256(out.read()).digest()
             assert os.getpid() == pid
             print("step", step, state.hex()[:24], flush=True)
+            hold(step, steps)
             time.sleep(0.008)
     todo.put(None)
     thread.join()
