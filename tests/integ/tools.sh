@@ -4,6 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 RUN=$WORK/run N_CKPT=0 N_RESTART=0
 mkdir -p "$RUN"
+# --latest and --list are about the jobs of this test
+export OMPI_CR_REGISTRY_DIR=$WORK/registry
+mkdir -m 700 "$OMPI_CR_REGISTRY_DIR"
 prog=("$PROGS/mpi_objects" 600)
 has() { grep -qE -- "$1" "$2" || { say "no '$1' in:"; say_file "$2"; return 1; }; }
 quiet_fails() { local want=$1; shift; "$@" >"$RUN/o" 2>"$RUN/e"; local rc=$?; [ "$rc" = "$want" ] && [ -s "$RUN/e" ] || { say "status $rc:"; say_file "$RUN/e"; return 1; }; }
@@ -13,21 +16,23 @@ quiet_fails() { local want=$1; shift; "$@" >"$RUN/o" 2>"$RUN/e"; local rc=$?; [ 
 check "without -am the ranks are plain Open MPI" [ "$(sort -u "$RUN/plain" | tr -d '\n')" = 0 ]
 
 reference 2 "${prog[@]}" || { not_ok "uninterrupted run"; done_testing; }
+# It is not to end before it is told to
+export STEP_HOLD=550:$RUN/go
 start_job 2 "${prog[@]}"
-nap 300
-for ((i = 0; i < 50; i++)); do grep -q '^ompi-cr: job' "$RUN/err.1" && break; nap 100; done
+until_step 20
+for ((i = 0; i < 600; i++)); do grep -q '^ompi-cr: job' "$RUN/err.1" && break; nap 100; done
 check "mpirun prints the job id" has '^ompi-cr: job .*mpirun pid '"$JOB" "$RUN/err.1"
 id=$(sed -n 's/^ompi-cr: job \([^ ]*\).*/\1/p' "$RUN/err.1" | head -1)
 check "a first checkpoint, by the pid of mpirun" checkpoint -v
 say_file "$RUN/ckpt.err" 3
 check "status lines have the form of the original" has '\[ *[0-9.]+ / +[0-9.]+\] +[A-Za-z/ ]+ - ' "$RUN/ckpt.err"
 check "the reference is named after mpirun" [ "$REF" = "ompi_global_snapshot_$JOB.ckpt" ]
-(JOB=$id; timeout 60 ompi-checkpoint "$id") >"$RUN/o" 2>"$RUN/e"
+patiently timeout 60 ompi-checkpoint "$id" >"$RUN/o" 2>"$RUN/e"
 check "by the job id: sequence 1" has '^Snapshot Ref\.: +1 '"$REF" "$RUN/o"
-timeout 60 ompi-checkpoint --latest --json >"$RUN/o" 2>"$RUN/e"
+patiently timeout 60 ompi-checkpoint --latest --json >"$RUN/o" 2>"$RUN/e"
 check "--latest --json: valid JSON" sh -c "/usr/bin/python3 -m json.tool <'$RUN/o' >/dev/null"
 check "--list names the snapshot" sh -c "ompi-checkpoint --list | grep -q '$REF'"
-timeout 60 ompi-checkpoint --check "$JOB" >"$RUN/o" 2>"$RUN/e"
+patiently timeout 60 ompi-checkpoint --check "$JOB" >"$RUN/o" 2>"$RUN/e"
 check "--check: nothing against it" [ $? = 0 ]
 timeout 60 ompi-checkpoint "$JOB" >"$RUN/o1" 2>"$RUN/e1" & a=$!
 timeout 60 ompi-checkpoint "$JOB" >"$RUN/o2" 2>"$RUN/e2" & b=$!
@@ -37,7 +42,7 @@ check "--dry-run of a job that runs: refused, with words" quiet_fails 1 ompi-res
 from=$SECONDS
 checkpoint --term
 check "--term: saved" [ -n "$REF" ]
-job_end 20
+job_end 60
 check "--term: mpirun ends quietly with status 0" sh -c "[ $RC = 0 ] && ! grep -qiE 'abort|signal|exited' '$RUN/err.1'"
 say_file "$RUN/err.1" 4
 seqs=$(find "$OMPI_CR_SNAPSHOT_DIR/$REF" -mindepth 1 -maxdepth 1 -type d -name '[0-9]*' | wc -l)
@@ -72,19 +77,22 @@ ompi-restart --showme "$REF/" >"$RUN/o" 2>&1
 check "--showme, with a slash at the end: the mpirun line" has 'mpirun.*ft-enable-cr.*cr_restart' "$RUN/o"
 ompi-restart --dry-run "$REF" >"$RUN/o" 2>"$RUN/e" </dev/null
 check "--dry-run: every rank can be restarted here; the command, nothing started" sh -c "[ $? = 0 ] && grep -q '^mpirun.*cr_restart' '$RUN/o' && [ \$(wc -l <'$RUN/o') = 1 ]"
+: >"$RUN/go"
 restart "$REF"
 job_end 60
 check "the job goes on to the same result" sh -c "[ $RC = 0 ]"
 check "its output too" covered "$WORK/ref/out" "$RUN/out.1" "$RUN/out.$SEG"
 say_file "$RUN/err.$SEG" 3
+rm "$RUN/go"
 restart "$OMPI_CR_SNAPSHOT_DIR/$REF" -s 0
-nap 900
+until_speaks
 N_CKPT=0 OLD=$REF
 check "by path, an older sequence; checkpointed again" checkpoint
 check "under a reference of its own" [ "$REF" != "$OLD" ]
 ompi-snapshot show "$REF" >"$RUN/o" 2>&1
 check "whose lineage names the old one" has "$OLD" "$RUN/o"
 kill_job
+: >"$RUN/go"
 restart "$REF"
 job_end 60
 check "the second generation restarts" [ "$RC" = 0 ]
