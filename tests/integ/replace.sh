@@ -77,13 +77,13 @@ told()
 	ompi-checkpoint "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
 	RC=$?
 	[ $RC = 1 ] && grep -q "has ended, why is in .*: the job runs without protection" "$RUN/ckpt.err" || { give_up "status $RC"; return 1; }
-	grep -q "without protection" "$RUN/err.$SEG" || give_up "mpirun does not say so"
+	until_true grep -q "without protection" "$RUN/err.$SEG" || give_up "mpirun does not say so"
 }
 over()
 {
 	touch "$RUN/stop"
 	job_end 60
-	[ "$RC" = 0 ] && grep -q '^ok' "$RUN/out.$SEG" && [ -z "$(both head)$(both n1)$(both n2)" ] || give_up "the end: status $RC"
+	[ "$RC" = 0 ] && grep -q '^ok' "$RUN/out.$SEG" && until_true eval '[ -z "$(both head)$(both n1)$(both n2)" ]' || give_up "the end: status $RC"
 }
 check "a job on two nodes" begin
 # What runs there needs no locks (docs/operations.md): a sanitizer for threads would have nothing to look at
@@ -94,7 +94,7 @@ one_thread()
 }
 check "every process of every snapcd has one thread" one_thread
 check "both processes of the coordinator are killed: others take their place, the next checkpoint works" replaced head
-check "... mpirun says so" grep -q "has died, with its supervisor: another one is started" "$RUN/err.1"
+check "... mpirun says so" until_true grep -q "has died, with its supervisor: another one is started" "$RUN/err.1"
 check "both processes of a node's snapcd: the same" replaced n2
 check "in the middle of a checkpoint: the requester is told, nothing is left of it, the next one works" in_checkpoint
 check "one that is told to end is not replaced, and the next requester is told" told
