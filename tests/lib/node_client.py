@@ -4,7 +4,7 @@
 
     node_client.py MODE ADDRESS KEY MUNGE_SOCKET_OR_SECRET [ARGUMENT]
 
-Prints one word: welcome, refused (and the reason), closed, or open when the coordinator has done nothing within 2 s.
+Prints one word: welcome, refused (and the reason), closed, or open when the coordinator has done nothing within 30 s.
 """
 import hashlib
 import hmac
@@ -73,7 +73,7 @@ class Node:
         self.sock.sendall(data)
 
     def outcome(self):
-        self.sock.settimeout(2)
+        self.sock.settimeout(30)
         try:
             kind, payload = message(self.sock)
         except (ConnectionError, OSError) as e:
@@ -89,7 +89,7 @@ class Node:
 
 def until_closed(node):
     """What the coordinator does with what was sent after the welcome."""
-    node.sock.settimeout(20)
+    node.sock.settimeout(60)
     try:
         while True:
             message(node.sock)
@@ -112,7 +112,7 @@ def flood(address, count):
                 pass
         socks.append(s)
     oldest = socks[0]
-    oldest.settimeout(30)
+    oldest.settimeout(90)
     try:
         while oldest.recv(4096):
             pass
