@@ -10,10 +10,11 @@ CKPTS=8 chain "files of every kind, 2 ranks" 2 "$PROGS/mpi_files" $(n 600)
 # A file that is deleted when it is closed, one that vanishes before the restart
 RUN=$WORK/by_hand SEG=0 N_CKPT=0 N_RESTART=0
 mkdir -p "$RUN"
-start_job 2 "$PROGS/mpi_files" 150 temporary
+STEP_HOLD=-5:$RUN/saved start_job 2 "$PROGS/mpi_files" 150 temporary
 for ((i = 0; i < 600; i++)); do grep -q '^step 2 ' "$RUN/out.1" 2>/dev/null && break; nap 100; done
 check "a checkpoint with open files ends the job" checkpoint --term
 job_end 60
+: >"$RUN/saved"
 mv "$RUN/view.dat" "$RUN/away"
 restart "$REF"
 job_end 90
