@@ -47,7 +47,7 @@ arrived() { # arrived OPTION...: until the coordinator knows all ranks of the jo
 		esac
 		shift
 	done
-	while [ $i -lt 200 ]; do
+	while [ $i -lt 1200 ]; do
 		[ $odd = no ] && ready=$here || ready=0
 		[ "$(grep -c 'is here for rank' "$tmp/log" 2>/dev/null)" -ge "$here" ] && [ "$(grep -c 'MPI is ready' "$tmp/log")" -ge $ready ] && break
 		sleep 0.05
@@ -69,7 +69,7 @@ begin() { # begin FILE [OPTION]...: one more job; its pid is in $job
 	i=0
 	until grep -q '^go' "$file" 2>/dev/null; do
 		i=$((i + 1))
-		[ $i -gt 100 ] && { echo "Bail out! fake_job does not start"; exit 99; }
+		[ $i -gt 1200 ] && { echo "Bail out! fake_job does not start"; exit 99; }
 		sleep 0.05
 	done
 	arrived "$@"
@@ -78,6 +78,10 @@ begin() { # begin FILE [OPTION]...: one more job; its pid is in $job
 checkpoint() { run "$tool" "$@" "$job"; }
 alone() { # only snapshot 0, nothing half done
 	[ "$("$tool" --list | grep -v '^Job: ')" = "Snapshot Ref.: $ref	[0]" ] && [ "$(echo "$tmp/snaps/$ref"/[0-9]*)" = "$tmp/snaps/$ref/0" ]
+}
+until_there() { # until_there FILE: at most half a minute
+	i=0
+	until [ -e "$1" ] || [ $i -gt 300 ]; do sleep 0.1; i=$((i + 1)); done
 }
 asked() { # asked PID: until the coordinator has heard that tool
 	i=0
@@ -99,6 +103,7 @@ checkpoint --quiet
 [ $status -eq 0 ] && [ ! -s "$tmp/out" ] && [ ! -s "$tmp/err" ]; ok $? "--quiet"
 checkpoint -w
 [ $status -eq 0 ] && says "Snapshot Ref.:   3 $ref" && says "not waiting"; ok $? "--nowait"
+until_there "$tmp/snaps/$ref/3"
 sleep 0.5
 run "$tool" -l
 [ "$(grep -v '^Job: ' "$tmp/out")" = "Snapshot Ref.: $ref	[0,1,2,3]" ] && grep -Eq "^Job: .*, pid $job, 3 of 3 ranks, 4 checkpoints: " "$tmp/out"; ok $? "--list: jobs and snapshots"
@@ -158,7 +163,7 @@ TERM=xterm run "${top_srcdir:-.}/tests/lib/on-tty.py" "$tmp/tty" "$tool" "$job"
 [ $status -eq 0 ] && tr '\r' '\n' <"$tmp/tty" | grep -Eq '^flush .* 8\.0 KiB' && says "Snapshot Ref"; ok $? "another bar while the kernel brings them to the storage"
 
 # --- two requests at once
-start --np 2 --delay 1500
+start --np 2 --delay 2500
 "$tool" "$job" >"$tmp/out1" 2>&1 &
 one=$!
 asked $one
@@ -170,7 +175,8 @@ wait $one; status=$?
 one=$!
 asked $one
 kill -9 $one; wait $one 2>/dev/null
-sleep 2
+until_there "$tmp/snaps/$ref/1"
+sleep 0.5
 [ -d "$tmp/snaps/$ref/1" ]; ok $? "a tool that is killed does not stop its checkpoint"
 "$tool" "$job" >"$tmp/out" 2>"$tmp/err" &
 one=$!
@@ -198,7 +204,7 @@ run "$tool" --wait --timeout 1 "$job"
 start --np 2 --delay 1500
 "$tool" "$job" >"$tmp/out1" 2>&1 &
 one=$!
-sleep 0.4
+asked $one
 checkpoint --wait
 wait $one
 [ $status -eq 0 ] && [ -d "$tmp/snaps/$ref/1" ] && [ ! -s "$tmp/err" ]; ok $? "--wait: after the checkpoint that runs"
@@ -322,6 +328,8 @@ asked $one
 kill -TERM "$(sed -n 's/^snapcd_pid=//p' "$tmp/registry/$job.job")"
 wait $one; status=$?
 [ $status -eq 1 ] && says "coordinator was told to end" && [ -z "$(find "$tmp/snaps" -name '*.tmp')" ] && kill -0 "$job"; ok $? "SIGTERM to snapcd undoes a checkpoint; the job goes on"
+i=0
+while [ -e "/proc/$coordinator/exe" ] && [ $i -lt 600 ]; do sleep 0.05; i=$((i + 1)); done
 sleep 0.5
 checkpoint
 [ $status -eq 1 ] && says "ft-enable-cr"; ok $? "no coordinator, no checkpoint"

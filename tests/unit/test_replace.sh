@@ -18,7 +18,7 @@ dies_in() { # dies_in PHASE
 	checkpoint
 	ok $? "... the next checkpoint works"
 	i=0
-	while [ -n "$(find "$tmp/snaps/$ref" -name '*.tmp')" ] && [ $i -lt 100 ]; do sleep 0.05; i=$((i + 1)); done
+	while [ -n "$(find "$tmp/snaps/$ref" -name '*.tmp')" ] && [ $i -lt 600 ]; do sleep 0.05; i=$((i + 1)); done
 	[ -z "$(find "$tmp/snaps/$ref" -name '*.tmp')" ]; ok $? "... nothing is left of the broken one"
 }
 # Not all in one job: a daemon that dies for the fifth time is given up
@@ -66,7 +66,7 @@ for i in 1 2 3 4 5; do
 	until [ ! -e "$tmp/registry/$job.job" ] || [ "$(entry snapcd_pid)" != "$was" ] || [ $j -gt 600 ]; do sleep 0.05; j=$((j + 1)); done
 done 2>/dev/null
 i=0
-until grep -q "it is given up" "$tmp/log" || [ $i -gt 200 ]; do sleep 0.05; i=$((i + 1)); done
+until grep -q "it is given up" "$tmp/log" || [ $i -gt 1200 ]; do sleep 0.05; i=$((i + 1)); done
 grep -q "it is given up" "$tmp/log" && [ -z "$(daemons snapcd '')$(daemons snapcd-watch '')" ] && [ ! -e "$tmp/registry/$job.job" ]
 ok $? "a daemon that dies five times is given up, and nothing of it is left"
 kill -0 "$job"; ok $? "the job goes on"
