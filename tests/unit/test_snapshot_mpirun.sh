@@ -46,7 +46,7 @@ with() {
 	OMPI_MCA_ompi_cr_run="$tmp/cr_run" OMPI_MCA_ompi_cr_snapcd="${SNAPCD:-$tmp/snapcd}" plain "$@"
 }
 names() { sed -n 's/^\([A-Za-z_0-9]*\)=.*/\1/p' "$1" | grep -v -e '^OMPI_MCA_mca_base_component_path$' -e '^OMPI_MCA_mca_base_param_file_path$' -e '^OMPI_MCA_ompi_cr_' | sort; }
-wait_for() { i=0; while [ ! -e "$1" ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done; [ -e "$1" ]; }
+wait_for() { i=0; while [ ! -e "$1" ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done; [ -e "$1" ]; }
 
 # Without -am.
 plain -np 1 env; names "$tmp/out" >"$tmp/names"; grep -v -e PMIX -e HOSTNAME "$tmp/err" >"$tmp/err1"
