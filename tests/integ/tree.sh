@@ -45,7 +45,7 @@ if want "children"; then
 	JOB=$! STARTED+=($!)
 	until_catches "$JOB" 31
 	for ((try = 0; try < 40; try++)); do
-		cr_checkpoint -q --tree --nosync -f "$RUN/context" "$JOB" >"$RUN/ckpt" 2>&1 || { failed=$((failed + 1)); say_file "$RUN/ckpt" 2; }
+		patiently cr_checkpoint -q --tree --nosync -f "$RUN/context" "$JOB" >"$RUN/ckpt" 2>&1 || { failed=$((failed + 1)); say_file "$RUN/ckpt" 2; }
 	done
 	check "children that come and go: forty requests" [ $failed = 0 ]
 	touch "$RUN/stop"
@@ -61,7 +61,7 @@ if want "signals"; then
 	(cd "$RUN" && exec cr_run -- /bin/bash -c 'trap "echo got it; kill -KILL \$\$" USR1; echo ready; while :; do /bin/sleep 0.05; done') >"$RUN/out" 2>"$RUN/err" </dev/null &
 	JOB=$! STARTED+=($!)
 	until_there "$RUN/out" ready
-	cr_checkpoint --tree --kill -f "$RUN/context" "$JOB" >"$RUN/ckpt" 2>&1
+	patiently cr_checkpoint --tree --kill -f "$RUN/context" "$JOB" >"$RUN/ckpt" 2>&1
 	rc=$?
 	[ $rc = 0 ] || kill_job
 	wait "$JOB" 2>/dev/null
@@ -80,6 +80,19 @@ if want "signals"; then
 	check "signals: cr_restart passes one on, and dies by the root's" sh -c "[ $rc = 137 ] && grep -q 'got it' '$RUN/out'"
 fi
 
+# answered PATTERN FILE OPTION...: asks until the answer is another one than "try again", or says this; status in rc
+answered()
+{
+	local try pattern=$1 file=$2
+	shift 2
+	for ((try = 0; try < 300; try++)); do
+		cr_checkpoint "$@" >"$file" 2>&1
+		rc=$?
+		if [ $rc != 75 ] || grep -q "$pattern" "$file"; then break; fi
+		nap 100
+	done
+}
+
 # refused NAME PATTERN SCRIPT: a script that says "ready" while it is not to be saved, and ends when the file "go" comes
 refused()
 {
@@ -90,8 +103,7 @@ refused()
 	(cd "$RUN" && exec cr_run -- /bin/bash -c "$3"'; until [ -e go ]; do /bin/sleep 0.05; done; wait; echo ok') >"$RUN/out" 2>"$RUN/err" </dev/null &
 	JOB=$! STARTED+=($!)
 	until_there "$RUN/out" ready
-	cr_checkpoint --tree -f "$RUN/no" "$JOB" >"$RUN/ckpt" 2>&1
-	rc=$?
+	answered "$2" "$RUN/ckpt" --tree -f "$RUN/no" "$JOB"
 	say_file "$RUN/ckpt" 2
 	check "refused: $1: by its name" sh -c "[ $rc != 0 ] && grep -q '$2' '$RUN/ckpt'"
 	check "refused: $1: no file is left" sh -c "! ls -A '$RUN' | grep -q '^no'"
@@ -124,7 +136,7 @@ scope()
 {
 	local rc
 	scope_begin "$1" ${3:+"$3"}
-	cr_checkpoint "$2" --kill -f "$RUN/context" "$JOB" >"$RUN/ckpt" 2>&1
+	patiently cr_checkpoint "$2" --kill -f "$RUN/context" "$JOB" >"$RUN/ckpt" 2>&1
 	rc=$?
 	[ $rc = 0 ] || kill_job
 	wait "$JOB" 2>/dev/null
@@ -140,8 +152,7 @@ if want "scope"; then
 	scope group --pgid
 	scope session --session apart
 	scope_begin part apart
-	cr_checkpoint --pgid -f "$RUN/no" "$JOB" >"$RUN/ckpt" 2>&1
-	rc=$?
+	answered 'child process' "$RUN/ckpt" --pgid -f "$RUN/no" "$JOB"
 	say_file "$RUN/ckpt" 2
 	check "--pgid: a child in another group is no part of it, and named" sh -c "[ $rc != 0 ] && grep -q 'child process' '$RUN/ckpt'"
 	check "--pgid: no file is left" [ ! -e "$RUN/no" ]
