@@ -12,9 +12,23 @@ mkdir -p "$RUN"
 want() { [ -z "${ONLY:-}" ] || [[ $1 == *$ONLY* ]]; }
 reference 2 "${prog[@]}" || { not_ok "the uninterrupted run"; done_testing; }
 
+# It is not to end before it is told to
+export STEP_HOLD=480:$RUN/go
+begin()
+{
+	rm -f "$RUN/go"
+	start_job 2 "${prog[@]}"
+	until_step 20
+}
+ends()
+{
+	: >"$RUN/go"
+	job_end 60
+}
+
 # An old snapshot, which must stay valid whatever comes
 start_job 2 "${prog[@]}"
-nap 700
+until_step 60
 if ! checkpoint; then
 	explain
 	not_ok "the first checkpoint"
@@ -29,13 +43,17 @@ coordinator() { ps -eo pid=,comm=,args= | awk -v p="$JOB" '$2 == "snapcd" && $0 
 # Nothing that looks like a part of a snapshot, outside of the old one
 nothing_left()
 {
-	local left
-	left=$(find "$OMPI_CR_SNAPSHOT_DIR" -path "$OMPI_CR_SNAPSHOT_DIR/$OLD" -prune -o \( -name '*.tmp' -o -name 'cr_context*' -o -name '[0-9]*' \) -print | head -3)
+	local left i
+	for ((i = 0; i < 300; i++)); do # what removes it may be a moment behind who asks
+		left=$(find "$OMPI_CR_SNAPSHOT_DIR" -path "$OMPI_CR_SNAPSHOT_DIR/$OLD" -prune -o \( -name '*.tmp' -o -name 'cr_context*' -o -name '[0-9]*' \) -print | head -3)
+		[ -z "$left" ] && return
+		nap 100
+	done
 	[ -z "$left" ] || { say "left: $left"; return 1; }
 }
 finishes()
 {
-	job_end 60
+	ends
 	[ "$RC" = 0 ] && covered "$WORK/ref/out" "$RUN/first" "$RUN/out.$SEG" && return 0
 	say "status $RC"
 	say_file "$RUN/err.$SEG"
@@ -50,20 +68,21 @@ fault()
 	SEG=1
 	export CR_FAULT=$what
 	for e in "$@"; do export "${e?}"; done
+	rm -f "$RUN/go"
 	restart "$OLD"
 	unset CR_FAULT
 	for e in "$@"; do unset "${e%%=*}"; done
-	nap 800
+	until_speaks
 	from=$SECONDS
 	N_CKPT=1
 	checkpoint
 	rc=$?
 	say_file "$RUN/ckpt.err" 2
-	check "$what: the checkpoint fails within its deadline" [ $rc != 0 -a $rc != 124 -a $((SECONDS - from)) -lt 15 ]
+	check "$what: the checkpoint fails within its deadline" [ $rc != 0 -a $rc != 124 -a $((SECONDS - from)) -lt 18 ]
 	check "$what: says in which phase" grep -qi "$phase" "$RUN/ckpt.err"
 	if [ "$action" = kill ]; then
 		check "$what: names the rank" grep -qE 'rank 1' "$RUN/ckpt.err"
-		job_end 30
+		job_end 60
 		check "$what: the job ends, since its rank died" [ "$RC" != 0 ] && [ "$RC" != 124 ]
 	else
 		check "$what: the job goes on to the right result" finishes
@@ -87,8 +106,7 @@ if want disk; then
 		saved=$OMPI_CR_SNAPSHOT_DIR
 		export OMPI_CR_SNAPSHOT_DIR=$WORK/small
 		SEG=0
-		start_job 2 "${prog[@]}"
-		nap 600
+		begin
 		check "full disk: a first checkpoint fits" checkpoint
 		first=$REF used=$(df -Pk "$WORK/small" | awk 'NR == 2 { print $3 }')
 		mount -o "remount,size=$((used + used / 3))k" "$WORK/small"
@@ -110,7 +128,7 @@ if want disk; then
 		kill_job
 		restart "$first"
 		SEG=2
-		job_end 60
+		ends
 		check "full disk: the job comes back from it" sh -c "[ $RC = 0 ] && tail -1 '$RUN/out.2' | grep -q '^ok'"
 		umount -l "$WORK/small"
 		export OMPI_CR_SNAPSHOT_DIR=$saved
@@ -125,21 +143,19 @@ if want unwritable && [ "$(id -u)" != 0 ]; then
 	chmod 500 "$WORK/closed"
 	saved=$OMPI_CR_SNAPSHOT_DIR
 	export OMPI_CR_SNAPSHOT_DIR=$WORK/closed
-	start_job 2 "${prog[@]}"
+	begin
 	export OMPI_CR_SNAPSHOT_DIR=$saved
-	nap 600
 	checkpoint
 	rc=$?
 	check "unwritable directory: the checkpoint fails and names it" sh -c "[ $rc != 0 ] && grep -q closed '$RUN/ckpt.err'"
-	job_end 60
+	ends
 	check "unwritable directory: the job goes on" [ "$RC" = 0 ]
 fi
 
 # The coordinator dies, and is replaced
 if want coordinator; then
 	SEG=0
-	start_job 2 "${prog[@]}"
-	nap 600
+	begin
 	daemon=$(coordinator)
 	if [ -n "$daemon" ]; then
 		kill -KILL "$daemon"
@@ -149,38 +165,46 @@ if want coordinator; then
 	else
 		not_ok "the coordinator is killed: no snapcd below mpirun"
 	fi
-	job_end 60
+	ends
 	check "the coordinator is killed: the job goes on" sh -c "[ $RC = 0 ] && tail -1 '$RUN/out.1' | grep -q '^ok'"
 	find "$OMPI_CR_SNAPSHOT_DIR" -mindepth 1 -maxdepth 1 ! -name "$OLD" -exec rm -rf {} +
 fi
 
+# until_middle: until the checkpoint that $tool has asked for has begun
+until_middle()
+{
+	local i
+	for ((i = 0; i < 600; i++)); do
+		[ -z "$(find "$OMPI_CR_SNAPSHOT_DIR" -name '*.tmp')" ] || return 0
+		alive "$tool" || return 1
+		nap 50
+	done
+	return 1
+}
 # The tool, then the whole job, die in the middle of a checkpoint
 if want middle; then
 	SEG=0
-	CR_FAULT=dump:1:hang OMPI_CR_TIMEOUT_DUMP=3 start_job 2 "${prog[@]}"
-	nap 600
+	CR_FAULT=dump:1:hang OMPI_CR_TIMEOUT_DUMP=3 begin
 	ompi-checkpoint "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err" &
 	tool=$!
-	nap 600
+	until_middle
 	kill -KILL $tool
 	wait $tool 2>/dev/null
-	job_end 60
+	ends
 	check "the tool is killed: the job goes on" sh -c "[ $RC = 0 ] && tail -1 '$RUN/out.1' | grep -q '^ok'"
-	nap 500
 	check "the tool is killed: nothing partial is left" nothing_left
 	SEG=0
-	CR_FAULT=dump:1:hang OMPI_CR_TIMEOUT_DUMP=30 start_job 2 "${prog[@]}"
-	nap 600
+	CR_FAULT=dump:1:hang OMPI_CR_TIMEOUT_DUMP=30 begin
 	ompi-checkpoint "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err" &
 	tool=$!
-	nap 600
+	until_middle
 	daemon=$(coordinator)
 	kill_job
 	for ((i = 0; i < 100; i++)); do alive "$tool" && nap 100 || break; done
 	wait $tool
 	rc=$?
 	check "the job is killed in a checkpoint: the tool ends and fails" [ $rc != 0 ]
-	for ((i = 0; i < 50; i++)); do [ -n "$daemon" ] && alive "$daemon" && nap 100 || break; done
+	for ((i = 0; i < 600; i++)); do [ -n "$daemon" ] && alive "$daemon" && nap 100 || break; done
 	check "the job is killed in a checkpoint: its coordinator ends too" ended "${daemon:-none}"
 	check "the job is killed in a checkpoint: nothing partial is left" nothing_left
 fi
