@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Programs without MPI: cr_run, cr_checkpoint, cr_restart, in chains.
+: "${CKPTS:=10}"
 . "$(dirname "$0")/lib.sh"
 MODE=plain GAP=150 LIMIT=90
 need cr_run "(this project: make install)"
