@@ -54,7 +54,7 @@ struct cr_board {
 	volatile uint32_t attempt; /* written by the agent before order becomes STOP: the checkpoint number that BEGIN gave, equal on all ranks */
 	volatile uint64_t ask_clock;
 	volatile uint64_t ask_count;
-	volatile uint64_t permit_clock; /* written by the agent, count first: (clock, count) that may be entered now; 0 before CONVERGE */
+	volatile uint64_t permit_clock; /* written by the agent, the clock 0 meanwhile: (clock, count) that may be entered now; 0 before CONVERGE */
 	volatile uint64_t permit_count;
 
 	struct cr_clock *volatile clocks;

@@ -154,9 +154,11 @@ int crcp_raise(struct crcp_comm *comm, int code, const char *function);
 /* Depth of wrappers on the calling thread. */
 struct crcp_thread_state {
 	int depth;
+	int counted; /* in crcp.inside: while the depth is not 0 */
 };
 extern __thread struct crcp_thread_state crcp_tls __attribute__((tls_model("initial-exec")));
 
+bool crcp_stop_is_main(void);   /* stop.c: is this the thread that called MPI_Init? */
 void crcp_serve_order(void);    /* stop.c: called at depth 0 when board.order is STOP or later */
 void crcp_multiple_begin(void); /* stop.c: entry when several threads may be inside; parks while a stop is being served */
 void crcp_multiple_end(void);
@@ -177,11 +179,9 @@ static inline void crcp_call_begin(void)
 static inline void crcp_call_end(void)
 {
 	__asm__ volatile("" : : : "memory");
-	if (--crcp_tls.depth != 0)
-		return;
-	if (__builtin_expect(crcp.multiple, 0))
+	if (__builtin_expect(crcp_tls.counted, 0) && crcp_tls.depth == 1)
 		crcp_multiple_end();
-	else if (__builtin_expect(crcp.board.order >= CR_ORDER_STOP, 0))
+	else if (--crcp_tls.depth == 0 && __builtin_expect(crcp.board.order >= CR_ORDER_STOP, 0))
 		crcp_serve_order();
 }
 

@@ -26,8 +26,14 @@ __thread struct crcp_thread_state crcp_tls __attribute__((tls_model("initial-exe
 void crcp_stop_init(void)
 {
 	crcp_stop.main_thread = &crcp_tls;
-	crcp.inside = crcp_tls.depth > 0;
+	crcp_tls.counted = crcp_tls.depth > 0 && crcp.thread_level >= MPI_THREAD_SERIALIZED;
+	crcp.inside = crcp_tls.counted;
 	__atomic_store_n(&crcp.multiple, crcp.thread_level >= MPI_THREAD_SERIALIZED, __ATOMIC_SEQ_CST);
+}
+
+bool crcp_stop_is_main(void)
+{
+	return crcp_stop.main_thread == &crcp_tls;
 }
 
 /* The program cannot go on: its library could not be brought back. Not by abort(): the library below would print a backtrace of its own over the reason. */
@@ -119,7 +125,7 @@ static void crcp_stop_lead(void)
 
 void crcp_stop_serve(void)
 {
-	bool counted = crcp_tls.depth > 0; /* in crcp.inside */
+	bool counted = crcp_tls.counted;
 
 	if (!crcp.initialized || crcp.finalized)
 		return;
@@ -163,13 +169,19 @@ void crcp_serve_order(void)
 void crcp_multiple_begin(void)
 {
 	__atomic_fetch_add(&crcp.inside, 1, __ATOMIC_SEQ_CST);
+	crcp_tls.counted = 1;
 	if (__builtin_expect(crcp.board.order >= CR_ORDER_STOP || crcp_stop.leader, 0))
 		crcp_stop_serve();
 }
 
 void crcp_multiple_end(void)
 {
+	crcp_tls.counted = 0;
 	__atomic_fetch_sub(&crcp.inside, 1, __ATOMIC_SEQ_CST);
+	/* Not before: a signal that finds the depth 0 leads a stop, which waits until nobody is counted. */
+	__asm__ volatile("" : : : "memory");
+	crcp_tls.depth = 0;
+	__asm__ volatile("" : : : "memory");
 	if (__builtin_expect(crcp.board.order >= CR_ORDER_STOP, 0))
 		crcp_stop_serve();
 }

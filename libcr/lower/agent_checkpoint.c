@@ -501,7 +501,9 @@ void cr_agent_permit(const struct cr_msg_permit *m)
 
 	if (!b)
 		return;
-	b->permit_count = m->count;
+	/* Somebody may be reading: the two belong together only while the clock is the same before and after. */
+	__atomic_store_n(&b->permit_clock, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&b->permit_count, m->count, __ATOMIC_SEQ_CST);
 	for (uint32_t i = 0; i < b->clock_slots; i++)
 		if (b->clocks[i].id == m->clock)
 			b->clocks[i].reported = (uint32_t)m->count;

@@ -47,7 +47,7 @@ static void keyval_put(int key)
 {
 	struct keyval *k = keyval_of(key);
 
-	if (!k || --k->refs > 0)
+	if (!k || __atomic_sub_fetch(&k->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	keyvals[key - FIRST_USER_KEYVAL] = NULL;
 	free(k->bindings);
@@ -156,28 +156,52 @@ static int attr_remove_call(void *object, const struct keyval *k, int key, struc
 	return ierr;
 }
 
+/* The list of an object may be changed by several threads, each for its own key. Inside a call. */
+static struct crcp_attrs *attr_of(void *object, int key)
+{
+	struct crcp_attrs *a;
+
+	crcp_abi_lock();
+	a = attr_find(*crcp_attrs_of(object), key);
+	crcp_abi_unlock();
+	return a;
+}
+
+/* The function that was called before may have done it already. */
+static void attr_unlink(void *object, struct crcp_attrs *a)
+{
+	struct crcp_attrs **link;
+	int key = a->keyval;
+	bool found;
+
+	crcp_abi_lock();
+	for (link = crcp_attrs_of(object); *link && *link != a; link = &(*link)->next)
+		;
+	found = *link != NULL;
+	if (found)
+		*link = a->next;
+	crcp_abi_unlock();
+	if (!found)
+		return;
+	crcp_free(a);
+	keyval_put(key);
+}
+
 int crcp_attr_delete(void *object, int key)
 {
-	struct crcp_attrs **link = crcp_attrs_of(object), *a;
+	struct crcp_attrs *a;
 	const struct keyval *k = keyval_of(key);
 	int r;
 
 	if (!k || k->kind != ((struct crcp_handle *)object)->kind)
 		return MPI_ERR_OTHER;
-	a = attr_find(*link, key);
+	a = attr_of(object, key);
 	if (!a)
 		return MPI_ERR_OTHER;
 	r = attr_remove_call(object, k, key, a);
-	if (r != MPI_SUCCESS)
-		return r;
-	for (; *link && *link != a; link = &(*link)->next)
-		;
-	if (*link) {
-		*link = a->next;
-		crcp_free(a);
-		keyval_put(key);
-	}
-	return MPI_SUCCESS;
+	if (r == MPI_SUCCESS)
+		attr_unlink(object, a);
+	return r;
 }
 
 static int attr_put(void *object, int key, enum crcp_attr_language language, union crcp_attr_value value)
@@ -188,10 +212,13 @@ static int attr_put(void *object, int key, enum crcp_attr_language language, uni
 	crcp_call_begin(); /* also from MPI_Comm_dup and its like, when their own call has ended */
 	a = crcp_alloc(sizeof(*a));
 	if (a) {
-		*a = (struct crcp_attrs){ .next = *list, .keyval = key, .language = language, .value = value };
-		*list = a;
+		*a = (struct crcp_attrs){ .keyval = key, .language = language, .value = value };
 		if (k)
-			k->refs++;
+			__atomic_add_fetch(&k->refs, 1, __ATOMIC_ACQ_REL);
+		crcp_abi_lock();
+		a->next = *list;
+		*list = a;
+		crcp_abi_unlock();
 	}
 	crcp_call_end();
 	return a ? MPI_SUCCESS : MPI_ERR_NO_MEM;
@@ -204,7 +231,7 @@ int crcp_attr_set(void *object, int key, enum crcp_attr_language language, union
 
 	if (!k || k->kind != ((struct crcp_handle *)object)->kind)
 		return MPI_ERR_OTHER;
-	if (attr_find(*crcp_attrs_of(object), key)) {
+	if (attr_of(object, key)) {
 		r = crcp_attr_delete(object, key);
 		if (r != MPI_SUCCESS)
 			return r;
@@ -212,11 +239,18 @@ int crcp_attr_set(void *object, int key, enum crcp_attr_language language, union
 	return attr_put(object, key, language, value);
 }
 
-/* @object's attribute, NULL when it has none; *ret_valid false when there is no such keyval. */
-struct crcp_attrs *crcp_attr_get(struct crcp_attrs *list, int key, bool *ret_valid)
+/* An attribute, NULL when there is none in @list; *ret_valid false when there is no such keyval. Inside a call. */
+struct crcp_attrs *crcp_attr_get(struct crcp_attrs **list, int key, bool *ret_valid)
 {
+	struct crcp_attrs *a;
+
 	*ret_valid = (key >= 0 && key <= MPI_WIN_MODEL) || keyval_of(key);
-	return *ret_valid ? attr_find(list, key) : NULL;
+	if (!*ret_valid)
+		return NULL;
+	crcp_abi_lock();
+	a = attr_find(*list, key);
+	crcp_abi_unlock();
+	return a;
 }
 
 int crcp_attr_set_int(void *object, int keyval, int value)
@@ -309,14 +343,7 @@ int crcp_attrs_delete_all(void *object)
 		if (r != MPI_SUCCESS)
 			return r;
 		crcp_call_begin();
-		/* the function may have changed the list */
-		for (struct crcp_attrs **link = list; *link; link = &(*link)->next)
-			if (*link == a) {
-				*link = a->next;
-				keyval_put(a->keyval);
-				crcp_free(a);
-				break;
-			}
+		attr_unlink(object, a);
 		crcp_call_end();
 	}
 	return MPI_SUCCESS;

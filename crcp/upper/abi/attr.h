@@ -39,7 +39,7 @@ int crcp_keyval_free(uint32_t kind, int *key);
 int crcp_attr_set(void *object, int key, enum crcp_attr_language language, union crcp_attr_value value);
 int crcp_attr_delete(void *object, int key);
 /* @list's attribute, NULL when it has none; *ret_valid false when there is no such keyval. */
-struct crcp_attrs *crcp_attr_get(struct crcp_attrs *list, int key, bool *ret_valid);
+struct crcp_attrs *crcp_attr_get(struct crcp_attrs **list, int key, bool *ret_valid);
 void *crcp_attr_as_c(struct crcp_attrs *a);
 MPI_Aint crcp_attr_as_aint(const struct crcp_attrs *a);
 

@@ -49,13 +49,15 @@ static int get_c(void *object, int key, void *value, int *flag, const char *func
 		return crcp_raise(NULL, bad(object), function);
 	if (!value || !flag)
 		return crcp_raise(NULL, MPI_ERR_ARG, function);
-	a = crcp_attr_get(*crcp_attrs_of(object), key, &valid);
+	crcp_call_begin();
+	a = crcp_attr_get(crcp_attrs_of(object), key, &valid);
+	if (a)
+		*(void **)value = crcp_attr_as_c(a);
+	crcp_call_end();
 	if (!valid)
 		return crcp_raise(((struct crcp_handle *)object)->kind == CRCP_COMM ? object : NULL,
 				  key == MPI_KEYVAL_INVALID ? MPI_ERR_KEYVAL : MPI_ERR_OTHER, function);
 	*flag = a != NULL;
-	if (a)
-		*(void **)value = crcp_attr_as_c(a);
 	return MPI_SUCCESS;
 }
 
@@ -213,12 +215,15 @@ int ompi_attr_set_aint(int type, void *object, struct crcp_attrs **list, int key
 
 int ompi_attr_get_aint(struct crcp_attrs *list, int key, MPI_Aint *value, int *flag)
 {
+	const struct crcp_attrs *a;
 	bool valid;
-	const struct crcp_attrs *a = crcp_attr_get(list, key, &valid);
 
+	crcp_call_begin();
+	a = crcp_attr_get(&list, key, &valid);
 	*flag = a != NULL;
 	if (a)
 		*value = crcp_attr_as_aint(a);
+	crcp_call_end();
 	return valid ? MPI_SUCCESS : MPI_KEYVAL_INVALID;
 }
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "crcp/upper/p2p/os.h"
+
 extern int32_t ompi_mpi_state; /* fortran.c */
 enum { STATE_INIT_DONE = 2, STATE_FINALIZE_STARTED = 3, STATE_FINALIZED = 5 };
 
@@ -16,6 +18,7 @@ static struct {
 	double base;           /* what MPI_Wtime says at @begin_ns */
 	uint64_t begin_ns;
 	volatile double last;  /* the latest that was told or noted */
+	uint64_t epoch;        /* in which @begin_ns was taken: the clock of another machine may stand anywhere */
 } wtime;
 
 static uint64_t now_ns(void)
@@ -38,6 +41,23 @@ static void wtime_begin(void)
 
 	wtime.base = below > wtime.last ? below : wtime.last;
 	wtime.begin_ns = now_ns();
+	__atomic_store_n(&wtime.epoch, CR_GATE->epoch, __ATOMIC_RELEASE);
+}
+
+/* None has begun yet, or the clock is that of another machine. */
+static void wtime_renew(void)
+{
+	if (!wtime.begin_ns || crcp_tls.depth > 0) {
+		crcp_call_begin();
+		wtime_begin();
+		crcp_call_end();
+	} else if (crcp_is_up()) {
+		crcp_os_yield(); /* the thread that makes the library again begins it anew at its end */
+	} else {
+		wtime.base = wtime.last;
+		wtime.begin_ns = now_ns();
+		__atomic_store_n(&wtime.epoch, CR_GATE->epoch, __ATOMIC_RELEASE);
+	}
 }
 
 void crcp_wtime_note(void)
@@ -48,15 +68,16 @@ void crcp_wtime_note(void)
 
 CRCP_API(double, MPI_Wtime, (void))
 {
-	double t;
+	double t = 0;
+	uint64_t epoch;
 
-	if (!wtime.begin_ns) {
-		crcp_call_begin();
-		wtime_begin();
-		crcp_call_end();
-	}
-	t = wtime_now();
-	wtime.last = t;
+	do {
+		while ((epoch = __atomic_load_n(&wtime.epoch, __ATOMIC_ACQUIRE)) != CR_GATE->epoch)
+			wtime_renew();
+		t = wtime_now();
+	} while (epoch != __atomic_load_n(&wtime.epoch, __ATOMIC_ACQUIRE) || epoch != CR_GATE->epoch); /* restarted meanwhile */
+	if (t > wtime.last)
+		wtime.last = t;
 	return t;
 }
 
@@ -137,7 +158,6 @@ static int reinit(void)
 	char err[256];
 	int granted = 0, level = crcp.required_level, r;
 
-	crcp.libmpi = NULL;
 	r = crcp_lower_load(err, sizeof(err));
 	if (r < 0)
 		return r;
@@ -182,16 +202,18 @@ CRCP_API(int, MPI_Finalize, (void))
 
 	if (crcp_is_up()) {
 		/* Counted like a collective, so that a cut has all ranks before it or all in it. */
+		crcp_call_begin();
 		crcp_collective_enter(crcp_comm(MPI_COMM_WORLD));
 		crcp_nocr_add(CRCP_NOCR_TRANSIT, "MPI_Finalize was entered and has not returned");
+		crcp_call_end();
 		/* MPI 3.1, 8.7.1: as if MPI_COMM_SELF were freed first, while MPI still works */
 		crcp_attrs_delete_all(MPI_COMM_SELF);
 		crcp_attrs_delete_all(MPI_COMM_WORLD);
-		crcp_p2p_finalize();
-		ompi_mpi_state = STATE_FINALIZE_STARTED;
 	}
 	crcp_call_begin();
 	if (crcp_is_up()) {
+		crcp_p2p_finalize();
+		ompi_mpi_state = STATE_FINALIZE_STARTED;
 		private = (MPI_Comm)crcp.real_private_comm;
 		CR_LOWER(crcp_lower.MPI_Comm_free(&private));
 		crcp.finalized = 1;
@@ -201,6 +223,23 @@ CRCP_API(int, MPI_Finalize, (void))
 	crcp_call_end();
 	if (r == MPI_SUCCESS)
 		crcp_nocr_drop(CRCP_NOCR_TRANSIT);
+	return r;
+}
+
+/* Not the library's answer: after a restart that is about the thread that led the stop. */
+CRCP_API(int, MPI_Is_thread_main, (int *flag))
+{
+	int r;
+
+	if (crcp_is_up()) {
+		if (!flag)
+			return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Is_thread_main");
+		*flag = crcp_stop_is_main();
+		return MPI_SUCCESS;
+	}
+	crcp_call_begin();
+	r = CR_LOWER(crcp_lower.MPI_Is_thread_main(flag));
+	crcp_call_end();
 	return r;
 }
 

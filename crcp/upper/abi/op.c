@@ -7,6 +7,7 @@
  * is), shared by all operations with the same function and never freed: a non-blocking reduction may outlive MPI_Op_free.
  */
 #include "crcp/upper/abi/objects.h"
+#include "crcp/upper/p2p/os.h"
 
 #include <errno.h>
 
@@ -72,32 +73,41 @@ static bool impl_is(const struct crcp_op_impl *p, const struct crcp_op_impl *wan
 	       p->extra[1] == want->extra[1] && p->extra[2] == want->extra[2];
 }
 
-MPI_Op crcp_op_real(MPI_Op handle)
-{
-	struct crcp_op *op = op_of(handle);
-	struct crcp_op_impl *p, *draft;
+static uint32_t making; /* one thread at a time: two may use an operation, or two with the same function, for the first time */
 
-	if (!op || op->h.real)
-		return op ? (MPI_Op)op->h.real : NULL;
-	draft = op->impl;
+/* That of an operation with the same function, or one of its own. NULL: out of memory. */
+static void *op_make_real(struct crcp_op *op)
+{
+	struct crcp_op_impl *p, *draft = op->impl;
+
 	draft->language = op->ompi_flags & (OMPI_OP_FLAG_FORTRAN | OMPI_OP_FLAG_CXX | OMPI_OP_FLAG_JAVA);
-	crcp_abi_lock();
 	for (p = impls; p && !impl_is(p, draft); p = p->next)
 		;
 	if (p) {
-		crcp_abi_unlock();
-		crcp_free(draft);
 		op->impl = p;
-	} else {
-		draft->next = impls;
-		impls = draft;
-		crcp_abi_unlock();
-		p = draft;
-		if (impl_make_real(p) != 0)
-			return (MPI_Op)crcp_real(MPI_OP_NULL);
+		crcp_free(draft);
+		return p->real;
 	}
-	op->h.real = p->real;
-	return (MPI_Op)op->h.real;
+	if (impl_make_real(draft) != 0)
+		return NULL;
+	draft->next = impls;
+	impls = draft;
+	return draft->real;
+}
+
+MPI_Op crcp_op_real(MPI_Op handle)
+{
+	struct crcp_op *op = op_of(handle);
+	void *real = op ? __atomic_load_n(&op->h.real, __ATOMIC_ACQUIRE) : NULL;
+
+	if (!op || real)
+		return (MPI_Op)real;
+	while (crcp.multiple && __atomic_exchange_n(&making, 1, __ATOMIC_ACQUIRE))
+		crcp_os_yield();
+	if (!op->h.real)
+		__atomic_store_n(&op->h.real, op_make_real(op), __ATOMIC_RELEASE);
+	__atomic_store_n(&making, 0, __ATOMIC_RELEASE);
+	return op->h.real ? (MPI_Op)op->h.real : (MPI_Op)crcp_real(MPI_OP_NULL);
 }
 
 /* Live operations, to renew their real handle. */

@@ -193,19 +193,25 @@ CRCP_API(int, MPI_Win_shared_query, (MPI_Win win, int rank, MPI_Aint *size, int 
 /* ---- dynamic windows: what is attached is kept for the answers alone ---- */
 static int attach(struct crcp_win_own *o, uint64_t base, uint64_t bytes)
 {
-	struct crcp_win_attached *a;
+	struct crcp_win_attached *a, *new;
 
 	if (o->flavor != MPI_WIN_FLAVOR_DYNAMIC)
 		return MPI_ERR_RMA_FLAVOR;
+	new = crcp_alloc(sizeof(*new));
+	if (!new)
+		return MPI_ERR_NO_MEM;
+	crcp_abi_lock();
 	for (a = o->attached; a; a = a->next)
 		if (base < a->base + a->bytes && a->base < base + bytes)
-			return MPI_ERR_RMA_ATTACH;
-	a = crcp_alloc(sizeof(*a));
-	if (!a)
-		return MPI_ERR_NO_MEM;
-	*a = (struct crcp_win_attached){ .next = o->attached, .base = base, .bytes = bytes };
-	o->attached = a;
-	return MPI_SUCCESS;
+			break;
+	if (!a) {
+		*new = (struct crcp_win_attached){ .next = o->attached, .base = base, .bytes = bytes };
+		o->attached = new;
+	}
+	crcp_abi_unlock();
+	if (a)
+		crcp_free(new);
+	return a ? MPI_ERR_RMA_ATTACH : MPI_SUCCESS;
 }
 
 static int detach(struct crcp_win_own *o, uint64_t base)
@@ -214,13 +220,16 @@ static int detach(struct crcp_win_own *o, uint64_t base)
 
 	if (o->flavor != MPI_WIN_FLAVOR_DYNAMIC)
 		return MPI_ERR_RMA_FLAVOR;
-	for (link = &o->attached; (a = *link) != NULL; link = &a->next)
-		if (a->base == base) {
-			*link = a->next;
-			crcp_free(a);
-			return MPI_SUCCESS;
-		}
-	return MPI_ERR_BASE;
+	crcp_abi_lock();
+	for (link = &o->attached; (a = *link) != NULL && a->base != base; link = &a->next)
+		;
+	if (a)
+		*link = a->next;
+	crcp_abi_unlock();
+	if (!a)
+		return MPI_ERR_BASE;
+	crcp_free(a);
+	return MPI_SUCCESS;
 }
 
 CRCP_API(int, MPI_Win_attach, (MPI_Win win, void *base, MPI_Aint size))

@@ -42,7 +42,7 @@ static bool crcp_bsend_reserve(uint64_t bytes)
 	for (turn = 0; turn < 2 && !ok; turn++) {
 		crcp_p2p_lock();
 		if (crcp_p2p.bsend_buffer && bytes <= crcp_p2p.bsend_bytes && crcp_p2p.bsend_used <= crcp_p2p.bsend_bytes - bytes) {
-			crcp_p2p.bsend_used += bytes;
+			crcp_count(&crcp_p2p.bsend_used, (int64_t)bytes);
 			ok = true;
 		}
 		crcp_p2p_unlock();

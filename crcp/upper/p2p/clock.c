@@ -153,8 +153,9 @@ static bool crcp_may_enter(const struct cr_clock *clock, uint64_t count)
 {
 	if (crcp.board.order == CR_ORDER_RUN)
 		return true;
-	/* The agent writes the count first. */
-	if (__atomic_load_n(&crcp.board.permit_clock, __ATOMIC_ACQUIRE) == clock->id && __atomic_load_n(&crcp.board.permit_count, __ATOMIC_ACQUIRE) >= count)
+	/* The agent may be writing another one: the clock is the same before and after the count is read. */
+	if (__atomic_load_n(&crcp.board.permit_clock, __ATOMIC_SEQ_CST) == clock->id && __atomic_load_n(&crcp.board.permit_count, __ATOMIC_SEQ_CST) >= count &&
+	    __atomic_load_n(&crcp.board.permit_clock, __ATOMIC_SEQ_CST) == clock->id)
 		return true;
 	/* After an increment that it did not see in time for an ask; once the order is STOP the agent reports no more. */
 	return crcp.board.order >= CR_ORDER_STOP && clock->reported && (int32_t)(clock->reported - (uint32_t)count) >= 0;

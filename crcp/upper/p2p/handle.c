@@ -51,9 +51,10 @@ CRCP_API(int, MPI_Request_free, (MPI_Request *request))
 		return crcp_raise(NULL, MPI_ERR_REQUEST, "MPI_Request_free");
 	crcp_call_begin();
 	c = r->comm;
+	if (r->state == CRCP_ACTIVE && r->op != CRCP_OP_WRAP)
+		crcp_test_request(r); /* most sends are complete by now; while nobody else looks at it */
 	if (r->state == CRCP_ACTIVE && r->op != CRCP_OP_WRAP) {
 		crcp_request_orphan(r);
-		crcp_test_request(r); /* most sends are complete by now */
 		crcp_request_reap();
 	} else if (r->state == CRCP_ACTIVE && r->wrap_kind == 'g') {
 		rc = crcp_grequest_free(*request);
