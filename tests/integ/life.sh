@@ -95,8 +95,9 @@ check "MPI_Finalize: some requests were before it" [ $saved -gt 0 ]
 : >"$RUN/out.1"
 [ -z "$REF" ] || restart "$REF"
 job_end 100
-check "MPI_Finalize: the last snapshot, restarted, ends with the native status and result" \
-	[ "$RC:$(tail -n 2 "$RUN/out.$SEG")" = "3:$(tail -n 2 <<<"$native")" ]
+# what it writes then is the end of the native output, at least the last line: all else may have been written before it was saved
+the_end() { [ "$RC:$(tail -n 1 "$RUN/out.$SEG")" = 3:after ] && [[ $native == *"$(cat "$RUN/out.$SEG")" ]]; }
+check "MPI_Finalize: the last snapshot, restarted, ends with the native status and result" the_end
 
 # A receive that has outlived its communicator passes by itself: try again
 run_in stray
