@@ -32,8 +32,10 @@ begin()
 		$MPIRUN -am ft-enable-cr -np 2 $prog
 		echo the script went on
 	EOF
+	# it does not end before its scheduler has brought it back
+	rm -f "$RUN/$name.back"
 	# shellcheck disable=SC2016
-	as setsid --wait bash "$RUN/$name.sh" >"$RUN/$name.out" 2>"$RUN/$name.err" </dev/null &
+	STEP_HOLD=-3:$RUN/$name.back as setsid --wait bash "$RUN/$name.sh" >"$RUN/$name.out" 2>"$RUN/$name.err" </dev/null &
 	JOB=$! STARTED+=($!)
 	chown "$user" "$RUN/$name.out" "$RUN/$name.err"
 	await_lines "$RUN/$name.out" 4
@@ -75,6 +77,7 @@ gone()
 # back NAME WORD...: the scheduler starts the restart command in a new session, its output nobody's
 back()
 {
+	: >"$RUN/$name.back"
 	setsid --wait "$HOOK" "$@" >/dev/null 2>"$RUN/back.err" </dev/null &
 	JOB=$! STARTED+=($!)
 	wait "$JOB"
@@ -135,7 +138,7 @@ ln -s "$HOOK" "$WORK/home/erestart.ompicr"
 mkdir "$WORK/spool/lsf" && chown "$user" "$WORK/spool/lsf"
 lsf() { as "$WORK/home/$1" "${@:2}"; }
 begin lsf
-for ((i = 0; i < 100; i++)); do lsf echkpnt.ompicr -d "$WORK/spool/lsf" "$SID" 2>"$RUN/hook.err" && break; nap 100; done
+for ((i = 0; i < 300; i++)); do lsf echkpnt.ompicr -d "$WORK/spool/lsf" "$SID" 2>"$RUN/hook.err" && break; nap 100; done
 check "echkpnt.ompicr: saved, the job goes on" more
 CR_FAULT=dump:0:fail
 export CR_FAULT
@@ -146,6 +149,7 @@ check "echkpnt.ompicr -c -f -k: saved" lsf echkpnt.ompicr -c -f -k -d "$WORK/spo
 check "echkpnt.ompicr -k: killed after success" gone
 check "erestart.ompicr: writes .restart_cmd" lsf erestart.ompicr -c "$WORK/spool/lsf"
 command=$(sed -n 's/^LSB_RESTART_CMD=//p' "$WORK/spool/lsf/.restart_cmd")
+: >"$RUN/$name.back"
 check "LSB_RESTART_CMD: ended with status 0" as sh -c "exec setsid --wait $command >/dev/null 2>'$RUN/lsfback.err' </dev/null"
 check "LSB_RESTART_CMD: the result is an uninterrupted run's" result
 tell
