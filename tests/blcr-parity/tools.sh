@@ -140,6 +140,7 @@ resume --run-on-failure "echo >'$RUN/failed'" --run-on-success "echo >'$RUN/succ
 check "SIMPLE run_on: it goes on" order_verify
 for ((i = 0; i < 500; i++)); do [ -s "$RUN/succeeded" ] && break; nap 20; done
 check "SIMPLE run_on: success" [ -s "$RUN/succeeded" -a ! -e "$RUN/failed" ]
+for ((i = 0; i < 500; i++)); do [ -n "$(ps -o pid= --ppid "$JOB")" ] && nap 20 || break; done # the command ends a moment after what it writes
 check "SIMPLE run_on: the program has no child by it" [ -z "$(ps -o pid= --ppid "$JOB")" ]
 order_end
 
