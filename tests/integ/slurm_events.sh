@@ -44,6 +44,8 @@ script array "$ask" "ompi-cr-batch mpirun -np 2 $program" 'echo never'
 script nested "$ask" "sh -c 'ompi-cr-batch mpirun -np 2 $program; exit \$?'"
 script plain '#SBATCH -n 2' "mpirun -np 2 $program"
 limit=$(submit limit -p low)
+# the others do not end before all of this has happened to them
+export STEP_HOLD=-4:$RUN/happened
 early=$(submit early -p low)
 during=$(submit during -p low)
 older=$(submit older -p low)
@@ -81,6 +83,7 @@ await_field "$older" Restarts 1 100
 await_field "$older" JobState RUNNING 100
 await_lines older.life.1 1 # before that a warning would be the end of the script
 warn "$older"
+: >happened
 
 finished during "$during" 1
 check "during: went on from a snapshot" [ "$(starts 'going on from' during)" = 1 ]
@@ -102,17 +105,19 @@ check "limit: the time limit: went on from a snapshot" [ "$(starts 'going on fro
 
 # A drained node: noticed by itself
 script drain "$ask" "ompi-cr-batch --drain 1 mpirun -np 2 $program"
-drain=$(submit drain -p low)
+drain=$(STEP_HOLD=-4:$RUN/drained submit drain -p low)
 await_lines drain.out 3
 host=$(hostname -s)
 scontrol update nodename="$host" state=drain reason=test
 await_field "$drain" JobState PENDING 60
 scontrol update nodename="$host" state=resume
+: >drained
 if [ -e "$plugin" ]; then
-	plain=$(submit plain -p low --ft-cr=grace=30,keep=3)
+	plain=$(STEP_HOLD=-4:$RUN/warned submit plain -p low --ft-cr=grace=30,keep=3)
 	check "--ft-cr: asks for the warning and the requeue" [ "$(job_field "$plain" Requeue)" = 1 ]
 	await_lines plain.out 3
 	warn "$plain"
+	: >warned
 	finished plain "$plain" 1
 	check "--ft-cr: a plain mpirun went on from its snapshot" [ "$(starts 'going on from' plain)" = 1 ]
 	# by srun

@@ -20,6 +20,8 @@ program="$PROGS/mpi_inflight $(n 60)"
 # shellcheck disable=SC2086
 reference 4 $program || not_ok "the uninterrupted run failed"
 
+# It does not end before its last life
+export STEP_HOLD=-3:$RUN/last
 # life COMMAND...: one part of the job in the background; JOB is its pid, output in out.$SEG
 life()
 {
@@ -92,13 +94,14 @@ check "srun's job restarted by mpirun: saved again" save "$JOB" --term
 check "srun's job restarted by mpirun: ended" ended
 tell
 
+: >"$RUN/last"
 life salloc -Q -N 1 -n 2 ompi-restart --launcher srun "$REF" -- --overcommit
 check "mpirun's job restarted by srun, on one node: ended" ended
 tell
 check "the parts together are an uninterrupted run" covered "$WORK/ref/out" "$RUN"/out.[1234]
 for k in 1 2; do
-	for ((i = 0; i < 200; i++)); do [ -z "$(node n$k ps -eo comm= | grep -E '^(snapcd|mpi_inflight|cr_run|cr_restart)$')" ] && break || nap 50; done
-	check "nothing is left on node n$k" [ $i -lt 200 ]
+	for ((i = 0; i < 1200; i++)); do [ -z "$(node n$k ps -eo comm= | grep -E '^(snapcd|mpi_inflight|cr_run|cr_restart)$')" ] && break || nap 50; done
+	check "nothing is left on node n$k" [ $i -lt 1200 ]
 done
 
 # Wrong usage

@@ -8,10 +8,20 @@
 
 SLURM_DIR=$WORK/slurm
 
-# free_port: a TCP port of the loopback address that nobody listens on
+# free_port FROM: a TCP port of the 6000 from there that nobody has. The kernel deals none of them out to others before it is used
 free_port()
 {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+	python3 - "$1" <<-'END'
+		import random, socket, sys
+		for port in random.sample(range(int(sys.argv[1]), int(sys.argv[1]) + 6000), 100):
+		    with socket.socket() as s:
+		        try:
+		            s.bind(("", port))
+		        except OSError:
+		            continue
+		    print(port)
+		    break
+	END
 }
 
 # slurm_conf LINE NODE-LINES NODES: the file
@@ -28,8 +38,8 @@ slurm_conf()
 		AuthType=auth/munge
 		AuthInfo=socket=$SLURM_DIR/munge.sock,cred_expire=5
 		CredType=cred/munge
-		SlurmctldPort=$(free_port)
-		SlurmdPort=$(free_port)
+		SlurmctldPort=$(free_port 20000)
+		SlurmdPort=$(free_port 26000)
 		SlurmctldPidFile=$SLURM_DIR/slurmctld.pid
 		SlurmdPidFile=$SLURM_DIR/slurmd.%n.pid
 		SlurmctldLogFile=$SLURM_DIR/slurmctld.log
