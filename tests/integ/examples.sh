@@ -10,7 +10,7 @@ CKPTS=5 chain "mpi/heat.c, 2 ranks" 2 "$WORK/heat" "$(n 4000)"
 check "libcr/callback.c compiles without a warning" gcc -Wall -Wextra -Werror $(pkg-config --cflags libcr) -o "$WORK/callback" "$TOP/examples/libcr/callback.c" $(pkg-config --libs libcr)
 MODE=plain RUN=$WORK/callback.run SEG=0 N_CKPT=0
 mkdir -p "$RUN"
-start_job 1 "$WORK/callback" 30
+start_job 1 "$WORK/callback" 50
 for ((i = 0; i < 600; i++)); do grep -q '^step 3' "$RUN/out.1" 2>/dev/null && break || nap 50; done
 check "libcr/callback.c: checkpoint" checkpoint --term
 job_end 60

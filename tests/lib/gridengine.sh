@@ -40,7 +40,7 @@ gridengine_start()
 		spooldefaults usersets /usr/share/gridengine/util/resources/usersets
 		spooldefaults managers root
 		sge_qmaster
-		for ((i = 0; i < 300; i++)); do qconf -sh && break; nap 100; done
+		for ((i = 0; i < 1200; i++)); do qconf -sh && break; nap 100; done
 		qconf -as "$host"
 		qconf -ssconf | sed 's/^schedule_interval .*/schedule_interval 0:0:1/; s/^flush_\(submit\|finish\)_sec .*/flush_\1_sec 1/' >"$SGE_DIR/scheduler"
 		qconf -Msconf "$SGE_DIR/scheduler"
@@ -48,7 +48,7 @@ gridengine_start()
 	} >"$SGE_DIR/start.log" 2>&1
 	gridengine_queue low NONE
 	gridengine_queue high low=1
-	for ((i = 0; i < 300; i++)); do
+	for ((i = 0; i < 1200; i++)); do
 		qhost 2>/dev/null | grep -q "^$host  *lx-" && [ "$(qstat -f | grep -c '^\(low\|high\)@[^ ]*  *BIP* *0/0/2 .* lx-amd64 *$')" = 2 ] && return 0
 		nap 100
 	done
