@@ -40,7 +40,9 @@ struct crcp_attrs **crcp_attrs_of(void *object)
 
 static struct keyval *keyval_of(int key)
 {
-	return key >= FIRST_USER_KEYVAL && key - FIRST_USER_KEYVAL < keyvals_n ? keyvals[key - FIRST_USER_KEYVAL] : NULL;
+	int i = key - FIRST_USER_KEYVAL;
+
+	return i >= 0 && i < __atomic_load_n(&keyvals_n, __ATOMIC_ACQUIRE) ? __atomic_load_n(&keyvals, __ATOMIC_ACQUIRE)[i] : NULL;
 }
 
 static void keyval_put(int key)
@@ -76,9 +78,9 @@ int crcp_keyval_create(uint32_t kind, union crcp_attr_fn copy, union crcp_attr_f
 		}
 		if (keyvals_n)
 			memcpy(table, keyvals, (size_t)keyvals_n * sizeof(*table));
-		crcp_free(keyvals);
-		keyvals = table;
-		keyvals_n = n;
+		/* the old table stays for those that read it, without a lock; the size comes last */
+		__atomic_store_n(&keyvals, table, __ATOMIC_RELEASE);
+		__atomic_store_n(&keyvals_n, n, __ATOMIC_RELEASE);
 	}
 	keyvals[i] = k;
 	crcp_abi_unlock();

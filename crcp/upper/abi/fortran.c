@@ -32,9 +32,9 @@ static bool table_grow(struct fint_table *t, int fint)
 		return false;
 	if (t->size)
 		memcpy(handle, t->handle, (size_t)t->size * sizeof(*handle));
-	crcp_free(t->handle);
-	t->handle = handle;
-	t->size = size;
+	/* Readers take no lock: the old table stays for those that have it (all of them together are less than the new one), and the size comes last. */
+	__atomic_store_n(&t->handle, handle, __ATOMIC_RELEASE);
+	__atomic_store_n(&t->size, size, __ATOMIC_RELEASE);
 	return true;
 }
 
@@ -92,7 +92,7 @@ struct crcp_handle *crcp_fint_handle(uint32_t kind, int fint)
 {
 	const struct fint_table *t = &tables[kind];
 
-	return fint >= 0 && fint < t->size ? t->handle[fint] : NULL;
+	return fint >= 0 && fint < __atomic_load_n(&t->size, __ATOMIC_ACQUIRE) ? __atomic_load_n(&t->handle, __ATOMIC_ACQUIRE)[fint] : NULL;
 }
 
 static int c2f(void *handle)
