@@ -148,6 +148,14 @@ CRCP_API(int, MPI_Comm_get_parent, (MPI_Comm * parent))
 	return MPI_SUCCESS;
 }
 
+/* A call of its own: a stop that came here under the lock of the marks would wait for itself. */
+static void mark_drop(void)
+{
+	crcp_call_begin();
+	crcp_nocr_drop(CRCP_NOCR_FOREIGN);
+	crcp_call_end();
+}
+
 #define REACH_OUT(name, params, lower_args)                                                     \
 	CRCP_API(int, MPI_Comm_##name, params)                                                  \
 	{                                                                                       \
@@ -161,8 +169,8 @@ CRCP_API(int, MPI_Comm_get_parent, (MPI_Comm * parent))
 		real_comm = CRCP_REAL(MPI_Comm, comm);                                          \
 		real_info = crcp_info_real(info);                                               \
 		r = CR_LOWER(crcp_lower.MPI_Comm_##name lower_args);                            \
-		r = adopt(comm, r, real, newcomm, "MPI_Comm_" #name);                   \
-		crcp_nocr_drop(CRCP_NOCR_FOREIGN);                                              \
+		r = adopt(comm, r, real, newcomm, "MPI_Comm_" #name);                           \
+		mark_drop();                                                                    \
 		return r;                                                                       \
 	}
 REACH_OUT(accept, (const char *port, MPI_Info info, int root, MPI_Comm comm, MPI_Comm *newcomm), (port, real_info, root, real_comm, &real))
@@ -193,7 +201,7 @@ CRCP_API(int, MPI_Comm_spawn_multiple,
 	r = CR_LOWER(crcp_lower.MPI_Comm_spawn_multiple(count, commands, argvs, maxprocs, real_infos, root, real_comm, &real, array_of_errcodes));
 	crcp_free(made);
 	r = adopt(comm, r, real, newcomm, "MPI_Comm_spawn_multiple");
-	crcp_nocr_drop(CRCP_NOCR_FOREIGN);
+	mark_drop();
 	return r;
 }
 
@@ -206,6 +214,6 @@ CRCP_API(int, MPI_Comm_join, (int fd, MPI_Comm *newcomm))
 	crcp_nocr_add(CRCP_NOCR_FOREIGN, crcp_nocr_foreign_text);
 	r = CR_LOWER(crcp_lower.MPI_Comm_join(fd, newcomm ? &real : NULL));
 	r = adopt(MPI_COMM_SELF, r, real, newcomm, "MPI_Comm_join");
-	crcp_nocr_drop(CRCP_NOCR_FOREIGN);
+	mark_drop();
 	return r;
 }

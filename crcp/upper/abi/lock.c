@@ -19,28 +19,23 @@ void crcp_abi_unlock(void)
 		__atomic_store_n(&abi_lock, 0, __ATOMIC_RELEASE);
 }
 
-/* One mark per kind: it stays while any object of the kind lives. */
+/* One mark per kind: it stays while any object of the kind lives. The mark changes under the lock, in the order of the counts: else one thread's
+ * clearing comes after another's setting. */
 #define NOCR_ID(kind) (0x6d706900u + (unsigned int)(kind)) /* "mpi" and the kind */
 static int marks[CRCP_NOCR_KINDS];
 
 void crcp_nocr_add(enum crcp_nocr kind, const char *text)
 {
-	int first;
-
 	crcp_abi_lock();
-	first = marks[kind]++ == 0;
-	crcp_abi_unlock();
-	if (first && CR_GATE->nocr_set)
+	if (marks[kind]++ == 0 && CR_GATE->nocr_set)
 		CR_GATE->nocr_set(NOCR_ID(kind), text);
+	crcp_abi_unlock();
 }
 
 void crcp_nocr_drop(enum crcp_nocr kind)
 {
-	int last;
-
 	crcp_abi_lock();
-	last = --marks[kind] == 0;
-	crcp_abi_unlock();
-	if (last && CR_GATE->nocr_clear)
+	if (--marks[kind] == 0 && CR_GATE->nocr_clear)
 		CR_GATE->nocr_clear(NOCR_ID(kind));
+	crcp_abi_unlock();
 }
