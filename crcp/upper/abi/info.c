@@ -35,28 +35,73 @@ static void pair_destroy(struct crcp_info_pair *p)
 	crcp_free(p);
 }
 
-/* The real object no longer says what the record says. */
-static void info_drop_real(struct crcp_info *i)
+static void pairs_destroy(struct crcp_info_pair *p)
+{
+	while (p) {
+		struct crcp_info_pair *next = p->next;
+
+		pair_destroy(p);
+		p = next;
+	}
+}
+
+static struct crcp_info_pair *pair_create(const char *key, const char *value)
+{
+	struct crcp_info_pair *p = crcp_alloc(sizeof(*p));
+
+	if (!p)
+		return NULL;
+	strcpy(p->key, key);
+	p->value = crcp_dup(value, strlen(value) + 1);
+	if (p->value)
+		return p;
+	crcp_free(p);
+	return NULL;
+}
+
+/* A real object that is not @i's any more. Only with several threads in the library can one be using it: then it lives as long as @i. Under the lock. */
+static void keep_replaced(struct crcp_info *i, MPI_Info real)
+{
+	struct crcp_info_replaced *r = crcp_alloc(sizeof(*r));
+
+	if (!r) /* it is never freed */
+		return;
+	*r = (struct crcp_info_replaced){ i->replaced, real };
+	i->replaced = r;
+}
+
+/* The pairs are about to change, the real object will not say what the record says. Under the lock; returns what is to be freed after it, or NULL. */
+static MPI_Info take_real(struct crcp_info *i)
 {
 	MPI_Info real = (MPI_Info)i->h.real;
 
-	if (!real)
-		return;
+	i->changes++;
 	i->h.real = NULL;
-	CR_LOWER(crcp_lower.MPI_Info_free(&real));
+	if (!real || crcp.thread_level != MPI_THREAD_MULTIPLE)
+		return real;
+	keep_replaced(i, real);
+	return NULL;
+}
+
+static void real_free(MPI_Info real)
+{
+	if (real)
+		CR_LOWER(crcp_lower.MPI_Info_free(&real));
 }
 
 void crcp_info_destroy(struct crcp_info *i)
 {
 	if (!i || (i->h.flags & CRCP_H_PREDEFINED) || --i->h.refs > 0)
 		return;
-	info_drop_real(i);
-	while (i->pairs) {
-		struct crcp_info_pair *p = i->pairs;
+	real_free((MPI_Info)i->h.real);
+	while (i->replaced) {
+		struct crcp_info_replaced *r = i->replaced;
 
-		i->pairs = p->next;
-		pair_destroy(p);
+		i->replaced = r->next;
+		real_free(r->real);
+		crcp_free(r);
 	}
+	pairs_destroy(i->pairs);
 	crcp_fint_release(&i->h);
 	crcp_abi_lock();
 	if (i->prev)
@@ -69,6 +114,7 @@ void crcp_info_destroy(struct crcp_info *i)
 	crcp_free(i);
 }
 
+/* Under the lock, as what it returns is valid. */
 static struct crcp_info_pair **pair_find(struct crcp_info *i, const char *key)
 {
 	struct crcp_info_pair **link = &i->pairs;
@@ -81,44 +127,71 @@ static struct crcp_info_pair **pair_find(struct crcp_info *i, const char *key)
 /* @key and @value have been judged. */
 static int pair_set(struct crcp_info *i, const char *key, const char *value)
 {
-	struct crcp_info_pair **link = pair_find(i, key), *p = *link;
-	char *copy = crcp_dup(value, strlen(value) + 1);
+	struct crcp_info_pair *p = pair_create(key, value), **link, *old;
+	MPI_Info real;
 
-	if (!copy)
+	if (!p)
 		return MPI_ERR_NO_MEM;
-	if (!p) {
-		p = crcp_alloc(sizeof(*p));
-		if (!p) {
-			crcp_free(copy);
-			return MPI_ERR_NO_MEM;
-		}
-		strcpy(p->key, key);
-		*link = p;
+	crcp_abi_lock();
+	link = pair_find(i, key);
+	old = *link;
+	p->next = old ? old->next : NULL;
+	*link = p;
+	real = take_real(i);
+	crcp_abi_unlock();
+	if (old)
+		pair_destroy(old);
+	real_free(real);
+	return MPI_SUCCESS;
+}
+
+/* A copy of @i's pairs as they were at one moment. */
+static int pairs_copy(const struct crcp_info *i, struct crcp_info_pair **ret_pairs, uint64_t *ret_changes)
+{
+	struct crcp_info_pair *pairs = NULL, **end = &pairs;
+	const struct crcp_info_pair *p;
+
+	crcp_abi_lock();
+	for (p = i->pairs; p; p = p->next) {
+		*end = pair_create(p->key, p->value);
+		if (!*end)
+			break;
+		end = &(*end)->next;
 	}
-	crcp_free(p->value);
-	p->value = copy;
+	*ret_changes = i->changes;
+	crcp_abi_unlock();
+	if (p) {
+		pairs_destroy(pairs);
+		return MPI_ERR_NO_MEM;
+	}
+	*ret_pairs = pairs;
 	return MPI_SUCCESS;
 }
 
 struct crcp_info *crcp_info_copy(const struct crcp_info *from)
 {
 	struct crcp_info *i = info_create();
+	uint64_t changes;
 
 	if (!i)
 		return NULL;
-	for (const struct crcp_info_pair *p = from->pairs; p; p = p->next)
-		if (pair_set(i, p->key, p->value) != MPI_SUCCESS) {
-			crcp_info_destroy(i);
-			return NULL;
-		}
+	if (pairs_copy(from, &i->pairs, &changes) != MPI_SUCCESS) {
+		crcp_info_destroy(i);
+		return NULL;
+	}
 	return i;
 }
 
 void crcp_info_merge(struct crcp_info *into, const struct crcp_info *from)
 {
-	info_drop_real(into);
-	for (const struct crcp_info_pair *p = from->pairs; p; p = p->next)
+	struct crcp_info_pair *pairs = NULL;
+	uint64_t changes;
+
+	if (pairs_copy(from, &pairs, &changes) != MPI_SUCCESS)
+		return;
+	for (const struct crcp_info_pair *p = pairs; p; p = p->next)
 		pair_set(into, p->key, p->value);
+	pairs_destroy(pairs);
 }
 
 MPI_Info crcp_info_adopt(MPI_Info real)
@@ -145,25 +218,45 @@ MPI_Info crcp_info_adopt(MPI_Info real)
 MPI_Info crcp_info_real(MPI_Info info)
 {
 	struct crcp_info *i = info_of(info);
-	MPI_Info real = NULL;
+	struct crcp_info_pair *pairs = NULL;
+	MPI_Info real = i ? (MPI_Info)__atomic_load_n(&i->h.real, __ATOMIC_ACQUIRE) : NULL;
+	uint64_t changes;
 
-	if (!i || (i->h.flags & CRCP_H_PREDEFINED) || i->h.real)
-		return i ? (MPI_Info)i->h.real : NULL;
-	if (CR_LOWER(crcp_lower.MPI_Info_create(&real)) != MPI_SUCCESS)
+	if (!i || (i->h.flags & CRCP_H_PREDEFINED) || real)
+		return real;
+	if (pairs_copy(i, &pairs, &changes) != MPI_SUCCESS)
 		return (MPI_Info)crcp_real(MPI_INFO_NULL);
-	for (const struct crcp_info_pair *p = i->pairs; p; p = p->next) {
+	if (CR_LOWER(crcp_lower.MPI_Info_create(&real)) != MPI_SUCCESS) {
+		pairs_destroy(pairs);
+		return (MPI_Info)crcp_real(MPI_INFO_NULL);
+	}
+	for (const struct crcp_info_pair *p = pairs; p; p = p->next) {
 		const char *key = p->key, *value = p->value;
 
 		CR_LOWER(crcp_lower.MPI_Info_set(real, key, value));
 	}
-	i->h.real = real;
+	pairs_destroy(pairs);
+	/* Another thread may have made one too, or changed the pairs: then this call has come before that. */
+	crcp_abi_lock();
+	if (i->h.real || i->changes != changes)
+		keep_replaced(i, real);
+	else
+		i->h.real = real;
+	crcp_abi_unlock();
 	return real;
 }
 
 void crcp_infos_drop_real(void)
 {
-	for (struct crcp_info *i = infos; i; i = i->next)
+	for (struct crcp_info *i = infos; i; i = i->next) {
 		i->h.real = NULL;
+		while (i->replaced) {
+			struct crcp_info_replaced *r = i->replaced;
+
+			i->replaced = r->next;
+			crcp_free(r);
+		}
+	}
 }
 
 /* ---- the calls ---- */
@@ -238,7 +331,6 @@ CRCP_API(int, MPI_Info_set, (MPI_Info info, const char *key, const char *value))
 		r = MPI_ERR_INFO_VALUE;
 	if (r == MPI_SUCCESS) {
 		crcp_call_begin();
-		info_drop_real(info_of(info));
 		r = pair_set(info_of(info), key, value);
 		crcp_call_end();
 	}
@@ -248,21 +340,26 @@ CRCP_API(int, MPI_Info_set, (MPI_Info info, const char *key, const char *value))
 CRCP_API(int, MPI_Info_delete, (MPI_Info info, const char *key))
 {
 	struct crcp_info_pair **link, *p;
+	MPI_Info real = NULL;
 	int r = judge_key(info, key);
 
 	if (r == MPI_SUCCESS && !is_ours(info))
 		r = MPI_ERR_INFO;
 	if (r == MPI_SUCCESS) {
 		crcp_call_begin();
+		crcp_abi_lock();
 		link = pair_find(info_of(info), key);
 		p = *link;
 		if (p) {
 			*link = p->next;
-			pair_destroy(p);
-			info_drop_real(info_of(info));
+			real = take_real(info_of(info));
 		} else {
 			r = MPI_ERR_INFO_NOKEY;
 		}
+		crcp_abi_unlock();
+		if (p)
+			pair_destroy(p);
+		real_free(real);
 		crcp_call_end();
 	}
 	return r == MPI_SUCCESS ? r : crcp_raise(NULL, r, "MPI_Info_delete");
@@ -287,6 +384,8 @@ CRCP_API(int, MPI_Info_get, (MPI_Info info, const char *key, int valuelen, char 
 		crcp_call_end();
 		return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Info_get");
 	}
+	crcp_call_begin();
+	crcp_abi_lock();
 	p = *pair_find(info_of(info), key);
 	*flag = p != NULL;
 	if (p) { /* @valuelen does not count the terminating null */
@@ -295,6 +394,8 @@ CRCP_API(int, MPI_Info_get, (MPI_Info info, const char *key, int valuelen, char 
 		memcpy(value, p->value, n);
 		value[n] = 0;
 	}
+	crcp_abi_unlock();
+	crcp_call_end();
 	return MPI_SUCCESS;
 }
 
@@ -313,10 +414,14 @@ CRCP_API(int, MPI_Info_get_valuelen, (MPI_Info info, const char *key, int *value
 		crcp_call_end();
 		return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Info_get_valuelen");
 	}
+	crcp_call_begin();
+	crcp_abi_lock();
 	p = *pair_find(info_of(info), key);
 	*flag = p != NULL;
 	if (p)
 		*valuelen = (int)strlen(p->value);
+	crcp_abi_unlock();
+	crcp_call_end();
 	return MPI_SUCCESS;
 }
 
@@ -335,8 +440,12 @@ CRCP_API(int, MPI_Info_get_nkeys, (MPI_Info info, int *nkeys))
 		return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Info_get_nkeys");
 	}
 	*nkeys = 0;
+	crcp_call_begin();
+	crcp_abi_lock();
 	for (const struct crcp_info_pair *p = info_of(info)->pairs; p; p = p->next)
 		++*nkeys;
+	crcp_abi_unlock();
+	crcp_call_end();
 	return MPI_SUCCESS;
 }
 
@@ -355,10 +464,13 @@ CRCP_API(int, MPI_Info_get_nthkey, (MPI_Info info, int n, char *key))
 		crcp_call_end();
 		return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Info_get_nthkey");
 	}
+	crcp_call_begin();
+	crcp_abi_lock();
 	for (p = info_of(info)->pairs; p && n > 0; n--)
 		p = p->next;
-	if (!p)
-		return crcp_raise(NULL, MPI_ERR_INFO_KEY, "MPI_Info_get_nthkey");
-	strcpy(key, p->key);
-	return MPI_SUCCESS;
+	if (p)
+		strcpy(key, p->key);
+	crcp_abi_unlock();
+	crcp_call_end();
+	return p ? MPI_SUCCESS : crcp_raise(NULL, MPI_ERR_INFO_KEY, "MPI_Info_get_nthkey");
 }

@@ -36,9 +36,15 @@ struct crcp_info_pair {
 	char key[MPI_MAX_INFO_KEY + 1];
 	char *value;
 };
+struct crcp_info_replaced {
+	struct crcp_info_replaced *next;
+	MPI_Info real;
+};
 struct crcp_info {
 	struct crcp_handle h; /* real: made when first needed below, dropped when the pairs change */
-	struct crcp_info_pair *pairs;
+	struct crcp_info_pair *pairs; /* these three: under the lock */
+	uint64_t changes;
+	struct crcp_info_replaced *replaced; /* real objects of before: threads may be in lower calls with them */
 	struct crcp_info *prev, *next;
 };
 

@@ -73,12 +73,16 @@ struct making {
 
 static bool info_says(MPI_Info info, const char *key)
 {
+	bool says = false;
+
 	if (!crcp_is_live(info))
 		return false;
+	crcp_abi_lock();
 	for (const struct crcp_info_pair *p = ((struct crcp_info *)(void *)info)->pairs; p; p = p->next)
 		if (strcmp(p->key, key) == 0)
-			return strcmp(p->value, "true") == 0;
-	return false;
+			says = strcmp(p->value, "true") == 0;
+	crcp_abi_unlock();
+	return says;
 }
 
 static struct crcp_win_own *own_create(const struct making *m)
