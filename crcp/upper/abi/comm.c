@@ -47,7 +47,6 @@ static int made(MPI_Comm parent, int r, MPI_Comm real, MPI_Comm *ret_comm, const
 	struct crcp_comm *c = NULL;
 
 	if (r == MPI_SUCCESS) {
-		crcp_comm(parent)->children++;
 		c = crcp_comm_adopt(crcp_comm(parent), real, CRCP_ID_DERIVED);
 		if (!c)
 			r = MPI_ERR_NO_MEM;
@@ -184,6 +183,7 @@ CRCP_API(int, MPI_Comm_idup, (MPI_Comm comm, MPI_Comm *newcomm, MPI_Request *req
 	const struct crcp_comm_recipe *from;
 	MPI_Request real_request = NULL;
 	MPI_Comm parent, *place;
+	uint64_t child;
 	int r;
 
 	crcp_call_begin();
@@ -225,10 +225,10 @@ CRCP_API(int, MPI_Comm_idup, (MPI_Comm comm, MPI_Comm *newcomm, MPI_Request *req
 	crcp_comm_full(crcp_comm_handle(c))->ompi_remote_group = &crcp_comm_full(crcp_comm_handle(c))->remote_group;
 	crcp_comm_full(crcp_comm_handle(c))->ompi_flags = crcp_comm_full(comm)->ompi_flags & ~OMPI_COMM_FLAG_INTRINSIC;
 	crcp_comm_inherit_topology(c, p);
-	p->children++;
-	c->clock_id = from->inter ? crcp_clock_id_inter(p->clock_id ^ p->children, c->recipe->local_ranks, c->size, c->recipe->remote_ranks,
+	child = crcp_comm_child(p);
+	c->clock_id = from->inter ? crcp_clock_id_inter(p->clock_id ^ child, c->recipe->local_ranks, c->size, c->recipe->remote_ranks,
 							c->remote_size)
-				  : crcp_clock_id(p->clock_id, p->children, c->recipe->local_ranks, c->size);
+				  : crcp_clock_id(p->clock_id, child, c->recipe->local_ranks, c->size);
 	inherit_info(comm, crcp_comm_handle(c));
 	crcp_comm_publish(c);
 	*request = crcp_request_wrap(real_request, 'i', p);

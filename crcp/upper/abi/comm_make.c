@@ -143,7 +143,7 @@ static uint64_t comm_agree(MPI_Comm real, int inter, uint64_t number)
 	return own > other ? own : other;
 }
 
-static uint64_t comm_id(struct crcp_comm *parent, struct crcp_comm *c, enum crcp_comm_id how)
+static uint64_t comm_id(const struct crcp_comm *parent, uint64_t child, struct crcp_comm *c, enum crcp_comm_id how)
 {
 	static uint64_t counter;
 	const struct crcp_comm_recipe *recipe = c->recipe;
@@ -154,11 +154,12 @@ static uint64_t comm_id(struct crcp_comm *parent, struct crcp_comm *c, enum crcp
 	if (how == CRCP_ID_AGREED)
 		return comm_agree((MPI_Comm)c->h.real, recipe->inter, number);
 	if (recipe->inter)
-		return crcp_clock_id_inter(parent->clock_id ^ parent->children, recipe->local_ranks, c->size, recipe->remote_ranks, c->remote_size);
-	return crcp_clock_id(parent->clock_id, parent->children, recipe->local_ranks, c->size);
+		return crcp_clock_id_inter(parent->clock_id ^ child, recipe->local_ranks, c->size, recipe->remote_ranks, c->remote_size);
+	return crcp_clock_id(parent->clock_id, child, recipe->local_ranks, c->size);
 }
 
 struct crcp_comm *crcp_comm_adopt(struct crcp_comm *parent, MPI_Comm real, enum crcp_comm_id how)
+	uint64_t child = how == CRCP_ID_DERIVED ? crcp_comm_child(parent) : 0; /* counted where nothing came of it too: all members count alike */
 {
 	struct crcp_comm *c;
 	void *null_comm = MPI_COMM_NULL;
@@ -173,7 +174,7 @@ struct crcp_comm *crcp_comm_adopt(struct crcp_comm *parent, MPI_Comm real, enum 
 		crcp_comm_destroy(c);
 		return NULL;
 	}
-	c->clock_id = comm_id(parent, c, how);
+	c->clock_id = comm_id(parent, child, c, how);
 	crcp_comm_keep_handler(c);
 	crcp_comm_keep_topology(c);
 	crcp_comm_publish(c);

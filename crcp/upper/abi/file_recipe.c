@@ -70,7 +70,7 @@ struct crcp_file_recipe *crcp_file_recipe_create(struct crcp_comm *comm, const c
 		return NULL;
 	f->members.rank = comm->rank;
 	f->members.size = comm->size;
-	f->members.clock_id = crcp_clock_id(comm->clock_id, ++comm->children, comm->world_ranks, comm->size);
+	f->members.clock_id = crcp_clock_id(comm->clock_id, crcp_comm_child(comm), comm->world_ranks, comm->size);
 	f->members.world_ranks = crcp_dup(comm->world_ranks, (size_t)comm->size * sizeof(int));
 	f->amode = amode;
 	f->uses_shared = (amode & MPI_MODE_APPEND) != 0;

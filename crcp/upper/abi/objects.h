@@ -180,6 +180,8 @@ static inline void crcp_enter_collective(MPI_Comm comm)
 }
 static inline struct crcp_comm_full *crcp_comm_full(MPI_Comm c) { return (struct crcp_comm_full *)(void *)c; }
 static inline MPI_Comm crcp_comm_handle(struct crcp_comm *c) { return (MPI_Comm)(void *)c; }
+/* The number of the next child of @c: each is given once, also when threads open files of MPI_COMM_SELF at once. */
+static inline uint64_t crcp_comm_child(struct crcp_comm *c) { return __atomic_add_fetch(&c->children, 1, __ATOMIC_RELAXED); }
 static inline struct crcp_datatype *crcp_datatype(MPI_Datatype t) { return (struct crcp_datatype *)(void *)t; }
 /* What one element measures; NULL: the real library has refused to tell. Inside a call. */
 const struct crcp_extent *crcp_datatype_extent(struct crcp_datatype *t);

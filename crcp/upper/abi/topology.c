@@ -142,7 +142,6 @@ static int made(MPI_Comm parent, int r, MPI_Comm real, MPI_Comm *ret_comm, const
 	struct crcp_comm *c = NULL;
 
 	if (r == MPI_SUCCESS) {
-		crcp_comm(parent)->children++;
 		c = crcp_comm_adopt(crcp_comm(parent), real, CRCP_ID_DERIVED);
 		if (!c)
 			r = MPI_ERR_NO_MEM;

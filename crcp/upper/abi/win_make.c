@@ -132,7 +132,6 @@ static struct crcp_win *make(const struct making *m)
 		goto fail;
 	if (CR_LOWER(crcp_lower.MPI_Comm_dup(parent, &real)) != MPI_SUCCESS)
 		goto fail;
-	crcp_comm(m->comm)->children++;
 	o->comm = crcp_comm_adopt(crcp_comm(m->comm), real, CRCP_ID_DERIVED);
 	if (!o->comm)
 		goto fail;

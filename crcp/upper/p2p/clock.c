@@ -197,10 +197,10 @@ static bool crcp_ask(const struct cr_clock *clock, uint64_t count)
 	return enter;
 }
 
-static void crcp_collective_slow(volatile uint64_t *counter)
+/* @count: what this thread's increment made of @counter; another thread's may have come since. */
+static void crcp_collective_slow(volatile uint64_t *counter, uint64_t count)
 {
 	struct cr_clock *clock = crcp_clock_of(counter);
-	uint64_t count = *counter;
 
 	crcp_poll_some();
 	while (!crcp_may_enter(clock, count)) {
@@ -225,17 +225,19 @@ static void crcp_collective_slow(volatile uint64_t *counter)
 void crcp_collective_enter(struct crcp_comm *c)
 {
 	volatile uint64_t *clock;
+	uint64_t count;
 
 	if (!c || !(clock = c->clock_count))
 		return;
-	__atomic_fetch_add(clock, 1, __ATOMIC_SEQ_CST);
+	count = __atomic_add_fetch(clock, 1, __ATOMIC_SEQ_CST);
 	if (__builtin_expect(crcp.board.order != CR_ORDER_RUN, 0))
-		crcp_collective_slow(clock);
+		crcp_collective_slow(clock, count);
 }
 
 void crcp_group_collective_enter(uint64_t clock_id, const int *world_ranks, int n)
 {
 	struct cr_clock *clock = NULL, *clocks;
+	uint64_t count;
 	uint32_t i;
 
 	(void)world_ranks;
@@ -253,7 +255,7 @@ void crcp_group_collective_enter(uint64_t clock_id, const int *world_ranks, int 
 	crcp_p2p_unlock();
 	if (!clock)
 		return;
-	__atomic_fetch_add(&clock->count, 1, __ATOMIC_SEQ_CST);
+	count = __atomic_add_fetch(&clock->count, 1, __ATOMIC_SEQ_CST);
 	if (__builtin_expect(crcp.board.order != CR_ORDER_RUN, 0))
-		crcp_collective_slow(&clock->count);
+		crcp_collective_slow(&clock->count, count);
 }
