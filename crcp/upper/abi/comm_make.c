@@ -104,8 +104,7 @@ struct crcp_comm *crcp_comm_create_record(struct crcp_comm *parent)
 	}
 	full->c.h = (struct crcp_handle){ .kind = CRCP_COMM, .fint = -1, .refs = 1 };
 	full->c.recipe = recipe;
-	full->c.errhandler = parent->errhandler;
-	crcp_handle_get((void *)full->c.errhandler);
+	full->c.errhandler = crcp_errhandler_of(&parent->errhandler, MPI_ERRORS_ARE_FATAL);
 	return &full->c;
 }
 
@@ -159,8 +158,8 @@ static uint64_t comm_id(const struct crcp_comm *parent, uint64_t child, struct c
 }
 
 struct crcp_comm *crcp_comm_adopt(struct crcp_comm *parent, MPI_Comm real, enum crcp_comm_id how)
-	uint64_t child = how == CRCP_ID_DERIVED ? crcp_comm_child(parent) : 0; /* counted where nothing came of it too: all members count alike */
 {
+	uint64_t child = how == CRCP_ID_DERIVED ? crcp_comm_child(parent) : 0; /* counted where nothing came of it too: all members count alike */
 	struct crcp_comm *c;
 	void *null_comm = MPI_COMM_NULL;
 

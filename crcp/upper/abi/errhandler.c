@@ -27,6 +27,19 @@ static void eh_put(struct crcp_errhandler *e)
 	crcp_free(e);
 }
 
+MPI_Errhandler crcp_errhandler_of(MPI_Errhandler *place, MPI_Errhandler none)
+{
+	MPI_Errhandler e;
+
+	crcp_call_begin();
+	crcp_abi_lock();
+	e = *place ? *place : none;
+	crcp_handle_get((void *)e);
+	crcp_abi_unlock();
+	crcp_call_end();
+	return e;
+}
+
 static bool is_fatal(MPI_Errhandler e)
 {
 	return e == NULL || e == MPI_ERRORS_ARE_FATAL;
@@ -81,17 +94,24 @@ static void abort_below(MPI_Comm real, int code)
 	abort();
 }
 
-static int eh_invoke(MPI_Errhandler handler, void *object, int code, const char *function)
+/* The handler at @place, or @none, runs for an error on @object. Another thread may set another one meanwhile: this one lives until it has returned. */
+static int eh_invoke(MPI_Errhandler *place, MPI_Errhandler none, void *object, int code, const char *function)
 {
 	const struct crcp_handle *h = object;
+	MPI_Errhandler handler;
 
 	if (code == MPI_SUCCESS)
 		return code;
+	handler = crcp_errhandler_of(place, none);
 	if (is_fatal(handler))
 		abort_below((MPI_Comm)(h->kind == CRCP_COMM ? h->real : crcp_real(MPI_COMM_WORLD)), code);
 	if (handler == MPI_ERRORS_RETURN)
 		return code;
-	return eh_run(eh_of(handler), object, code, function);
+	code = eh_run(eh_of(handler), object, code, function);
+	crcp_call_begin();
+	eh_put(eh_of(handler));
+	crcp_call_end();
+	return code;
 }
 
 int crcp_error(struct crcp_comm *comm, int code, const char *function)
@@ -101,14 +121,14 @@ int crcp_error(struct crcp_comm *comm, int code, const char *function)
 
 	if (!crcp.initialized || crcp.finalized)
 		return code; /* judged below, where no handler of the program exists */
-	return eh_invoke(c->errhandler, c, code, function);
+	return eh_invoke(&c->errhandler, MPI_ERRORS_ARE_FATAL, c, code, function);
 }
 
 int crcp_win_error(struct crcp_win *w, int code, const char *function)
 {
 	if (!crcp_is_live(w))
 		return crcp_error(NULL, code, function);
-	return eh_invoke(w->errhandler, w, code, function);
+	return eh_invoke(&w->errhandler, MPI_ERRORS_ARE_FATAL, w, code, function);
 }
 
 int crcp_file_error(struct crcp_file *f, int code, const char *function)
@@ -117,7 +137,7 @@ int crcp_file_error(struct crcp_file *f, int code, const char *function)
 
 	if (!f)
 		f = null;
-	return eh_invoke(f->errhandler ? f->errhandler : MPI_ERRORS_RETURN, f, code, function);
+	return eh_invoke(&f->errhandler, MPI_ERRORS_RETURN, f, code, function);
 }
 
 /* ---- making and freeing ---- */
@@ -223,7 +243,7 @@ static void keep_below(void *object, MPI_Errhandler handler)
 
 static int set(void *object, MPI_Errhandler handler, int bad, const char *function)
 {
-	MPI_Errhandler *place, old;
+	MPI_Errhandler *place, old, now;
 	int type;
 
 	/* MPI_FILE_NULL has a handler: the one that new files begin with */
@@ -233,10 +253,16 @@ static int set(void *object, MPI_Errhandler handler, int bad, const char *functi
 	if (!crcp_is_live((void *)handler) || (eh_of(handler)->type != CRCP_EH_PREDEFINED && eh_of(handler)->type != type))
 		return crcp_raise(NULL, MPI_ERR_ARG, function);
 	crcp_call_begin();
+	crcp_abi_lock();
 	crcp_handle_get((void *)handler);
 	old = *place;
 	*place = handler;
-	keep_below(object, handler);
+	crcp_abi_unlock();
+	/* Whoever tells the real object last, of threads that set at once, tells it what is set in the end. */
+	do {
+		now = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+		keep_below(object, now);
+	} while (now != __atomic_load_n(place, __ATOMIC_ACQUIRE));
 	eh_put(eh_of(old));
 	crcp_call_end();
 	return MPI_SUCCESS;
@@ -250,8 +276,7 @@ static int get(void *object, MPI_Errhandler *ret, int bad, const char *function)
 	if (!object || (!crcp_is_live(object) && ((struct crcp_handle *)object)->kind != CRCP_FILE) || !ret)
 		return crcp_raise(NULL, object ? MPI_ERR_ARG : bad, function);
 	place = place_of(object, &type);
-	*ret = *place ? *place : type == CRCP_EH_FILE ? MPI_ERRORS_RETURN : MPI_ERRORS_ARE_FATAL;
-	crcp_handle_get((void *)*ret); /* the program frees it */
+	*ret = crcp_errhandler_of(place, type == CRCP_EH_FILE ? MPI_ERRORS_RETURN : MPI_ERRORS_ARE_FATAL); /* the program frees it */
 	return MPI_SUCCESS;
 }
 

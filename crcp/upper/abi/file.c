@@ -24,8 +24,7 @@ static struct crcp_file *file_create(void)
 	if (!f)
 		return NULL;
 	f->h = (struct crcp_handle){ .kind = CRCP_FILE, .fint = -1, .refs = 1 };
-	f->errhandler = none->errhandler ? none->errhandler : MPI_ERRORS_RETURN;
-	crcp_handle_get((void *)f->errhandler);
+	f->errhandler = crcp_errhandler_of(&none->errhandler, MPI_ERRORS_RETURN);
 	f->etype = f->filetype = crcp_datatype(MPI_BYTE);
 	return f;
 }

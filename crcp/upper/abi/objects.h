@@ -257,6 +257,7 @@ void crcp_handle_get(void *handle);
 int crcp_errors_rebuild(void);
 /* nocr.c: counted marks "cannot be checkpointed" */
 enum crcp_nocr { CRCP_NOCR_WIN, CRCP_NOCR_FILE, CRCP_NOCR_FOREIGN, CRCP_NOCR_PORT,
+MPI_Errhandler crcp_errhandler_of(MPI_Errhandler *place, MPI_Errhandler none); /* what is there, or else @none, with a reference */
 	CRCP_NOCR_TRANSIT, CRCP_NOCR_KINDS };
 void crcp_nocr_add(enum crcp_nocr kind, const char *text);
 void crcp_nocr_drop(enum crcp_nocr kind);
