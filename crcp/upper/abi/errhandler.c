@@ -373,6 +373,7 @@ struct added {
 	char *text;
 };
 static struct added *added, **added_end = &added;
+static int adding; /* crcp_below_lock: the list has them in the order in which the real library numbers them */
 
 static void keep_added(int kind, int number, const char *text)
 {
@@ -383,10 +384,8 @@ static void keep_added(int kind, int number, const char *text)
 	a->kind = kind;
 	a->number = number;
 	a->text = text ? crcp_dup(text, strlen(text) + 1) : NULL;
-	crcp_abi_lock();
 	*added_end = a;
 	added_end = &a->next;
-	crcp_abi_unlock();
 }
 
 void crcp_file_keep_handler(struct crcp_file *f)
@@ -426,9 +425,11 @@ CRCP_API(int, MPI_Add_error_class, (int *class))
 	int r;
 
 	crcp_call_begin();
+	crcp_below_lock(&adding);
 	r = CR_LOWER(crcp_lower.MPI_Add_error_class(class));
 	if (r == MPI_SUCCESS)
 		keep_added(0, *class, NULL);
+	crcp_below_unlock(&adding);
 	crcp_attr_init_predefined(); /* MPI_LASTUSEDCODE */
 	crcp_call_end();
 	return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Add_error_class");
@@ -439,9 +440,11 @@ CRCP_API(int, MPI_Add_error_code, (int class, int *code))
 	int r;
 
 	crcp_call_begin();
+	crcp_below_lock(&adding);
 	r = CR_LOWER(crcp_lower.MPI_Add_error_code(class, code));
 	if (r == MPI_SUCCESS)
 		keep_added(1, class, NULL);
+	crcp_below_unlock(&adding);
 	crcp_attr_init_predefined();
 	crcp_call_end();
 	return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Add_error_code");
@@ -452,9 +455,11 @@ CRCP_API(int, MPI_Add_error_string, (int code, const char *text))
 	int r;
 
 	crcp_call_begin();
+	crcp_below_lock(&adding);
 	r = CR_LOWER(crcp_lower.MPI_Add_error_string(code, text));
 	if (r == MPI_SUCCESS)
 		keep_added(2, code, text);
+	crcp_below_unlock(&adding);
 	crcp_call_end();
 	return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Add_error_string");
 }

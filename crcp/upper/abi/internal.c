@@ -19,12 +19,13 @@ void crcp_internal_call(const char *symbol)
 /* Extension "cuda": it has no profiling entry, so it is not in mpi_calls.def. */
 int MPIX_Query_cuda_support(void)
 {
-	void *(*look_up)(void *, const char *) = CR_GATE->lower_sym;
+	void *(*look_up)(void *, const char *);
 	int (*lower)(void);
 	void *library;
 	int r;
 
 	crcp_call_begin();
+	look_up = CR_GATE->lower_sym;
 	library = crcp.libmpi;
 	lower = (int (*)(void))CR_LOWER(look_up(library, "MPIX_Query_cuda_support"));
 	r = lower ? CR_LOWER(lower()) : 0;
@@ -37,11 +38,12 @@ int OMPI_Affinity_str(ompi_affinity_fmt_t format, char ompi_bound[OMPI_AFFINITY_
 		      char exists[OMPI_AFFINITY_STRING_MAX])
 {
 	int (*lower)(ompi_affinity_fmt_t, char *, char *, char *);
-	void *(*look_up)(void *, const char *) = CR_GATE->lower_sym;
+	void *(*look_up)(void *, const char *);
 	void *library;
 	int r;
 
 	crcp_call_begin();
+	look_up = CR_GATE->lower_sym;
 	library = crcp.libmpi;
 	lower = (int (*)(ompi_affinity_fmt_t, char *, char *, char *))CR_LOWER(look_up(library, "OMPI_Affinity_str"));
 	r = lower ? CR_LOWER(lower(format, ompi_bound, current_binding, exists)) : MPI_ERR_UNSUPPORTED_OPERATION;

@@ -3,6 +3,7 @@
  * The lock of the object lists, and the counted marks "cannot be checkpointed".  Held for a few loads and stores, never over a lower call.
  */
 #include "crcp/upper/abi/objects.h"
+#include "crcp/upper/p2p/os.h"
 
 static int abi_lock;
 
@@ -17,6 +18,17 @@ void crcp_abi_unlock(void)
 {
 	if (__builtin_expect(crcp.multiple, 0))
 		__atomic_store_n(&abi_lock, 0, __ATOMIC_RELEASE);
+}
+
+void crcp_below_lock(int *lock)
+{
+	while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE))
+		crcp_os_yield();
+}
+
+void crcp_below_unlock(int *lock)
+{
+	__atomic_store_n(lock, 0, __ATOMIC_RELEASE);
 }
 
 /* One mark per kind: it stays while any object of the kind lives. The mark changes under the lock, in the order of the counts: else one thread's

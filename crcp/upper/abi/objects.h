@@ -191,6 +191,9 @@ static inline bool crcp_is_up(void) { return crcp.initialized && !crcp.finalized
 /* ---- lists and locks of this part ---- */
 void crcp_abi_lock(void);
 void crcp_abi_unlock(void);
+/* One thread at a time does something below that needs no other rank, and writes it down. Inside a call, as the other lock. */
+void crcp_below_lock(int *lock);
+void crcp_below_unlock(int *lock);
 
 /* ---- what the files offer each other ---- */
 /* attr.c */

@@ -25,7 +25,7 @@ CRCP_API(int, MPI_T_init_thread, (int required, int *provided))
 	crcp_call_begin();
 	r = CR_LOWER(crcp_lower.MPI_T_init_thread(required, provided));
 	if (r == MPI_SUCCESS) {
-		inits++;
+		__atomic_add_fetch(&inits, 1, __ATOMIC_RELAXED);
 		level = required;
 	}
 	crcp_call_end();
@@ -39,7 +39,7 @@ CRCP_API(int, MPI_T_finalize, (void))
 	crcp_call_begin();
 	r = CR_LOWER(crcp_lower.MPI_T_finalize());
 	if (r == MPI_SUCCESS)
-		inits--;
+		__atomic_sub_fetch(&inits, 1, __ATOMIC_RELAXED);
 	crcp_call_end();
 	return r;
 }
@@ -134,10 +134,11 @@ CRCP_API(int, MPI_T_cvar_handle_alloc, (int index, void *object, MPI_T_cvar_hand
 CRCP_API(int, MPI_T_cvar_handle_free, (MPI_T_cvar_handle * handle))
 {
 	struct crcp_tool *t = handle ? (struct crcp_tool *)(void *)*handle : NULL;
-	MPI_T_cvar_handle real = t ? (MPI_T_cvar_handle)t->real : NULL;
+	MPI_T_cvar_handle real;
 	int r;
 
 	crcp_call_begin();
+	real = t ? (MPI_T_cvar_handle)t->real : NULL;
 	r = CR_LOWER(crcp_lower.MPI_T_cvar_handle_free(handle ? &real : NULL));
 	if (r == MPI_SUCCESS) {
 		crcp_tool_drop(t);
@@ -182,10 +183,11 @@ CRCP_API(int, MPI_T_pvar_session_create, (MPI_T_pvar_session * session))
 CRCP_API(int, MPI_T_pvar_session_free, (MPI_T_pvar_session * session))
 {
 	struct crcp_tool *t = session ? (struct crcp_tool *)(void *)*session : NULL;
-	MPI_T_pvar_session real = t ? (MPI_T_pvar_session)t->real : NULL;
+	MPI_T_pvar_session real;
 	int r;
 
 	crcp_call_begin();
+	real = t ? (MPI_T_pvar_session)t->real : NULL;
 	r = CR_LOWER(crcp_lower.MPI_T_pvar_session_free(session ? &real : NULL));
 	if (r == MPI_SUCCESS) {
 		crcp_tool_drop_session(t);
@@ -226,11 +228,12 @@ CRCP_API(int, MPI_T_pvar_handle_alloc, (MPI_T_pvar_session session, int index, v
 CRCP_API(int, MPI_T_pvar_handle_free, (MPI_T_pvar_session session, MPI_T_pvar_handle *handle))
 {
 	struct crcp_tool *t = handle && *handle != MPI_T_PVAR_ALL_HANDLES ? (struct crcp_tool *)(void *)*handle : NULL;
-	MPI_T_pvar_handle real = handle ? (MPI_T_pvar_handle)crcp_tool_real((void *)*handle) : NULL;
 	MPI_T_pvar_session real_session;
+	MPI_T_pvar_handle real;
 	int r;
 
 	crcp_call_begin();
+	real = handle ? (MPI_T_pvar_handle)crcp_tool_real((void *)*handle) : NULL;
 	real_session = (MPI_T_pvar_session)crcp_tool_real((void *)session);
 	r = CR_LOWER(crcp_lower.MPI_T_pvar_handle_free(real_session, handle ? &real : NULL));
 	if (r == MPI_SUCCESS) {

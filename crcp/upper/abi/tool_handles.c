@@ -27,23 +27,41 @@ void *crcp_tool_real(void *handle)
 	return ((struct crcp_tool *)handle)->real;
 }
 
-static void link_last(struct crcp_tool *t)
+/* An enumeration has one record, and it is on the list for good. Under the lock. */
+static struct crcp_tool *known_enum(const void *real)
 {
-	crcp_abi_lock();
-	t->prev = last;
-	if (last)
-		last->next = t;
-	else
-		first = t;
-	last = t;
-	crcp_abi_unlock();
+	struct crcp_tool *t;
+
+	for (t = first; t && (t->kind != CRCP_TOOL_ENUM || t->real != real); t = t->next)
+		;
+	return t;
 }
 
-void crcp_tool_drop(struct crcp_tool *t)
+/* The record for @t: @t, or the one that another thread has made meanwhile. */
+static struct crcp_tool *link_last(struct crcp_tool *t)
 {
-	if (!t)
-		return;
+	struct crcp_tool *known;
+
 	crcp_abi_lock();
+	known = t->kind == CRCP_TOOL_ENUM ? known_enum(t->real) : NULL;
+	if (!known) {
+		t->prev = last;
+		if (last)
+			last->next = t;
+		else
+			first = t;
+		last = t;
+	}
+	crcp_abi_unlock();
+	if (!known)
+		return t;
+	crcp_free(t);
+	return known;
+}
+
+/* Under the lock. */
+static void unlink_tool(struct crcp_tool *t)
+{
 	if (t->prev)
 		t->prev->next = t->next;
 	else
@@ -52,6 +70,14 @@ void crcp_tool_drop(struct crcp_tool *t)
 		t->next->prev = t->prev;
 	else
 		last = t->prev;
+}
+
+void crcp_tool_drop(struct crcp_tool *t)
+{
+	if (!t)
+		return;
+	crcp_abi_lock();
+	unlink_tool(t);
 	crcp_abi_unlock();
 	crcp_free(t);
 }
@@ -60,11 +86,15 @@ void crcp_tool_drop_session(struct crcp_tool *session)
 {
 	struct crcp_tool *next;
 
+	crcp_abi_lock();
 	for (struct crcp_tool *t = first; t; t = next) {
 		next = t->next;
-		if (t->session == session)
-			crcp_tool_drop(t);
+		if (t->session != session)
+			continue;
+		unlink_tool(t);
+		crcp_free(t);
 	}
+	crcp_abi_unlock();
 	crcp_tool_drop(session);
 }
 
@@ -96,14 +126,17 @@ static int describe(int index, int is_pvar, char *name, MPI_Datatype *type, MPI_
 
 struct crcp_tool *crcp_tool_adopt(enum crcp_tool_kind kind, void *real, int index, int var_class, void *object)
 {
-	struct crcp_tool *t;
 	MPI_Datatype type = NULL;
+	struct crcp_tool *t;
 	MPI_T_enum values;
 
-	if (kind == CRCP_TOOL_ENUM)
-		for (t = first; t; t = t->next)
-			if (t->kind == kind && t->real == real)
-				return t;
+	if (kind == CRCP_TOOL_ENUM) {
+		crcp_abi_lock();
+		t = known_enum(real);
+		crcp_abi_unlock();
+		if (t)
+			return t;
+	}
 	t = crcp_alloc(sizeof(*t));
 	if (!t)
 		return NULL;
@@ -111,8 +144,7 @@ struct crcp_tool *crcp_tool_adopt(enum crcp_tool_kind kind, void *real, int inde
 	if (kind != CRCP_TOOL_SESSION)
 		describe(index, var_class >= 0, t->name, &type, &values);
 	t->bytes = element_bytes(type, &t->is_text);
-	link_last(t);
-	return t;
+	return link_last(t);
 }
 
 void crcp_tool_keep_value(const struct crcp_tool *t, const void *value)
@@ -149,9 +181,11 @@ void crcp_tool_note_started(struct crcp_tool *session, struct crcp_tool *t, int 
 		t->started = started;
 		return;
 	}
+	crcp_abi_lock();
 	for (t = first; t; t = t->next)
 		if (t->kind == CRCP_TOOL_PVAR && t->session == session)
 			t->started = started;
+	crcp_abi_unlock();
 }
 
 /* ---- after a restart ---- */

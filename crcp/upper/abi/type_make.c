@@ -262,7 +262,8 @@ struct f90_type {
 	int combiner, p, r;
 	MPI_Datatype type;
 };
-static struct f90_type *f90_types;
+static struct f90_type *f90_types; /* read without a lock: it only grows */
+static int f90_lock;
 
 static int make_f90(int combiner, int p, int r, MPI_Datatype *newtype, const char *function)
 {
@@ -270,12 +271,13 @@ static int make_f90(int combiner, int p, int r, MPI_Datatype *newtype, const cha
 	MPI_Datatype real = NULL, found;
 	struct f90_type *f;
 
-	for (f = f90_types; f; f = f->next)
+	for (f = __atomic_load_n(&f90_types, __ATOMIC_ACQUIRE); f; f = f->next)
 		if (f->combiner == combiner && f->p == p && f->r == r) {
 			*newtype = f->type;
 			return MPI_SUCCESS;
 		}
 	crcp_call_begin();
+	crcp_below_lock(&f90_lock);
 	if (combiner == MPI_COMBINER_F90_REAL) {
 		code = CR_LOWER(crcp_lower.MPI_Type_create_f90_real(p, r, &real));
 	} else if (combiner == MPI_COMBINER_F90_COMPLEX) {
@@ -286,23 +288,26 @@ static int make_f90(int combiner, int p, int r, MPI_Datatype *newtype, const cha
 		ni = 1;
 	}
 	found = code == MPI_SUCCESS ? crcp_datatype_find(real) : MPI_DATATYPE_NULL;
-	if (found != MPI_DATATYPE_NULL) { /* a predefined type, or one that another p and r gave */
-		*newtype = found;
+	if (code != MPI_SUCCESS || found != MPI_DATATYPE_NULL) { /* found: a predefined type, or one that another p and r, or thread, gave */
+		crcp_below_unlock(&f90_lock);
 		crcp_call_end();
+		if (code != MPI_SUCCESS)
+			return crcp_error(NULL, code, function);
+		*newtype = found;
 		return MPI_SUCCESS;
 	}
+	crcp_call_begin(); /* the next line ends one, and the lock is held in a call */
 	code = crcp_datatype_adopt(code, real, combiner, ni, ints, 0, NULL, 0, NULL, newtype, function);
-	if (code != MPI_SUCCESS)
-		return code;
-	crcp_call_begin();
-	crcp_datatype(*newtype)->committed = 1;
-	f = crcp_alloc(sizeof(*f));
+	if (code == MPI_SUCCESS)
+		crcp_datatype(*newtype)->committed = 1;
+	f = code == MPI_SUCCESS ? crcp_alloc(sizeof(*f)) : NULL;
 	if (f) {
 		*f = (struct f90_type){ f90_types, combiner, p, r, *newtype };
-		f90_types = f;
+		__atomic_store_n(&f90_types, f, __ATOMIC_RELEASE);
 	}
+	crcp_below_unlock(&f90_lock);
 	crcp_call_end();
-	return MPI_SUCCESS;
+	return code;
 }
 
 CRCP_API(int, MPI_Type_create_f90_real, (int p, int r, MPI_Datatype *newtype))

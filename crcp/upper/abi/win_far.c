@@ -72,12 +72,15 @@ bool crcp_win_far_start(struct cr_remote_endpoint *ret)
 
 void crcp_win_far_meet(int world, const struct cr_remote_endpoint *e)
 {
-	struct cr_remote_endpoint **known = &far.endpoints[world];
+	struct cr_remote_endpoint **place = &far.endpoints[world], *known = __atomic_load_n(place, __ATOMIC_ACQUIRE), *made;
 
-	if (!*known)
-		*known = crcp_alloc(sizeof(**known));
-	if (*known)
-		**known = *e;
+	if (known) {
+		*known = *e; /* the same again, but after a restart, when one thread runs */
+		return;
+	}
+	made = crcp_dup(e, sizeof(*e));
+	if (made && !__atomic_compare_exchange_n(place, &known, made, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		crcp_free(made); /* another thread has met it */
 }
 
 bool crcp_win_far_expose(const struct crcp_win_own *o)

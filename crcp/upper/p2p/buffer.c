@@ -11,8 +11,8 @@
 
 int crcp_pack(struct crcp_packed *p, const void *buf, int count, MPI_Datatype type, struct crcp_comm *c)
 {
-	MPI_Comm real_comm = (MPI_Comm)crcp_real(c);
-	MPI_Datatype real_type = (MPI_Datatype)crcp_real((void *)type);
+	MPI_Comm real_comm = (MPI_Comm)crcp_real_or_null(c);
+	MPI_Datatype real_type = (MPI_Datatype)crcp_real_or_null((void *)type);
 	int size = 0, position = 0, rc;
 	int *size_p = &size, *position_p = &position;
 	void *data;

@@ -9,7 +9,7 @@ static int crcp_sendrecv(struct crcp_request *send, struct crcp_request *recv, M
 	struct crcp_request *v[2] = { recv, send };
 	int rc = MPI_SUCCESS;
 
-	if (__builtin_expect(!recv->comm->log_head, 1) || !crcp_recv_from_log(recv))
+	if (__builtin_expect(!crcp_has_log(recv->comm), 1) || !crcp_recv_from_log(recv))
 		rc = crcp_recv_post(recv);
 	if (rc != MPI_SUCCESS)
 		return rc;
