@@ -3,7 +3,8 @@
  * The collectives that take arrays of datatypes.
  *
  * The real library reads the array of a non-blocking call until the operation is complete, so arrays of real types are kept with the
- * communicator, equal ones once, and forgotten when it is freed or the real types have changed.
+ * communicator, equal ones once, and forgotten when it is freed or the real types have changed; what a pending operation reads by then lives until that
+ * is complete. (What a persistent one reads that outlives its communicator lives on.)
  */
 #include "crcp/upper/abi/objects.h"
 #include "crcp/upper/abi/plain.h"
@@ -12,11 +13,14 @@
 
 struct kept {
 	struct kept *next;
+	int users; /* operations under way, persistent requests */
+	bool forgotten;
 	int n;
 	MPI_Datatype types[];
 };
 
-const MPI_Datatype *crcp_types_kept(struct crcp_comm *c, const MPI_Datatype *types, int n)
+/* The array for @types, with one more user when @use. */
+static const MPI_Datatype *types_kept(struct crcp_comm *c, const MPI_Datatype *types, int n, bool use)
 {
 	struct crcp_comm_full *full = (struct crcp_comm_full *)(void *)c;
 	struct kept *k, *found;
@@ -37,6 +41,7 @@ const MPI_Datatype *crcp_types_kept(struct crcp_comm *c, const MPI_Datatype *typ
 		k->next = (struct kept *)full->types_kept;
 		full->types_kept = (void **)k;
 	}
+	(found ? found : k)->users += use;
 	crcp_abi_unlock();
 	if (!found)
 		return k->types;
@@ -47,13 +52,54 @@ const MPI_Datatype *crcp_types_kept(struct crcp_comm *c, const MPI_Datatype *typ
 void crcp_types_forget(struct crcp_comm *c)
 {
 	struct crcp_comm_full *full = (struct crcp_comm_full *)(void *)c;
+	struct kept *next, *unused = NULL;
 
-	while (full->types_kept) {
-		struct kept *k = (struct kept *)full->types_kept;
-
-		full->types_kept = (void **)k->next;
-		crcp_free(k);
+	crcp_abi_lock();
+	for (struct kept *k = (struct kept *)full->types_kept; k; k = next) {
+		next = k->next;
+		k->forgotten = true;
+		if (k->users > 0)
+			continue;
+		k->next = unused;
+		unused = k;
 	}
+	full->types_kept = NULL;
+	crcp_abi_unlock();
+	for (; unused; unused = next) {
+		next = unused->next;
+		crcp_free(unused);
+	}
+}
+
+/* What types_kept() has given with a user; @n is not positive when it has given the program's own. */
+static void types_put(const MPI_Datatype *types, int n)
+{
+	struct kept *k;
+	bool last;
+
+	if (!types || n <= 0)
+		return;
+	k = (struct kept *)(void *)((char *)(uintptr_t)types - offsetof(struct kept, types));
+	crcp_abi_lock();
+	last = --k->users == 0 && k->forgotten;
+	crcp_abi_unlock();
+	if (last)
+		crcp_free(k);
+}
+
+/* The arrays of a non-blocking call. */
+struct pending {
+	const MPI_Datatype *send, *receive;
+	int sends, receives;
+};
+
+static void pending_end(void *arg)
+{
+	struct pending *p = arg;
+
+	types_put(p->send, p->sends);
+	types_put(p->receive, p->receives);
+	crcp_free(p);
 }
 
 /* How many types a call has on each side. */
@@ -80,7 +126,7 @@ static void counts(MPI_Comm comm, bool neighbours, int *ret_send, int *ret_recei
 	}
 }
 
-#define COMMON(neighbours)                                                                              \
+#define COMMON(neighbours, pending)                                                                     \
 	const MPI_Datatype *real_send, *real_receive;                                                   \
 	int sends, receives, r;                                                                         \
 	MPI_Comm real_comm;                                                                             \
@@ -89,8 +135,9 @@ static void counts(MPI_Comm comm, bool neighbours, int *ret_send, int *ret_recei
 	crcp_enter_collective(comm);                                                                    \
 	counts(comm, neighbours, &sends, &receives);                                                    \
 	real_comm = CRCP_REAL(MPI_Comm, comm);                                                          \
-	real_send = sendbuf == MPI_IN_PLACE ? sendtypes : crcp_types_kept(crcp_comm(comm), sendtypes, sends); \
-	real_receive = crcp_types_kept(crcp_comm(comm), recvtypes, receives)
+	sends = sendbuf == MPI_IN_PLACE ? 0 : sends;                                                    \
+	real_send = types_kept(crcp_comm(comm), sendtypes, sends, pending);                             \
+	real_receive = types_kept(crcp_comm(comm), recvtypes, receives, pending)
 
 static int done(MPI_Comm comm, int r, const char *function)
 {
@@ -100,11 +147,25 @@ static int done(MPI_Comm comm, int r, const char *function)
 	return r == MPI_SUCCESS ? r : crcp_error(crcp_is_live(comm) ? crcp_comm(comm) : NULL, r, function);
 }
 
+/* The end of a non-blocking call that was started below with result @r. */
+static int started(MPI_Comm comm, int r, void *real, struct pending arrays, MPI_Request *request, const char *function)
+{
+	struct pending *p = crcp_dup(&arrays, sizeof(arrays));
+
+	if (r == MPI_SUCCESS)
+		*request = crcp_request_wrap(real, 'c', crcp_comm(comm));
+	if (p && r == MPI_SUCCESS)
+		crcp_request_set_hook(*request, pending_end, p);
+	else if (p)
+		pending_end(p);
+	return done(comm, r, function);
+}
+
 CRCP_API(int, MPI_Alltoallw,
 	 (const void *sendbuf, const int sendcounts[], const int sdispls[], const MPI_Datatype sendtypes[], void *recvbuf, const int recvcounts[],
 	  const int rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm))
 {
-	COMMON(false);
+	COMMON(false, false);
 	r = CR_LOWER(crcp_lower.MPI_Alltoallw(sendbuf, sendcounts, sdispls, real_send, recvbuf, recvcounts, rdispls, real_receive, real_comm));
 	return done(comm, r, "MPI_Alltoallw");
 }
@@ -113,7 +174,7 @@ CRCP_API(int, MPI_Neighbor_alltoallw,
 	 (const void *sendbuf, const int sendcounts[], const MPI_Aint sdispls[], const MPI_Datatype sendtypes[], void *recvbuf, const int recvcounts[],
 	  const MPI_Aint rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm))
 {
-	COMMON(true);
+	COMMON(true, false);
 	r = CR_LOWER(crcp_lower.MPI_Neighbor_alltoallw(sendbuf, sendcounts, sdispls, real_send, recvbuf, recvcounts, rdispls, real_receive, real_comm));
 	return done(comm, r, "MPI_Neighbor_alltoallw");
 }
@@ -123,12 +184,10 @@ CRCP_API(int, MPI_Ialltoallw,
 	  const int rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm, MPI_Request *request))
 {
 	MPI_Request real = NULL;
-	COMMON(false);
+	COMMON(false, true);
 	r = CR_LOWER(
 		crcp_lower.MPI_Ialltoallw(sendbuf, sendcounts, sdispls, real_send, recvbuf, recvcounts, rdispls, real_receive, real_comm, &real));
-	if (r == MPI_SUCCESS)
-		*request = crcp_request_wrap(real, 'c', crcp_comm(comm));
-	return done(comm, r, "MPI_Ialltoallw");
+	return started(comm, r, real, (struct pending){ real_send, real_receive, sends, receives }, request, "MPI_Ialltoallw");
 }
 
 CRCP_API(int, MPI_Ineighbor_alltoallw,
@@ -136,12 +195,10 @@ CRCP_API(int, MPI_Ineighbor_alltoallw,
 	  const MPI_Aint rdispls[], const MPI_Datatype recvtypes[], MPI_Comm comm, MPI_Request *request))
 {
 	MPI_Request real = NULL;
-	COMMON(true);
+	COMMON(true, true);
 	r = CR_LOWER(crcp_lower.MPI_Ineighbor_alltoallw(sendbuf, sendcounts, sdispls, real_send, recvbuf, recvcounts, rdispls, real_receive, real_comm,
 							&real));
-	if (r == MPI_SUCCESS)
-		*request = crcp_request_wrap(real, 'c', crcp_comm(comm));
-	return done(comm, r, "MPI_Ineighbor_alltoallw");
+	return started(comm, r, real, (struct pending){ real_send, real_receive, sends, receives }, request, "MPI_Ineighbor_alltoallw");
 }
 
 /* ---- persistent ---- */
@@ -160,8 +217,8 @@ static int w_make(const struct crcp_pcoll *p, MPI_Info info, MPI_Request *ret_re
 	const int *sendcounts = a->sendcounts, *recvcounts = a->recvcounts;
 	void *recvbuf = a->recvbuf;
 	MPI_Comm comm = CRCP_REAL(MPI_Comm, p->comm);
-	const MPI_Datatype *send = p->arrays[0] ? crcp_types_kept(crcp_comm(p->comm), p->arrays[0], p->array_n[0]) : NULL;
-	const MPI_Datatype *receive = crcp_types_kept(crcp_comm(p->comm), p->arrays[1], p->array_n[1]);
+	const MPI_Datatype *send = p->arrays[0] ? types_kept(crcp_comm(p->comm), p->arrays[0], p->array_n[0], true) : NULL;
+	const MPI_Datatype *receive = types_kept(crcp_comm(p->comm), p->arrays[1], p->array_n[1], true);
 	MPI_Request real = NULL;
 	int r;
 
@@ -178,8 +235,8 @@ static int nw_make(const struct crcp_pcoll *p, MPI_Info info, MPI_Request *ret_r
 	const int *sendcounts = a->sendcounts, *recvcounts = a->recvcounts;
 	void *recvbuf = a->recvbuf;
 	MPI_Comm comm = CRCP_REAL(MPI_Comm, p->comm);
-	const MPI_Datatype *send = crcp_types_kept(crcp_comm(p->comm), p->arrays[0], p->array_n[0]);
-	const MPI_Datatype *receive = crcp_types_kept(crcp_comm(p->comm), p->arrays[1], p->array_n[1]);
+	const MPI_Datatype *send = types_kept(crcp_comm(p->comm), p->arrays[0], p->array_n[0], true);
+	const MPI_Datatype *receive = types_kept(crcp_comm(p->comm), p->arrays[1], p->array_n[1], true);
 	MPI_Request real = NULL;
 	int r;
 

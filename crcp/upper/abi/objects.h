@@ -257,10 +257,10 @@ int crcp_win_error(struct crcp_win *w, int code, const char *function);
 int crcp_file_error(struct crcp_file *f, int code, const char *function);
 MPI_Errhandler crcp_real_handler_for(MPI_Errhandler program); /* ERRORS_ARE_FATAL or ERRORS_RETURN below */
 void crcp_handle_get(void *handle);
+MPI_Errhandler crcp_errhandler_of(MPI_Errhandler *place, MPI_Errhandler none); /* what is there, or else @none, with a reference */
 int crcp_errors_rebuild(void);
 /* nocr.c: counted marks "cannot be checkpointed" */
 enum crcp_nocr { CRCP_NOCR_WIN, CRCP_NOCR_FILE, CRCP_NOCR_FOREIGN, CRCP_NOCR_PORT,
-MPI_Errhandler crcp_errhandler_of(MPI_Errhandler *place, MPI_Errhandler none); /* what is there, or else @none, with a reference */
 	CRCP_NOCR_TRANSIT, CRCP_NOCR_KINDS };
 void crcp_nocr_add(enum crcp_nocr kind, const char *text);
 void crcp_nocr_drop(enum crcp_nocr kind);
@@ -281,7 +281,6 @@ int crcp_tools_rebuild(void);  /* after all objects */
 /* datarep.c */
 void crcp_datareps_rebuild(void);
 /* alltoallw.c */
-const MPI_Datatype *crcp_types_kept(struct crcp_comm *c, const MPI_Datatype *types, int n);
 void crcp_types_forget(struct crcp_comm *c);
 
 #endif
