@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # MPI_THREAD_MULTIPLE: threads that stand in MPI calls of every kind when the job is checkpointed, and go on from there in another process; then
-# checkpoints and restarts at random moments. Every level of MPI_Init_thread gives what it gives natively, and can be checkpointed.
+# checkpoints and restarts at random moments, also of threads that use the same objects. Every level of MPI_Init_thread gives what it gives natively,
+# and can be checkpointed.
 . "$(dirname "$0")/lib.sh"
 [ -x "$PROGS/mpi_threads" ] || skip_all "mpi_threads is not built"
 THREADS=$PROGS/mpi_threads N_CKPT=0 N_RESTART=0 RC=''
@@ -28,6 +29,7 @@ CKPTS=6 chain "random moments, 2 ranks" 2 "$THREADS" "$(fit 200 8 2 "$THREADS")"
 CKPTS=3 chain "random moments, 3 ranks" 3 "$THREADS" "$(fit 100 6 3 "$THREADS")"
 CKPTS=2 chain "two threads that lock, 3 ranks" 3 "$THREADS" "$(n 1500)" win_locks
 CKPTS=2 chain "two threads that make and free" 2 "$THREADS" "$(n 40)" objects
+CKPTS=3 chain "threads that share objects, 2 ranks" 2 "$PROGS/mpi_shared" "$(n 400)"
 for level in 0 1 2 3; do
 	RUN=$WORK/level.$level SEG=0
 	mkdir -p "$RUN"
