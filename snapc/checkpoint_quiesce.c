@@ -55,7 +55,7 @@ static void quiesce_arrive_late(evutil_socket_t fd, short what, void *arg)
 
 static int quiesce_begin(struct snapc_checkpoint *c)
 {
-	struct cr_msg_begin begin = { .checkpoint = c->number, .silence_s = snapc_silence_seconds() };
+	struct cr_msg_begin begin = { .checkpoint = c->number, .flags = CR_BEGIN_FAMILY, .silence_s = snapc_silence_seconds() };
 
 	snapc_cut_destroy(c->cut);
 	c->cut = snapc_cut_create(c->np);

@@ -30,7 +30,7 @@ static void local_send(struct snapc_local *local, uint32_t kind, const struct sn
 /* The process that stands for @rank, or NULL. */
 static struct snapc_proc *local_rank_process(const struct snapc_local *local, int32_t rank)
 {
-	struct snapc_proc *newest = NULL, *first_mpi = NULL;
+	struct snapc_proc *first = NULL, *first_mpi = NULL;
 	uint32_t with_mpi = 0;
 
 	for (struct snapc_proc *p = local->procs; p; p = p->next) {
@@ -40,11 +40,10 @@ static struct snapc_proc *local_rank_process(const struct snapc_local *local, in
 			first_mpi = p;
 			with_mpi++;
 		}
-		if (!newest)
-			newest = p;
+		first = p; /* of a script the shell, which stays: the newest are first in the list */
 	}
 	if (!first_mpi)
-		return newest;
+		return first;
 	first_mpi->facts.rivals = with_mpi - 1;
 	return first_mpi;
 }

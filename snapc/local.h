@@ -4,7 +4,7 @@
  * passes messages on.  It decides nothing about a checkpoint.
  *
  * Several processes may have the same rank: a shell script in front of the program, commands that it runs.  The one whose
- * MPI_Init has returned stands for the rank; while there is none, the newest.  Of several with MPI (processes that the job has spawned have
+ * MPI_Init has returned stands for the rank; while there is none, the oldest.  Of several with MPI (processes that the job has spawned have
  * ranks of their own MPI_COMM_WORLD) it is the first, and the others are counted as its rivals: such a job is refused.
  */
 #ifndef SNAPC_LOCAL_H

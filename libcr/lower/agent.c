@@ -138,17 +138,26 @@ static void on_message(int index)
 	}
 }
 
+int cr_agent_rank(void)
+{
+	const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+
+	if (!rank) /* srun */
+		rank = getenv("PMIX_RANK");
+	return rank ? atoi(rank) : -1;
+}
+
 static void say_hello(int index)
 {
 	struct cr_msg_hello h = {
 		.pid = getpid(),
 		.program_pid = CR_PRIVATE->program_pid,
-		.rank = -1,
+		.rank = cr_agent_rank(),
 		.size = -1,
 		.epoch = (uint32_t)CR_GATE->epoch,
 		.engine = "user",
 	};
-	const char *rank = getenv("OMPI_COMM_WORLD_RANK"), *size = getenv("OMPI_COMM_WORLD_SIZE");
+	const char *size = getenv(getenv("OMPI_COMM_WORLD_RANK") ? "OMPI_COMM_WORLD_SIZE" : "SLURM_STEP_NUM_TASKS");
 	char stat[1024], *p;
 	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? read(fd, stat, sizeof(stat) - 1) : -1;
@@ -163,12 +172,6 @@ static void say_hello(int index)
 		if (p)
 			h.start_time = strtoull(p, NULL, 10);
 	}
-	if (!rank) { /* srun */
-		rank = getenv("PMIX_RANK");
-		size = getenv("SLURM_STEP_NUM_TASKS");
-	}
-	if (rank)
-		h.rank = atoi(rank);
 	if (size)
 		h.size = atoi(size);
 	snprintf(h.exe, sizeof(h.exe), "%s", CR_PRIVATE->exe);
@@ -289,7 +292,9 @@ static void *agent_main(void *arg)
 			reconnect();
 		if (n == 0 && cr_agent.phase == STOP && cr_agent_board())
 			cr_stop_client_signal();
-		if (cr_agent.phase != IDLE && cr_agent.owner >= 0 && !cr_agent.dumping && !cr_lead_active() && cr_now_ns() > cr_agent.silence_end_ns)
+		/* A command waits for its leader without a word; snapcd speaks. */
+		if (cr_agent.phase != IDLE && cr_agent.owner >= 0 && !cr_agent.dumping && !(cr_lead_active() && cr_agent.owner > 0) &&
+		    cr_now_ns() > cr_agent.silence_end_ns)
 			silent();
 		if (p[0].revents) {
 			uint64_t count;

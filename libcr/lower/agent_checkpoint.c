@@ -246,7 +246,7 @@ static int peer_of(int index)
 
 void cr_agent_begin(int index, const struct cr_msg_begin *m)
 {
-	bool writing = cr_agent.dumping || cr_lead_active();
+	bool writing = cr_agent.dumping || cr_lead_active(), several;
 	struct cr_err err = { "" };
 	int rc = 0;
 
@@ -264,14 +264,16 @@ void cr_agent_begin(int index, const struct cr_msg_begin *m)
 	cr_agent.begin = *m;
 	if (m->silence_s)
 		cr_agent.silence_end_ns = cr_now_ns() + m->silence_s * 1000000000UL;
-	if (m->flags & SEVERAL)
+	/* A rank without a family is saved alone, unless it gets one before it is frozen. */
+	several = m->flags & CR_BEGIN_FAMILY ? cr_procs_family() : m->flags & SEVERAL;
+	if (several)
 		rc = cr_lead_begin(m, peer_of(index), &err);
 	if (rc < 0) {
 		cr_agent_failed(CR_MSG_BEGIN, rc, err.text);
 		return;
 	}
 	/* What needs to know the others is looked at when all are frozen. */
-	cr_set.gathering = (m->flags & (SEVERAL | CR_BEGIN_MEMBER)) != 0;
+	cr_set.gathering = several || m->flags & CR_BEGIN_MEMBER;
 	if (!cr_agent_callbacks_begin())
 		cr_agent_ready();
 }
@@ -292,7 +294,10 @@ void cr_agent_ready(void)
 		return;
 	}
 	if (cr_agent.begin.flags & CR_BEGIN_MEMBER && cr_agent_board()) {
-		cr_agent_failed(CR_MSG_BEGIN, ENOTSUP, "it is in an MPI job: the checkpoint is led by its rank, or the job has several ranks in one tree");
+		/* After a restart the coordinator may have heard of the rank's shell, and not yet of the program. */
+		cr_agent_failed(CR_MSG_BEGIN, EAGAIN,
+				"it is in an MPI job, and an MPI job that a member of the set has started cannot be saved with it; if its job was "
+				"restarted just now, try again");
 		return;
 	}
 	if (!cr_lead_active()) {
@@ -348,6 +353,21 @@ static void frozen_tell(void)
 	cr_agent_tell(CR_MSG_FROZEN, &f, sizeof(f));
 }
 
+/* Children that a rank has made since BEGIN: it leads from here on. */
+static int family_late(struct cr_err *err)
+{
+	int rc;
+
+	if (cr_lead_active() || !(cr_agent.begin.flags & CR_BEGIN_FAMILY) || !cr_procs_family())
+		return 0;
+	rc = cr_lead_begin(&cr_agent.begin, 0, err);
+	if (rc < 0)
+		return rc;
+	cr_set.gathering = true;
+	cr_lead_freeze();
+	return 0;
+}
+
 void cr_agent_freeze_now(void)
 {
 	const char *limit = getenv("OMPI_CR_TIMEOUT_FREEZE");
@@ -355,7 +375,7 @@ void cr_agent_freeze_now(void)
 	char reasons[CR_TEXT_BYTES];
 	struct text t = { reasons, 0, sizeof(reasons) };
 	uint64_t seconds = limit && atoi(limit) > 0 ? (uint64_t)atoi(limit) : 30;
-	int n;
+	int n, rc;
 
 	cr_agent.freeze_begin_ns = cr_now_ns();
 	if (cr_lead_active())
@@ -367,6 +387,11 @@ void cr_agent_freeze_now(void)
 	}
 	cr_agent.frozen = true;
 	cr_agent.phase = FROZEN;
+	rc = family_late(&err);
+	if (rc < 0) {
+		cr_agent_failed(CR_MSG_FREEZE, rc, err.text);
+		return;
+	}
 	/* It is ending: the leader sees that, and leaves it out. */
 	if (n == 0 && cr_agent.begin.flags & CR_BEGIN_MEMBER)
 		return;
@@ -484,13 +509,17 @@ void cr_agent_exit(const struct cr_msg_exit *m)
 void cr_agent_check(int index)
 {
 	struct text t = { cr_agent.buf, 0, CR_MSG_MAX_BYTES };
+	bool gathering = cr_set.gathering;
 
 	cr_agent.buf[0] = '\0';
+	/* What needs to know the others of the tree is looked at in the checkpoint. */
+	cr_set.gathering |= index == 0 && !cr_set.active && cr_procs_family();
 	/* A coordinator that asks before it begins: what callbacks may take away does not count yet. */
 	if (index == 0 && cr_agent_callbacks_registered())
 		cr_nocr_list(text_add, &t);
 	else
 		cr_dump_check(cr_agent.dumping ? cr_agent.dump.pid : 0, text_add, &t);
+	cr_set.gathering = gathering;
 	cr_message_send(cr_agent.conn[index], CR_MSG_CHECK_REPLY, 0, cr_agent.buf, t.used);
 }
 

@@ -39,6 +39,8 @@ extern struct cr_agent cr_agent;
 
 /* The MPI layer's board while the rank is between MPI_Init and MPI_Finalize, else NULL. */
 struct cr_board *cr_agent_board(void);
+/* Of MPI_COMM_WORLD, as whoever started this process has it in the environment; -1: none. */
+int cr_agent_rank(void);
 void cr_agent_dump_kill(void);
 void cr_agent_resume(void);
 /* RESUMED is said, the process stopped; returns when SIGCONT has come and the program runs. */

@@ -29,6 +29,8 @@ bool cr_proc_get(int pid, struct cr_proc *ret);
 bool cr_proc_is_starting(int pid);
 /* The processes that @m names, @self's own among them; without @skip and the writers of context files. Parents before children. *ret is malloc'ed. */
 int cr_procs_find(const struct cr_msg_begin *m, int skip, struct cr_proc **ret, unsigned int *ret_n, struct cr_err *err);
+/* Would CR_BEGIN_FAMILY find anybody besides this process: a parent of the same rank, a child, also one that has ended? A few system calls. */
+bool cr_procs_family(void);
 /* Children of this process that have ended, and the one that is left out (cr_set.skip). *ret is malloc'ed. */
 int cr_procs_ended(struct cr_proc **ret, unsigned int *ret_n);
 /* Does @pid map bytes [@offset, @offset + @bytes) of the object? @bytes 0: any part of it. */

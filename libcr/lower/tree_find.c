@@ -8,14 +8,19 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "libcr/lower/agent_private.h"
 #include "libcr/lower/files_set.h"
 #include "libcr/lower/mem_private.h"
 #include "libcr/lower/message.h"
 #include "libcr/lower/set.h"
+
+#define HELLO_S 5
 
 /* "pid (name) state ppid pgrp session tty tpgid flags ...": the exit signal is field 38. */
 bool cr_proc_get(int pid, struct cr_proc *ret)
@@ -102,17 +107,36 @@ static const struct cr_proc *proc_of(const struct cr_proc *all, unsigned int n, 
 	return NULL;
 }
 
+/* Is it an agent of this process's rank? mpirun may have one too. One that is silent is taken for one: who connects to it says why. */
+static bool is_of_rank(int fd)
+{
+	struct timeval tv = { .tv_sec = HELLO_S };
+	static char buf[CR_MSG_MAX_BYTES];
+	const struct cr_msg_hello *hello = (void *)buf;
+	struct cr_msg_head h;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	return cr_message_recv(fd, &h, buf) < 0 || (h.type == CR_MSG_HELLO && h.bytes >= sizeof(*hello) && hello->rank == cr_agent_rank());
+}
+
 static bool has_agent(int pid)
 {
 	char name[64];
+	bool is;
 	int fd;
 
 	snprintf(name, sizeof(name), CR_AGENT_SOCKET_FMT, pid);
 	fd = cr_message_connect(name, NULL);
 	if (fd < 0)
 		return false;
+	is = is_of_rank(fd);
 	close(fd);
-	return true;
+	return is;
+}
+
+static bool is_family(int parent)
+{
+	return parent > 1 && cr_proc_is_starting(parent) && has_agent(parent);
 }
 
 /* The outermost ancestor that has an agent, without a gap between. */
@@ -121,11 +145,19 @@ static int family_root(const struct cr_proc *all, unsigned int n)
 	int root = getpid();
 	const struct cr_proc *p = proc_of(all, n, root);
 
-	while (p && p->ppid > 1 && cr_proc_is_starting(p->ppid) && has_agent(p->ppid)) {
+	while (p && is_family(p->ppid)) {
 		root = p->ppid;
 		p = proc_of(all, n, root);
 	}
 	return root;
+}
+
+bool cr_procs_family(void)
+{
+	siginfo_t si;
+
+	/* The writer of a context file has no exit signal, so it is not meant. */
+	return waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) == 0 || is_family(getppid());
 }
 
 static bool descends(const struct cr_proc *all, unsigned int n, const struct cr_proc *p, int root)

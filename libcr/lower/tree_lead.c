@@ -459,7 +459,7 @@ int cr_lead_gather(struct cr_err *err)
 	rc = pids ? cr_gather(lead.members, lead.n, pids, lead.skip, lead.begin.checkpoint, &lead.gathered, err) : cr_err_set(err, ENOMEM, "out of memory");
 	if (rc == -ESTALE)
 		lead.phase = LEAD_FREEZE;
-	if (!rc)
+	if (!rc && cr_agent.owner != 0) /* the coordinator of a job has no use for them */
 		cr_agent_tell(CR_MSG_MEMBERS, pids, lead.n * sizeof(*pids));
 	free(pids);
 	return rc;
