@@ -135,7 +135,7 @@ run "$tool" --list --json
 "$python" -c 'import json,sys; j=json.load(open(sys.argv[1]))["jobs"][0]; assert j["interval"]==0 and "next_s" not in j and not j["running"], j' "$tmp/out"; ok $? "ends that: none is planned"
 
 # --- the command line
-for words in "" "1 2" "--stop 1" "--stop --term 1" "--check --term 1" "-V x 1" "--timeout 0 1" "--frobnicate 1" "--latest 1" "--list 1" "--interval x 1" "--interval -1 1" "--interval 5 --check 1" "--wait --nowait 1" "--crdebug 1" "--all 1" "--all --latest"; do
+for words in "" "1 2" "--check --stop 1" "--stop --term 1" "--check --term 1" "-V x 1" "--timeout 0 1" "--frobnicate 1" "--latest 1" "--list 1" "--interval x 1" "--interval -1 1" "--interval 5 --check 1" "--wait --nowait 1" "--crdebug 1" "--all 1" "--all --latest"; do
 	# shellcheck disable=SC2086
 	run "$tool" $words
 	[ $status -eq 2 ]; ok $? "usage error: ompi-checkpoint $words"
