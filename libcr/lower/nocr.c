@@ -19,11 +19,12 @@ static struct {
 
 int cr_nocr_set_reason(uint64_t id, const char *text)
 {
+	for (int i = 0; i < NOCR_MAX; i++)
+		if (nocr[i].used == 2 && nocr[i].id == id)
+			return 0;
 	for (int i = 0; i < NOCR_MAX; i++) {
 		uint32_t expect = 0;
 
-		if (nocr[i].used == 2 && nocr[i].id == id)
-			return 0;
 		if (nocr[i].used || !__atomic_compare_exchange_n(&nocr[i].used, &expect, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 			continue;
 		nocr[i].id = id;
@@ -41,12 +42,15 @@ int cr_nocr_set_reason(uint64_t id, const char *text)
 
 int cr_nocr_clear_reason(uint64_t id)
 {
+	int rc = -ENOENT;
+
+	/* Two threads may have set it at the same moment. */
 	for (int i = 0; i < NOCR_MAX; i++)
 		if (nocr[i].used == 2 && nocr[i].id == id) {
 			__atomic_store_n(&nocr[i].used, 0, __ATOMIC_SEQ_CST);
-			return 0;
+			rc = 0;
 		}
-	return -ENOENT;
+	return rc;
 }
 
 int cr_nocr_list(cr_nocr_fn report, void *arg)

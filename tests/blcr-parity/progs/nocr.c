@@ -33,6 +33,7 @@ static int inside(void)
 	NEED(checkpoint("nocr") == ENOTSUP && access("nocr", F_OK) < 0);
 	NEED(cr_nocr_clear(7) == 0 && cr_nocr_clear(7) == -ENOENT);
 	NEED(cr_nocr_query(0, why, sizeof(why)) == 1 && !strstr(why, "the device"));
+	NEED(cr_nocr_set(8, "so is the other") == 0 && cr_nocr_query(0, why, sizeof(why)) == 1); /* the same mark */
 	NEED(cr_nocr_clear(8) == 0);
 	NEED(cr_nocr_query(getpid(), why, sizeof(why)) == 0);
 	/* What nobody marked is found at its place, at the moment it is there, and gone with it. */
