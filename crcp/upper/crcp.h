@@ -148,7 +148,7 @@ void crcp_request_set_hook(MPI_Request request, void (*fn)(void *arg), void *arg
 #define CRCP_CLOCK_WORLD 0x574f524c44ULL
 uint64_t crcp_clock_id(uint64_t parent_id, uint64_t child, const int *world_ranks, int n);
 uint64_t crcp_clock_id_inter(uint64_t seed, const int *ranks_a, int n_a, const int *ranks_b, int n_b);
-/* Raise an error that no lower call has raised: runs the handler natively (a fatal one aborts with Open MPI's own message). */
+/* Raise an error that no lower call has raised, as crcp_error(): the program's handler runs; a fatal one aborts with Open MPI's own message. */
 int crcp_raise(struct crcp_comm *comm, int code, const char *function);
 
 /* Depth of wrappers on the calling thread. */

@@ -115,6 +115,16 @@ job_end 100
 check "a receive whose communicator is freed: restarted, it ends" sh -c "[ $RC = 0 ] && grep -qx ok '$RUN/out.$SEG'"
 [ "$RC" = 0 ] || explain
 
+# Open MPI's own words about a fatal error, with the name of the call (from one rank: of several mpirun may lose them)
+words() { sed -n '/reported by process/d; s/^\[[^]]*\] \(\*\*\* \)/\1/p'; }
+native=$("$MPIRUN" -np 1 "$LIFE" wrong 1 - 2>&1 >/dev/null </dev/null | words; echo "${PIPESTATUS[0]}")
+run_in wrong
+start_job 1 "$LIFE" wrong 1 -
+job_end 60
+say "$native"
+check "a fatal error: words and status are the native ones" [ "$(words <"$RUN/err.$SEG"; echo "$RC")" = "$native" ]
+check "a fatal error: they name the call" grep -q 'An error occurred in MPI_Send' "$RUN/err.$SEG"
+
 # One rank aborts while another does not answer, so in the middle of a checkpoint
 run_in abort
 start_job 3 "$LIFE" abort 1000000 go

@@ -4,6 +4,7 @@
  * then a wrapper that gets an error code runs the program's function here, in the upper half, on the program's handle.
  */
 #include "crcp/upper/abi/objects.h"
+#include "crcp/upper/abi/win.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,13 +84,15 @@ static int eh_run(const struct crcp_errhandler *e, void *object, int code, const
 	}
 }
 
-/* The program's handler is fatal: let the real library say so and abort, in its words. */
-static void abort_below(MPI_Comm real, int code)
+/* The program's handler is fatal: let the real library say so and abort, in its words and with the name of the program's call. */
+static void abort_below(MPI_Comm real, int code, const char *function)
 {
-	MPI_Errhandler fatal = (MPI_Errhandler)crcp_real(MPI_ERRORS_ARE_FATAL);
+	int (*fatal)(MPI_Comm *, int *, ...); /* returns nothing */
 
-	CR_LOWER(crcp_lower.MPI_Comm_set_errhandler(real, fatal));
-	CR_LOWER(crcp_lower.MPI_Comm_call_errhandler(real, code));
+	crcp_call_begin();
+	fatal = (int (*)(MPI_Comm *, int *, ...))crcp_lower_find("ompi_mpi_errors_are_fatal_comm_handler");
+	if (fatal)
+		CR_LOWER(fatal(&real, &code, function));
 	CR_LOWER(crcp_lower.MPI_Abort(real, code));
 	abort();
 }
@@ -104,7 +107,7 @@ static int eh_invoke(MPI_Errhandler *place, MPI_Errhandler none, void *object, i
 		return code;
 	handler = crcp_errhandler_of(place, none);
 	if (is_fatal(handler))
-		abort_below((MPI_Comm)(h->kind == CRCP_COMM ? h->real : crcp_real(MPI_COMM_WORLD)), code);
+		abort_below((MPI_Comm)(h->kind == CRCP_COMM ? h->real : crcp_real(MPI_COMM_WORLD)), code, function);
 	if (handler == MPI_ERRORS_RETURN)
 		return code;
 	code = eh_run(eh_of(handler), object, code, function);
@@ -357,7 +360,7 @@ int ompi_errhandler_invoke(MPI_Errhandler handler, void *object, int type, int c
 		(void)object;                                                                                     \
 		crcp_lower_need();                                                                                \
 		if (crcp_is_up())                                                                                 \
-			abort_below((MPI_Comm)crcp_real(MPI_COMM_WORLD), code ? *code : MPI_ERR_OTHER);           \
+			abort_below((MPI_Comm)crcp_real(MPI_COMM_WORLD), code ? *code : MPI_ERR_OTHER, message);      \
 		fprintf(stderr, "*** %s was called before MPI_INIT or after MPI_FINALIZE; this is not allowed.\n", message ? message : "An MPI function"); \
 		exit(1);                                                                                          \
 	}

@@ -157,13 +157,5 @@ int crcp_p2p_rebuild(void)
 
 int crcp_raise(struct crcp_comm *comm, int code, const char *function)
 {
-	MPI_Comm real;
-
-	if (crcp.initialized && !crcp.finalized) {
-		crcp_call_begin();
-		real = (MPI_Comm)crcp_real(comm ? (void *)comm : (void *)MPI_COMM_WORLD);
-		(void)CR_LOWER(crcp_lower.MPI_Comm_call_errhandler(real, code));
-		crcp_call_end();
-	}
 	return crcp_error(comm, code, function);
 }

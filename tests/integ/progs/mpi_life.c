@@ -8,6 +8,7 @@
  *   mpi_life after STEPS MS       the ranks compute, leave MPI_Finalize, and live on for about MS milliseconds of work; rank 0 ends with status 3
  *   mpi_life stray STEPS FILE     rank 0 says "stray" and waits with a receive whose communicator is freed; its message comes when FILE is there
  *   mpi_life abort STEPS FILE     rank 1 aborts with code 7 when FILE is there, the others compute and exchange until then
+ *   mpi_life wrong STEPS WORD     a message to a rank that there is not
  *
  * With one more FILE rank 0 stays in the middle of its steps until that is there.
  */
@@ -158,6 +159,8 @@ int main(int argc, char **argv)
 		printf("wanted %d provided %d\n", wanted, level), fflush(stdout);
 	if (strcmp(what, "stray") == 0)
 		stray_receive(argv[3]);
+	if (strcmp(what, "wrong") == 0)
+		MPI_Send(&is, 1, MPI_INT, 99, 0, MPI_COMM_WORLD);
 	if (strcmp(what, "abort") == 0)
 		abort_steps(argv[3]);
 	else
