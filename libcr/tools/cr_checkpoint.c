@@ -51,6 +51,7 @@ static const char usage[] =
 	"      --sync, --nosync   fsync the file (default), or do not\n"
 	"      --stopped      keep the process stopped until the file is written (no copy-on-write)\n"
 	"      --json         print the result as JSON\n"
+	"      --ptraced-error, --ptracer-error, --kmsg-none, --kmsg-error, --kmsg-warning   of BLCR: as it is anyway\n"
 	"  -q, --quiet, -v, --verbose\n"
 	"  -h, --help         print this help\n"
 	"      --version      print the version\n"
@@ -296,7 +297,7 @@ static int number(const char *s, int min, int max)
 	return *end || end == s || v < min || v > max ? -1 : (int)v;
 }
 
-enum { OPT_CLOBBER = 256, OPT_NOCLOBBER, OPT_BACKUP, OPT_CHECK, OPT_SYNC, OPT_NOSYNC, OPT_STOPPED, OPT_JSON, OPT_REPORT, OPT_TREE, OPT_SIGNAL = 512, OPT_SAVE = 1024 };
+enum { OPT_CLOBBER = 256, OPT_NOCLOBBER, OPT_BACKUP, OPT_CHECK, OPT_SYNC, OPT_NOSYNC, OPT_STOPPED, OPT_JSON, OPT_REPORT, OPT_TREE, OPT_AS_EVER, OPT_SIGNAL = 512, OPT_SAVE = 1024 };
 
 #define SAVE_ALL (CR_DUMP_SAVE_EXE | CR_DUMP_SAVE_PRIVATE | CR_DUMP_SAVE_SHARED)
 
@@ -341,6 +342,12 @@ static int options(int argc, char **argv, struct request *rq)
 		{ "group", no_argument, NULL, 'g' },
 		{ "session", no_argument, NULL, 's' },
 		{ "sid", no_argument, NULL, 's' },
+		/* of BLCR: what happens anyway */
+		{ "ptraced-error", no_argument, NULL, OPT_AS_EVER },
+		{ "ptracer-error", no_argument, NULL, OPT_AS_EVER },
+		{ "kmsg-none", no_argument, NULL, OPT_AS_EVER },
+		{ "kmsg-error", no_argument, NULL, OPT_AS_EVER },
+		{ "kmsg-warning", no_argument, NULL, OPT_AS_EVER },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
@@ -355,7 +362,8 @@ static int options(int argc, char **argv, struct request *rq)
 			exit(0);
 		case 'f': rq->file.name = optarg; break;
 		case 'd': rq->file.dir = optarg; break;
-		case 'c': break;
+		case 'c':
+		case OPT_AS_EVER: break;
 		case 'F':
 			rq->file.fd = number(optarg, 0, INT_MAX);
 			if (rq->file.fd < 0)

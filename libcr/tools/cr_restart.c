@@ -49,6 +49,7 @@ static const char usage[] =
 	"      --run-on-fail-env CMD   ... when a file or directory is missing, forbidden or changed\n"
 	"      --run-on-fail-perm CMD  ... when it failed for any other reason\n"
 	"      --run-on-failure CMD    all four; a status of CMD that is not 0 becomes this command's\n"
+	"      --kmsg-none, --kmsg-error, --kmsg-warning   of BLCR: there is no kernel log to print\n"
 	"  -q, --quiet             no words when it succeeds\n"
 	"  -h, --help              print this help\n"
 	"      --version           print the version\n"
@@ -138,7 +139,7 @@ static int number(const char *text, int min, int max)
 	return *end || end == text || v < min || v > max ? -1 : (int)v;
 }
 
-enum { OPT_RELOCATE = 256, OPT_RESTORE_PID, OPT_NO_RESTORE_PID, OPT_FAILURE, OPT_HOOK, OPT_SIGNAL = 512 };
+enum { OPT_RELOCATE = 256, OPT_RESTORE_PID, OPT_NO_RESTORE_PID, OPT_FAILURE, OPT_AS_EVER, OPT_HOOK, OPT_SIGNAL = 512 };
 
 /* 0, or -EINVAL with words, if there is something to say that the user does not see. */
 static int options(int argc, char **argv, struct request *rq, struct cr_err *err)
@@ -168,6 +169,10 @@ static int options(int argc, char **argv, struct request *rq, struct cr_err *err
 		{ "run-on-fail-env", required_argument, NULL, OPT_HOOK + RESTART_FAIL_ENV },
 		{ "run-on-fail-perm", required_argument, NULL, OPT_HOOK + RESTART_FAIL_PERM },
 		{ "run-on-failure", required_argument, NULL, OPT_FAILURE },
+		/* of BLCR: there is no kernel log to print */
+		{ "kmsg-none", no_argument, NULL, OPT_AS_EVER },
+		{ "kmsg-error", no_argument, NULL, OPT_AS_EVER },
+		{ "kmsg-warning", no_argument, NULL, OPT_AS_EVER },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c, rc = 0;
@@ -200,6 +205,7 @@ static int options(int argc, char **argv, struct request *rq, struct cr_err *err
 			break;
 		case OPT_RESTORE_PID: rq->restore_pid = true; break;
 		case OPT_NO_RESTORE_PID: rq->restore_pid = false; break;
+		case OPT_AS_EVER: break;
 		case OPT_FAILURE:
 			for (int i = RESTART_FAIL_ARGS; i < RESTART_CLASSES; i++)
 				rq->hooks.command[i] = optarg;
