@@ -51,7 +51,7 @@ static const char usage[] =
 	"      --sync, --nosync   fsync the file (default), or do not\n"
 	"      --stopped      keep the process stopped until the file is written (no copy-on-write)\n"
 	"      --json         print the result as JSON\n"
-	"      --ptraced-error, --ptracer-error, --kmsg-none, --kmsg-error, --kmsg-warning   of BLCR: as it is anyway\n"
+	"      --ptraced-allow, --kmsg-none, --kmsg-error, --kmsg-warning   of BLCR: as it is anyway\n"
 	"  -q, --quiet, -v, --verbose\n"
 	"  -h, --help         print this help\n"
 	"      --version      print the version\n"
@@ -343,8 +343,7 @@ static int options(int argc, char **argv, struct request *rq)
 		{ "session", no_argument, NULL, 's' },
 		{ "sid", no_argument, NULL, 's' },
 		/* of BLCR: what happens anyway */
-		{ "ptraced-error", no_argument, NULL, OPT_AS_EVER },
-		{ "ptracer-error", no_argument, NULL, OPT_AS_EVER },
+		{ "ptraced-allow", no_argument, NULL, OPT_AS_EVER },
 		{ "kmsg-none", no_argument, NULL, OPT_AS_EVER },
 		{ "kmsg-error", no_argument, NULL, OPT_AS_EVER },
 		{ "kmsg-warning", no_argument, NULL, OPT_AS_EVER },
