@@ -64,6 +64,7 @@ static int privileges_read(int tid, struct privileges *p)
 	static const char *const caps[] = { "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:" };
 	char path[64], *line = NULL;
 	size_t line_max = 0;
+	bool found = false;
 	int r = 0, fd;
 	FILE *f;
 
@@ -78,7 +79,7 @@ static int privileges_read(int tid, struct privileges *p)
 		return r;
 	}
 	while (r == 0 && getline(&line, &line_max, f) > 0) {
-		sscanf(line, "Uid: %u %u %u %u", &p->uid[0], &p->uid[1], &p->uid[2], &p->uid[3]);
+		found |= sscanf(line, "Uid: %u %u %u %u", &p->uid[0], &p->uid[1], &p->uid[2], &p->uid[3]) == 4;
 		sscanf(line, "Gid: %u %u %u %u", &p->gid[0], &p->gid[1], &p->gid[2], &p->gid[3]);
 		sscanf(line, "NoNewPrivs: %u", &p->no_new_privs);
 		for (size_t i = 0; i < 5; i++)
@@ -89,7 +90,7 @@ static int privileges_read(int tid, struct privileges *p)
 	}
 	free(line);
 	fclose(f);
-	return r;
+	return r == 0 && !found ? -ESRCH : r; /* it has ended since the file was opened */
 }
 
 static bool same_ids(const struct privileges *a, const struct privileges *b)

@@ -31,6 +31,22 @@ run "vector and x87 registers" 1 "$PROGS/vectors" $(n 250)
 FILES='file log shared' run "pipes, dup'ed and unlinked files, shared mappings" 1 "$PROGS/descriptors" $(n 1000)
 run "system calls that sleep" 1 "$PROGS/syscalls" $(n 150)
 
+# Threads that end while they are looked at are no reason against a checkpoint (an ordinary user was told that they had another identity)
+if want "churn"; then
+	RUN=$WORK/churn SEG=0
+	mkdir -p "$RUN"
+	start_job 1 "$PROGS/thread_churn" "$RUN/end"
+	checkable() { for ((i = 0; i < 200; i++)); do cr_checkpoint --check "$JOB" >"$RUN/ckpt.err" 2>&1 && return 0 || nap 50; done; return 1; }
+	check "churn: it can be checkpointed" checkable
+	refused=0
+	for ((k = 0; k < 100; k++)); do cr_checkpoint --check "$JOB" >"$RUN/ckpt.out" 2>&1 || { refused=$((refused + 1)); cp "$RUN/ckpt.out" "$RUN/ckpt.err"; }; done
+	[ $refused = 0 ] || say_file "$RUN/ckpt.err" 3
+	check "churn: a hundred times ($refused refused)" [ $refused = 0 ]
+	: >"$RUN/end"
+	job_end 60
+	check "churn: it ends" [ "$RC" = 0 ]
+fi
+
 # A terminal: script(1) makes one for each run
 if want "terminal"; then
 	RUN=$WORK/tty
