@@ -70,19 +70,21 @@ job_end 100
 check "inside of MPI_Init: restarted, it ends" sh -c "[ $RC = 0 ] && grep -qx ok '$RUN/out.$SEG'"
 [ "$RC" = 0 ] || explain
 
-# Requests one after the other from the first step until nothing is left of the job
-native=$("$MPIRUN" -np 2 "$LIFE" after "$(n 900)" 60 2>/dev/null </dev/null)
+# Requests one after the other from the first step until nothing is left of the job, which stays in the middle until one has saved it
+run_in native
+: >"$RUN/go"
+native=$(cd "$RUN" && "$MPIRUN" -np 2 "$LIFE" after "$(n 900)" 60 go 2>/dev/null </dev/null)
 check "MPI_Finalize: native status" [ $? = 3 ]
 wrong='' saved=0 refused=0
 for run in 1 2; do
 	run_in "after.$run"
 	REF=''
-	start_job 2 "$LIFE" after "$(n 900)" 60
+	start_job 2 "$LIFE" after "$(n 900)" 60 go
 	until_lines 1 'step 0'
 	checkpoint || wrong="$wrong no checkpoint in the beginning"
 	while alive "$JOB"; do
 		ask || wrong="$wrong unclear:$rc"
-		if [ $rc = 0 ]; then saved=$((saved + 1)); else refused=$((refused + 1)); fi
+		if [ $rc = 0 ]; then saved=$((saved + 1)) && : >"$RUN/go"; else refused=$((refused + 1)); fi
 	done
 	job_end 60
 	[ "$RC" = 3 ] && [ "$(cat "$RUN/out.1")" = "$native" ] || wrong="$wrong run $run: status $RC"
