@@ -220,41 +220,22 @@ kill_job()
 	done
 }
 
-# until_says TEXT: until rank 0 of JOB has written this line. At most two minutes
-until_says()
-{
-	local i
-	for ((i = 0; i < 1200; i++)); do
-		grep -qx "$1" "$RUN/out.$SEG" && return 0
-		alive "$JOB" || return 1
-		nap 100
-	done
-	return 1
-}
-
-# until_step N: until JOB has printed that step (step.h). At most two minutes
-until_step()
+# until_so COMMAND...: until it succeeds, as long as JOB lives. At most two minutes
+until_so()
 {
 	local i
 	for ((i = 0; i < 2400; i++)); do
-		grep -q "^step $1 " "$RUN/out.$SEG" && return 0
+		"$@" && return 0
 		alive "$JOB" || return 1
 		nap 50
 	done
 	return 1
 }
 
-# until_speaks: until JOB has written something. At most two minutes
-until_speaks()
-{
-	local i
-	for ((i = 0; i < 2400; i++)); do
-		[ -s "$RUN/out.$SEG" ] && return 0
-		alive "$JOB" || return 1
-		nap 50
-	done
-	return 1
-}
+# until JOB's rank 0 has written this line, has printed that step (step.h), has written something
+until_says() { until_so grep -qx "$1" "$RUN/out.$SEG"; }
+until_step() { until_so grep -q "^step $1 " "$RUN/out.$SEG"; }
+until_speaks() { until_so [ -s "$RUN/out.$SEG" ]; }
 
 # patiently COMMAND...: again as long as its status is 75, at most a minute; its status, also in RC
 patiently()

@@ -13,16 +13,8 @@ run_in()
 }
 
 # until_lines N TEXT: until the job has written it so often
-until_lines()
-{
-	local i
-	for ((i = 0; i < 1200; i++)); do
-		[ "$(grep -c "$2" "$RUN/out.$SEG")" -ge "$1" ] && return 0
-		alive "$JOB" || return 1
-		nap 50
-	done
-	return 1
-}
+has_lines() { [ "$(grep -c "$2" "$RUN/out.$SEG")" -ge "$1" ]; }
+until_lines() { until_so has_lines "$@"; }
 
 # ask [OPTION...]: one request; its status in rc. False when it neither made a snapshot nor said why not
 ask()

@@ -25,8 +25,6 @@ exit $((me * 3))
 EOF
 filter() { grep '^0: '; }
 
-# until_is COMMAND...: at most a minute
-until_is() { local i; for ((i = 0; i < 1200; i++)); do if "$@"; then return 0; fi; alive "$JOB" || return 1; nap 50; done; return 1; }
 here() { [ -e "$RUN/$1" ]; }
 # again: the job is killed and restarted from the newest snapshot
 again() { kill_job; restart; }
@@ -36,23 +34,23 @@ is_refused()
 	[ $? = "$1" ] && grep -q "$2" "$RUN/ckpt.err"
 }
 # refused STATUS TEXT: until a request is, with the text in its reasons
-refused() { until_is is_refused "$@"; }
+refused() { until_so is_refused "$@"; }
 
 "$MPIRUN" -np 2 "$PROGS/mpi_family" 12 2>/dev/null </dev/null | sed 's/^/0: /' >"$WORK/ref/out"
 echo '0: rank ended with 0' >>"$WORK/ref/out"
 start_job 2 /bin/bash "$RUN/rank.sh" "$PROGS/static" "$PROGS/mpi_family" 12 enough
-until_is here there.0 && until_is here there.1
+until_so here there.0 && until_so here there.1
 check "a child that cannot be saved: refused by its name" refused 1 "rank 1 .*(static): it was not started by cr_run"
 touch "$RUN/go"
-until_is here gone
+until_so here gone
 check "shells with children, before MPI: the job has gone on and is saved" checkpoint
 again
 touch "$RUN/begin"
-until_is grep -q '^0: step 5' "$RUN/out.$SEG"
+until_so grep -q '^0: step 5' "$RUN/out.$SEG"
 check "the MPI program in a pipeline: saved" checkpoint
 again
 touch "$RUN/enough"
-until_is here end.0 && until_is here end.1
+until_so here end.0 && until_so here end.1
 check "the script alone, behind the MPI program: refused" refused 1 "its MPI process has ended"
 touch "$RUN/done"
 job_end 120
