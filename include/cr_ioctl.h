@@ -18,6 +18,7 @@
 #define CR_IOC_FEATURE_PHASE1 (1ull << 1) /* PHASE1, PHASE1_WAIT, PHASE1_READY */
 #define CR_IOC_FEATURE_PAGES  (1ull << 2) /* PAGES */
 #define CR_IOC_FEATURE_NOCR   (1ull << 3) /* NOCR_SET, NOCR_CLEAR, NOCR_GET */
+#define CR_IOC_FEATURE_SELF   (1ull << 4) /* PAGES with pid 0, AREAS */
 
 struct cr_ioc_version {
 	__u32 ret_abi;
@@ -122,7 +123,7 @@ struct cr_ioc_run {
 /*
  * Content of the private memory in [start, end): anonymous pages that are not zero, and pages of private file mappings that were written to. Nothing is
  * faulted in that was never there. Pages go back to back to buf, their addresses to runs. A run lies in one area. Begin again at ret_next until it
- * is end.
+ * is end. With pid 0 the memory is the caller's own: at any time, without a request.
  */
 struct cr_ioc_pages {
 	__s32 pid;
@@ -136,6 +137,49 @@ struct cr_ioc_pages {
 	__u32 ret_runs;
 	__u64 ret_bytes;
 	__u64 ret_next; /* also set with -EOPNOTSUPP: the area that cannot be read */
+};
+
+/* What an area is, in the letters of VmFlags in /proc/PID/smaps: bit, flag of the kernel, letters. */
+#define CR_IOC_AREA_FLAGS(X) \
+	X(0, VM_GROWSDOWN, "gd") \
+	X(1, VM_NORESERVE, "nr") \
+	X(2, VM_LOCKED, "lo") \
+	X(3, VM_HUGEPAGE, "hg") \
+	X(4, VM_NOHUGEPAGE, "nh") \
+	X(5, VM_DONTDUMP, "dd") \
+	X(6, VM_DONTCOPY, "dc") \
+	X(7, VM_WIPEONFORK, "wf") \
+	X(8, VM_MERGEABLE, "mg") \
+	X(9, VM_RAND_READ, "rr") \
+	X(10, VM_SEQ_READ, "sr") \
+	X(11, VM_MAYWRITE, "mw") \
+	X(12, VM_HUGETLB, "ht") \
+	X(13, VM_IO, "io") \
+	X(14, VM_PFNMAP, "pf") \
+	X(15, VM_UFFD_MISSING, "um") \
+	X(16, VM_UFFD_MINOR, "ui") \
+	X(17, VM_SHADOW_STACK, "ss") \
+	X(18, VM_SEALED, "sl")
+
+#define CR_IOC_AREA_CONTENT (1ull << 63) /* it may have pages of its own */
+
+struct cr_ioc_area {
+	__u64 ret_start;
+	__u64 ret_end;
+	__u64 ret_flags;
+	__u32 ret_pkey;
+	__u32 ret_pad;
+};
+
+/* The caller's own areas that end behind start. Begin again at ret_next until ret_n is less than max. */
+struct cr_ioc_areas {
+	__u64 start;
+	__u64 areas; /* address of struct cr_ioc_area[max] */
+	__u32 max;
+	__u32 flags; /* 0 */
+	__u32 ret_n;
+	__u32 pad;
+	__u64 ret_next;
 };
 
 struct cr_ioc_called {
@@ -170,6 +214,7 @@ struct cr_ioc_nocr {
 #define CR_IOC_LIST	    _IOWR(CR_IOC_TYPE, 0x43, struct cr_ioc_list)
 #define CR_IOC_RESUME	    _IO(CR_IOC_TYPE, 0x44)
 #define CR_IOC_PAGES	    _IOWR(CR_IOC_TYPE, 0x45, struct cr_ioc_pages)
+#define CR_IOC_AREAS	    _IOWR(CR_IOC_TYPE, 0x46, struct cr_ioc_areas)
 #define CR_IOC_PHASE1	    _IO(CR_IOC_TYPE, 0x48)
 #define CR_IOC_PHASE1_WAIT  _IOR(CR_IOC_TYPE, 0x49, struct cr_ioc_called)
 #define CR_IOC_PHASE1_READY _IOWR(CR_IOC_TYPE, 0x4a, struct cr_ioc_ready)
@@ -189,6 +234,8 @@ CR_IOC_ASSERT(sizeof(struct cr_ioc_process) == 16);
 CR_IOC_ASSERT(sizeof(struct cr_ioc_list) == 16);
 CR_IOC_ASSERT(sizeof(struct cr_ioc_run) == 16);
 CR_IOC_ASSERT(sizeof(struct cr_ioc_pages) == 72);
+CR_IOC_ASSERT(sizeof(struct cr_ioc_area) == 32);
+CR_IOC_ASSERT(sizeof(struct cr_ioc_areas) == 40);
 CR_IOC_ASSERT(sizeof(struct cr_ioc_called) == 24);
 CR_IOC_ASSERT(sizeof(struct cr_ioc_ready) == 24);
 CR_IOC_ASSERT(sizeof(struct cr_ioc_nocr) == 112);

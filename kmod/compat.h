@@ -18,4 +18,12 @@
 #define CRK_PF_WORKER				  PF_IO_WORKER
 #endif
 
+/* Flags of areas that came later. */
+#ifndef VM_SHADOW_STACK
+#define VM_SHADOW_STACK VM_NONE
+#endif
+#ifndef VM_SEALED
+#define VM_SEALED VM_NONE
+#endif
+
 #endif

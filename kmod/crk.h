@@ -142,6 +142,9 @@ int crk_access_get(struct task_struct *task, struct mm_struct **ret_mm);
 /* pages.c */
 int crk_pages_read(struct file *filp, struct cr_ioc_pages __user *arg);
 
+/* areas.c */
+int crk_areas_read(struct cr_ioc_areas __user *arg);
+
 /* nocr.c */
 int crk_nocr_set(struct crk_file *f, struct cr_ioc_nocr __user *arg);
 int crk_nocr_clear(struct crk_file *f, struct cr_ioc_nocr __user *arg);

@@ -3,7 +3,7 @@
 
 noinst_HEADERS += include/cr_ioctl.h
 kmod_sources = kmod/Kbuild kmod/compat.h kmod/crk.h kmod/main.c kmod/request.c kmod/set.c kmod/stop.c kmod/phase1.c kmod/access.c kmod/pages.c \
-	kmod/nocr.c
+	kmod/areas.c kmod/nocr.c
 kmod_dkms = kmod/dkms.conf.in kmod/60-crmod.rules
 EXTRA_DIST += $(kmod_sources) $(kmod_dkms) tests/kmod
 
@@ -34,9 +34,9 @@ $(kmod_progs): %: $(top_srcdir)/%.c $(kmod_headers)
 	$(AM_V_CC)$(KMOD_COMPILE) $<
 tests/kmod/crmod_pages: $(top_srcdir)/tests/kmod/crmod_pages.c $(kmod_headers) libcr/image/libcr_image.la
 	$(AM_V_CC)$(KMOD_COMPILE) $(top_srcdir)/tests/kmod/crmod_pages.c libcr/image/.libs/libcr_image.a $(XXHASH_LIBS)
-check-kmod-progs: $(kmod_progs) tests/kmod/crmod_pages cr_inspect
+check-kmod-progs: $(kmod_progs) tests/kmod/crmod_pages cr_inspect tests/unit/test_mem tests/integ/progs/mpi_inflight tests/bench/ballast
 check-kmod:
-	OMPI_CR_BUILD=$(abs_builddir) $(top_srcdir)/tests/kmod/run.sh $(if $(KDIR),$(KDIR))
+	OMPI_CR_BUILD=$(abs_builddir) $(top_srcdir)/tests/kmod/run.sh $(if $(SERIES),$(SERIES),$(KDIR))
 
 clean-local: kmod-clean
 kmod-clean:

@@ -60,7 +60,8 @@ static int crk_version(struct cr_ioc_version __user *arg)
 {
 	struct cr_ioc_version v = {
 		.ret_abi = CR_IOC_ABI,
-		.ret_features = CR_IOC_FEATURE_STOP | CR_IOC_FEATURE_PHASE1 | CR_IOC_FEATURE_PAGES | CR_IOC_FEATURE_NOCR,
+		.ret_features = CR_IOC_FEATURE_STOP | CR_IOC_FEATURE_PHASE1 | CR_IOC_FEATURE_PAGES | CR_IOC_FEATURE_NOCR |
+				CR_IOC_FEATURE_SELF,
 	};
 
 	return copy_to_user(arg, &v, sizeof(v)) ? -EFAULT : 0;
@@ -84,6 +85,8 @@ static long crk_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 		return crk_request_resume(filp);
 	case CR_IOC_PAGES:
 		return crk_pages_read(filp, p);
+	case CR_IOC_AREAS:
+		return crk_areas_read(p);
 	case CR_IOC_PHASE1:
 		return crk_phase1_register(f);
 	case CR_IOC_PHASE1_WAIT:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Memory of a stopped process, from its page tables. Nothing is faulted in that was never there; pages in swap are read back. Tables are walked under the
+ * Memory of a stopped process, or of the caller itself, from its page tables. Nothing is faulted in that was never there; pages in swap are read back. Tables are walked under the
  * target's mmap_lock a batch at a time; the copy to the caller, which may fault, is made without it.
  */
 #include <linux/mm.h>
@@ -271,7 +271,7 @@ static int crk_pages_check(const struct cr_ioc_pages *a)
 {
 	if (a->flags || !PAGE_ALIGNED(a->start) || !PAGE_ALIGNED(a->end) || a->start >= a->end || a->end > TASK_SIZE_MAX)
 		return -EINVAL;
-	if (!a->max_runs || a->buf_bytes < PAGE_SIZE || a->pid <= 0)
+	if (!a->max_runs || a->buf_bytes < PAGE_SIZE || a->pid < 0)
 		return -EINVAL;
 	return 0;
 }
@@ -292,47 +292,47 @@ static int crk_pages_state(struct crk_request *req, struct crk_process *p)
 	return err;
 }
 
-static int crk_pages_process(struct crk_request *req, struct crk_process *p, struct cr_ioc_pages *a)
+/* @mm is in use by the caller, or referenced. */
+static int crk_pages_mm(struct mm_struct *mm, struct cr_ioc_pages *a)
 {
 	struct crk_copied c = { .a = a };
-	struct crk_batch *b;
 	u64 next = a->start;
+	struct crk_batch *b;
+	int err;
+
+	b = kzalloc(sizeof(*b), GFP_KERNEL_ACCOUNT);
+	if (!b)
+		return -ENOMEM;
+	b->mm = mm;
+	err = crk_pages_copy(b, &c, &next);
+	kfree(b);
+	a->ret_runs = c.runs;
+	a->ret_bytes = c.bytes;
+	a->ret_next = next;
+	return err;
+}
+
+static int crk_pages_process(struct crk_request *req, struct crk_process *p, struct cr_ioc_pages *a)
+{
 	int err, state;
 
 	err = crk_pages_state(req, p);
 	if (err)
 		return err;
-	b = kzalloc(sizeof(*b), GFP_KERNEL_ACCOUNT);
-	if (!b)
-		return -ENOMEM;
-	b->mm = p->mm;
-	if (!mmget_not_zero(p->mm)) {
-		kfree(b);
+	if (!mmget_not_zero(p->mm))
 		return -ESRCH;
-	}
-	err = crk_pages_copy(b, &c, &next);
+	err = crk_pages_mm(p->mm, a);
 	mmput(p->mm);
-	kfree(b);
 	state = crk_pages_state(req, p);
-	a->ret_runs = c.runs;
-	a->ret_bytes = c.bytes;
-	a->ret_next = next;
 	return state ? state : err;
 }
 
-int crk_pages_read(struct file *filp, struct cr_ioc_pages __user *arg)
+static int crk_pages_of_request(struct crk_file *f, struct cr_ioc_pages *a)
 {
-	struct crk_file *f = filp->private_data;
 	struct crk_process *p = NULL;
-	struct cr_ioc_pages a;
 	struct pid *pid;
 	int err;
 
-	if (copy_from_user(&a, arg, sizeof(a)))
-		return -EFAULT;
-	err = crk_pages_check(&a);
-	if (err)
-		return err;
 	err = mutex_lock_interruptible(&f->lock);
 	if (err)
 		return err;
@@ -340,14 +340,32 @@ int crk_pages_read(struct file *filp, struct cr_ioc_pages __user *arg)
 		err = f->request ? -EPERM : -ENOENT;
 		goto unlock;
 	}
-	pid = find_get_pid(a.pid);
+	pid = find_get_pid(a->pid);
 	if (pid)
 		p = crk_set_find(f->request, pid);
 	put_pid(pid);
-	err = p ? crk_pages_process(f->request, p, &a) : -ESRCH;
-	if ((!err || err == -EOPNOTSUPP) && copy_to_user(arg, &a, sizeof(a)))
-		err = -EFAULT;
+	err = p ? crk_pages_process(f->request, p, a) : -ESRCH;
 unlock:
 	mutex_unlock(&f->lock);
+	return err;
+}
+
+/*
+ * The caller's own memory needs no request and no check: nobody else's can be had in this way, whoever opened the descriptor, and a process may read its own as
+ * /proc/self/mem. It takes no lock of the file either, so that a child that is left with its parent's descriptor is never in the way of anybody.
+ */
+int crk_pages_read(struct file *filp, struct cr_ioc_pages __user *arg)
+{
+	struct cr_ioc_pages a;
+	int err;
+
+	if (copy_from_user(&a, arg, sizeof(a)))
+		return -EFAULT;
+	err = crk_pages_check(&a);
+	if (err)
+		return err;
+	err = a.pid ? crk_pages_of_request(filp->private_data, &a) : crk_pages_mm(current->mm, &a);
+	if ((!err || err == -EOPNOTSUPP) && copy_to_user(arg, &a, sizeof(a)))
+		err = -EFAULT;
 	return err;
 }

@@ -178,6 +178,110 @@ static void test_edges(int fd, pid_t pid)
 	ok(a.ret_runs == 1 && a.ret_bytes == 3 * PAGE && a.ret_next == HUGE + 3 * PAGE, "one run of three");
 }
 
+static long areas(int fd, uint64_t start, struct cr_ioc_area *ret, uint32_t max, struct cr_ioc_areas *a)
+{
+	*a = (struct cr_ioc_areas){ .start = start, .areas = (uintptr_t)ret, .max = max };
+	return dev_call(fd, CR_IOC_AREAS, a);
+}
+
+/* The letters of smaps, for the flags that AREAS knows. */
+static uint64_t letters_to_flags(const char *letters)
+{
+	uint64_t flags = 0;
+
+#define FLAG(bit, kernel, two) flags |= strstr(letters, " " two " ") ? 1ull << (bit) : 0;
+	CR_IOC_AREA_FLAGS(FLAG)
+#undef FLAG
+	return flags;
+}
+
+/* Every area of smaps is there, and has the same flags. Returns how many differ, or are not there. */
+static unsigned int areas_differ(const struct cr_ioc_area *area, uint32_t n, unsigned int *ret_compared)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+	unsigned long start = 0, end = 0;
+	unsigned int bad = 0;
+	char line[512];
+
+	*ret_compared = 0;
+	while (smaps && fgets(line, sizeof(line), smaps)) {
+		uint32_t i = 0;
+
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2 || strncmp(line, "VmFlags:", 8) || start >> 47)
+			continue;
+		while (i < n && (area[i].ret_start != start || area[i].ret_end != end))
+			i++;
+		line[strcspn(line, "\n")] = ' ';
+		if (i == n || (area[i].ret_flags & ~CR_IOC_AREA_CONTENT) != letters_to_flags(line + 8)) {
+			printf("# %lx-%lx:%s (%#llx)\n", start, end, line + 8, i < n ? (unsigned long long)area[i].ret_flags : 0);
+			bad++;
+		}
+		++*ret_compared;
+	}
+	if (smaps)
+		fclose(smaps);
+	return bad;
+}
+
+static void test_areas(int fd)
+{
+	static struct cr_ioc_area area[2048], few[3];
+	unsigned char *mem = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct cr_ioc_areas a;
+	unsigned int compared, same = 0;
+	uint64_t at = 0;
+
+	madvise(mem, PAGE, MADV_DONTDUMP);
+	madvise(mem + 2 * PAGE, PAGE, MADV_DONTFORK);
+	madvise(mem + 4 * PAGE, PAGE, MADV_WIPEONFORK);
+	madvise(mem + 6 * PAGE, PAGE, MADV_SEQUENTIAL);
+	madvise(mem + 8 * PAGE, PAGE, MADV_NOHUGEPAGE);
+	mlock(mem + 10 * PAGE, PAGE);
+	fill((uintptr_t)mem + 12 * PAGE, 1);
+	fclose(fopen("/proc/self/smaps", "r"));
+	is(areas(fd, 0, area, 2048, &a), 0, "the caller's own areas");
+	ok(a.ret_n > 10 && a.ret_n < 2048, "all at once (%u)", a.ret_n);
+	ok(areas_differ(area, a.ret_n, &compared) == 0 && compared == a.ret_n, "they are those of smaps, with the same flags (%u)", compared);
+	for (uint32_t i = 0, n = a.ret_n; i < n && !areas(fd, at, few, 3, &a) && a.ret_n; i += a.ret_n, at = a.ret_next)
+		same += !memcmp(few, area + i, a.ret_n * sizeof(few[0])) * a.ret_n;
+	ok(same == compared, "three at a time they are the same (%u)", same);
+	is(areas(fd, 1ul << 47, area, 1, &a), 0, "behind the last");
+	ok(a.ret_n == 0, "there are none");
+	is(areas(fd, 0, (void *)8, 1, &a), -EFAULT, "a table that is not there");
+	is(areas(fd, 0, area, 0, &a), -EINVAL, "no room");
+	a = (struct cr_ioc_areas){ .areas = (uintptr_t)area, .max = 1, .flags = 1 };
+	is(dev_call(fd, CR_IOC_AREAS, &a), -EINVAL, "a flag that is not known");
+	munmap(mem, 16 * PAGE);
+}
+
+/* A process's own memory needs no request; whoever has inherited the descriptor gets his own. */
+static void test_self(int fd)
+{
+	unsigned char *mem = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t at = (uintptr_t)mem;
+	struct cr_ioc_pages a;
+	int status = -1;
+	pid_t pid;
+
+	fill(at + PAGE, 5);
+	fill(at + 2 * PAGE, 0);
+	mprotect(mem, 4 * PAGE, PROT_NONE);
+	is(pages(fd, 0, at, at + 4 * PAGE, &a), 0, "the caller's own memory, without a request");
+	ok(a.ret_runs == 1 && a.ret_bytes == PAGE && runs[0].ret_addr == at + PAGE && all_are(buf, 5) && a.ret_next == at + 4 * PAGE, "the page that is not zero");
+	is(pages(fd, -1, at, at + PAGE, &a), -EINVAL, "a negative pid");
+	pid = fork();
+	if (!pid) {
+		mprotect(mem, 4 * PAGE, PROT_READ | PROT_WRITE);
+		fill(at + PAGE, 6);
+		_exit(pages(fd, 0, at, at + 4 * PAGE, &a) || a.ret_bytes != PAGE || !all_are(buf, 6));
+	}
+	waitpid(pid, &status, 0);
+	ok(status == 0, "a child gets its own by its parent's descriptor (status %#x)", status);
+	is(pages(fd, 0, at, at + 4 * PAGE, &a), 0, "the parent's again");
+	ok(a.ret_bytes == PAGE && all_are(buf, 5), "is as it was");
+	munmap(mem, 4 * PAGE);
+}
+
 /* A context file of the anonymous area, written by the module's runs and checked by cr_inspect. */
 static void test_context_file(int fd, pid_t pid, const char *build)
 {
@@ -238,6 +342,8 @@ int main(int argc, char **argv)
 		child(file);
 	ok(counters_run(0, 1), "a process with all kinds of memory");
 	is(pages(fd, pid, ANON, ANON + PAGE, &a), -ENOENT, "memory without a request");
+	test_self(fd);
+	test_areas(fd);
 	is(stop_pid(fd, CR_IOC_PROC, pid, &w), 0, "it is stopped");
 	before = resident(pid);
 	is(each_page(fd, pid, ANON, ANON + ANON_N * PAGE, anon_page), 99, "anonymous memory: written pages that are not zero");

@@ -9,7 +9,7 @@
 #define CALLS	4000u
 
 static const unsigned long commands[] = { CR_IOC_VERSION, CR_IOC_REQUEST, CR_IOC_REQUEST, CR_IOC_WAIT, CR_IOC_WAIT, CR_IOC_LIST, CR_IOC_RESUME,
-					  CR_IOC_PAGES, CR_IOC_PAGES, CR_IOC_PHASE1, CR_IOC_PHASE1_READY, CR_IOC_NOCR_SET, CR_IOC_NOCR_CLEAR, CR_IOC_NOCR_GET,
+					  CR_IOC_PAGES, CR_IOC_PAGES, CR_IOC_AREAS, CR_IOC_PHASE1, CR_IOC_PHASE1_READY, CR_IOC_NOCR_SET, CR_IOC_NOCR_CLEAR, CR_IOC_NOCR_GET,
 					  _IO(CR_IOC_TYPE, 0x60), _IOWR(CR_IOC_TYPE, 0x41, char[3]) };
 static pid_t targets[3];
 
@@ -34,6 +34,7 @@ static void call(int fd, unsigned int *seed, unsigned char *buf)
 		struct cr_ioc_wait wait;
 		struct cr_ioc_list list;
 		struct cr_ioc_pages pages;
+		struct cr_ioc_areas areas;
 		struct cr_ioc_ready ready;
 		struct cr_ioc_nocr nocr;
 		unsigned char bytes[256];
@@ -57,12 +58,15 @@ static void call(int fd, unsigned int *seed, unsigned char *buf)
 		a.list.count = (uint32_t)rand_r(seed) % 64;
 		break;
 	case CR_IOC_PAGES:
-		a.pages = (struct cr_ioc_pages){ .pid = target, .start = (uintptr_t)buf - 65536, .end = (uintptr_t)buf + 65536, .buf = address(seed, buf),
+		a.pages = (struct cr_ioc_pages){ .pid = rand_r(seed) % 4 ? target : 0, .start = (uintptr_t)buf - 65536, .end = (uintptr_t)buf + 65536, .buf = address(seed, buf),
 						 .buf_bytes = 65536, .runs = address(seed, buf), .max_runs = 1 + (uint32_t)rand_r(seed) % 16 };
 		if (rand_r(seed) % 2) {
 			a.pages.start = 4096;
 			a.pages.end = 0x7ffffffff000ul;
 		}
+		break;
+	case CR_IOC_AREAS:
+		a.areas = (struct cr_ioc_areas){ .start = rand_r(seed) % 2 ? 0 : (uintptr_t)buf, .areas = address(seed, buf), .max = (uint32_t)rand_r(seed) % 64 };
 		break;
 	case CR_IOC_PHASE1_READY:
 		a.ready.outcome = (uint32_t)rand_r(seed) % 6;
