@@ -79,7 +79,7 @@ struct cr_msg_hello {
 	uint32_t reserved;
 	uint64_t start_time;  /* field 22 of /proc/PID/stat */
 	char exe[CR_PATH_BYTES];
-	char engine[16];      /* "user" */
+	char engine[16];      /* "user", "kmod" */
 };
 
 struct cr_msg_mpi_state {

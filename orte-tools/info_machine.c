@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
@@ -17,6 +18,7 @@
 
 #include "cr_ioctl.h"
 #include "libcr/arch/x86_64/fs.h"
+#include "libcr/lower/engine.h"
 
 #define NOFILE_LEAST 4096u /* 1024 for the lower half, and as many as programs usually expect, without squeezing */
 
@@ -82,18 +84,18 @@ void info_ask_pagemap_scan(struct info_probe *p)
 
 void info_ask_module(struct info_probe *p)
 {
-	struct cr_ioc_version v = { 0 };
-	int fd = open(CR_IOC_DEVICE, O_RDWR | O_CLOEXEC);
+	const char *want = getenv(CR_ENV_ENGINE);
+	struct cr_err err = { "" };
+	int rc = cr_engine_start(true, &err);
 
-	p->good = fd >= 0 && ioctl(fd, CR_IOC_VERSION, &v) == 0;
-	if (p->good)
-		snprintf(p->found, sizeof(p->found), CR_IOC_DEVICE ": interface %u, features 0x%llx", v.ret_abi, (unsigned long long)v.ret_features);
+	p->good = rc == 0 && cr_engine_kmod.probe(&err) == 0;
+	if (rc)
+		snprintf(p->found, sizeof(p->found), "%.200s", err.text);
 	else
-		snprintf(p->found, sizeof(p->found), CR_IOC_DEVICE ": %s", strerror(errno));
-	p->remedy = "nothing is lost: the user-level engine saves the same resources. The administrator may load the module (docs/kmod.md): it stops many processes at once, "
-		    "without signals; users must be in the group crmod";
-	if (fd >= 0)
-		close(fd);
+		snprintf(p->found, sizeof(p->found), "memory is read by the engine %s (" CR_ENV_ENGINE "%s%s)%s%.160s", cr_engine->name, want ? "=" : " is not set", want ? want : "",
+			 p->good ? "; " CR_IOC_DEVICE " answers" : "; ", p->good ? "" : err.text);
+	p->remedy = "nothing is lost: the user-level engine saves the same resources. The administrator may load the module (docs/kmod.md), which reads memory without "
+		    "looking for its pages first; users must be in the group crmod";
 }
 
 static void limit_text(rlim_t n, unsigned int shift, const char *unit, char *text, size_t bytes)

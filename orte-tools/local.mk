@@ -34,7 +34,7 @@ orte_tools_ompi_snapshot_LDADD = orte-tools/libtools.la $(ARCHIVE_LIBS)
 
 bin_PROGRAMS += orte-tools/ompi-cr-info
 orte_tools_ompi_cr_info_SOURCES = orte-tools/ompi-cr-info.c orte-tools/info_probe.h orte-tools/info_probe.c \
-	orte-tools/info_machine.h orte-tools/info_machine.c
+	orte-tools/info_machine.h orte-tools/info_machine.c libcr/lower/engine.h libcr/lower/engine.c libcr/lower/engine_kmod.c
 orte_tools_ompi_cr_info_CPPFLAGS = $(AM_CPPFLAGS) -DCR_MCADIR='"$(mcadir)"' -DCR_AMCADIR='"$(amcadir)"' -DCR_OMPI_VERSION='"$(OMPI_VERSION)"' \
 	-DCR_OMPI_COMPONENTDIR='"$(OMPI_LIBDIR)/openmpi3"'
 orte_tools_ompi_cr_info_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)

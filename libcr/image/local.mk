@@ -10,8 +10,8 @@ libcr_image_libcr_image_la_CFLAGS = $(AM_CFLAGS) $(XXHASH_CFLAGS)
 libcr_image_libcr_image_la_LIBADD = $(XXHASH_LIBS)
 
 libcr_lower_libcr_mem_la_SOURCES = \
-	libcr/lower/cr_mem.h libcr/lower/mem_private.h \
-	libcr/lower/mem_areas.c libcr/lower/mem_check.c libcr/lower/mem_identity.c libcr/lower/mem_objects.c libcr/lower/mem_pages.c libcr/lower/mem_plan.c libcr/lower/mem_restore.c \
+	libcr/lower/cr_mem.h libcr/lower/mem_private.h libcr/lower/engine.h libcr/lower/engine.c libcr/lower/engine_kmod.c \
+	libcr/lower/mem_areas.c libcr/lower/mem_flags.c libcr/lower/mem_check.c libcr/lower/mem_identity.c libcr/lower/mem_objects.c libcr/lower/mem_pages.c libcr/lower/mem_plan.c libcr/lower/mem_restore.c \
 	libcr/lower/mem_restore_check.c libcr/lower/mem_save.c
 
 libcr_lower_libcr_mem_la_CFLAGS = $(AM_CFLAGS) $(XXHASH_CFLAGS)

@@ -82,6 +82,7 @@ struct cr_host_payload {
 	uint64_t time_s;  /* since the epoch */
 	int32_t kernel_pid;
 	uint32_t uid;
+	char engine[8]; /* that read the memory: "user", "kmod"; files of earlier versions end before it */
 };
 
 struct cr_board_payload {

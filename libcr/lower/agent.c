@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "libcr/arch/x86_64/raw.h"
+#include "libcr/lower/engine.h"
 #include "libcr/lower/message.h"
 #include "libcr/lower/tree.h"
 
@@ -155,7 +156,6 @@ static void say_hello(int index)
 		.rank = cr_agent_rank(),
 		.size = -1,
 		.epoch = (uint32_t)CR_GATE->epoch,
-		.engine = "user",
 	};
 	const char *size = getenv(getenv("OMPI_COMM_WORLD_RANK") ? "OMPI_COMM_WORLD_SIZE" : "SLURM_STEP_NUM_TASKS");
 	char stat[1024], *p;
@@ -174,6 +174,7 @@ static void say_hello(int index)
 	}
 	if (size)
 		h.size = atoi(size);
+	snprintf(h.engine, sizeof(h.engine), "%s", cr_engine->name);
 	snprintf(h.exe, sizeof(h.exe), "%s", CR_PRIVATE->exe);
 	cr_message_send(cr_agent.conn[index], CR_MSG_HELLO, 0, &h, sizeof(h));
 }

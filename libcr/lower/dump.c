@@ -27,6 +27,7 @@
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/image/cr_image.h"
 #include "libcr/image/thread_payload.h"
+#include "libcr/lower/engine.h"
 #include "libcr/lower/set.h"
 
 #ifndef PACKAGE_VERSION
@@ -107,6 +108,7 @@ int cr_dump_put_host(struct cr_image_writer *w, struct cr_err *err)
 	snprintf(h.host, sizeof(h.host), "%.63s", u.nodename);
 	snprintf(h.kernel, sizeof(h.kernel), "%.63s", u.release);
 	snprintf(h.version, sizeof(h.version), "%s", PACKAGE_VERSION);
+	snprintf(h.engine, sizeof(h.engine), "%s", cr_engine->name);
 	return cr_image_put(w, CR_REC_HOST, &h, sizeof(h), err);
 }
 

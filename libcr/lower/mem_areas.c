@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Takes stock of the program's memory areas from smaps and decides how each is saved.
+ * Takes stock of the program's memory areas from smaps, or from maps and what the engine knows, and decides how each is saved.
  *
  * Invariant: an area that has no reason against it (nocr) has a kind, and that kind brings back all of its content.
  */
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "libcr/cr_layout.h"
+#include "libcr/lower/engine.h"
 #include "libcr/lower/mem_private.h"
 
 /* The ranges that belong to the program: sorted, and merged where they touch. */
@@ -374,7 +375,41 @@ static void parse_detail(const char *line, struct smaps_entry *e)
 		snprintf(e->flags, sizeof(e->flags), "%s", line + strlen("VmFlags:"));
 }
 
-static int areas_parse(FILE *smaps, const struct area_ranges *ranges, struct cr_mem_areas *areas)
+/* What smaps tells that the engine does not: sizes of huge pages, what of shared memory is in swap. */
+static bool needs_smaps(const struct smaps_entry *e)
+{
+	return has_flag(e, "ht") || (e->perms[3] == 's' && e->name[0] != '/') || begins_with(e->name, "/memfd:") || begins_with(e->name, "/SYSV") ||
+	       begins_with(e->name, "/dev/") || strstr(e->name, " (deleted)");
+}
+
+/* -EAGAIN: this list does not do. */
+static int entry_complete(struct smaps_entry *e, struct cr_mem_flags *flags)
+{
+	const struct cr_ioc_area *area = cr_mem_flags_find(flags, e->start, e->end);
+
+	if (!area)
+		return -EAGAIN;
+	cr_mem_flags_text(area->ret_flags, e->flags, sizeof(e->flags));
+	if (e->perms[3] == 's' || has_flag(e, "ht")) {
+		if (needs_smaps(e))
+			return -EAGAIN;
+	} else {
+		e->present_bytes = area->ret_flags & CR_IOC_AREA_CONTENT ? CR_PAGE_BYTES : 0;
+	}
+	e->pkey = area->ret_pkey;
+	return 0;
+}
+
+static bool entry_in(const struct smaps_entry *e, const struct area_ranges *ranges)
+{
+	for (unsigned int i = 0; i < ranges->n; i++)
+		if (e->start < ranges->range[i].end && e->end > ranges->range[i].start)
+			return true;
+	return false;
+}
+
+/* @flags: NULL when @smaps is the one, else it is maps. */
+static int areas_parse(FILE *smaps, const struct area_ranges *ranges, struct cr_mem_flags *flags, struct cr_mem_areas *areas)
 {
 	uint64_t stop = ranges->range[ranges->n - 1].end;
 	struct smaps_entry e = { .name = NULL };
@@ -403,7 +438,9 @@ static int areas_parse(FILE *smaps, const struct area_ranges *ranges, struct cr_
 		else if (e.start >= stop)
 			break;
 		else
-			have = true;
+			have = entry_in(&e, ranges);
+		if (have && flags)
+			rc = entry_complete(&e, flags);
 	}
 	if (rc == 0 && have)
 		rc = areas_add_entry(areas, ranges, &e);
@@ -455,49 +492,76 @@ FILE *cr_mem_proc_open(const char *path)
 	return file;
 }
 
+static void areas_clear(struct cr_mem_areas *areas)
+{
+	for (size_t i = 0; i < areas->n; i++)
+		free(areas->area[i].name);
+	areas->n = 0;
+}
+
+static int areas_read(const char *path, const struct area_ranges *ranges, struct cr_mem_flags *flags, struct cr_mem_areas *areas, struct cr_err *err)
+{
+	FILE *list = cr_mem_proc_open(path);
+	int rc;
+
+	if (!list)
+		return cr_err_set(err, errno, "%s cannot be opened: %s; the kernel needs CONFIG_PROC_PAGE_MONITOR and /proc must be mounted", path, strerror(errno));
+	rc = areas_parse(list, ranges, flags, areas);
+	fclose(list);
+	if (rc < 0 && rc != -EAGAIN)
+		return cr_err_set(err, rc, "the list of memory areas cannot be read from %s: %s", path, strerror(-rc));
+	return rc;
+}
+
+/* With an engine that knows the areas, unless the program has some that need more, or is making some just now. */
+static int areas_take(const struct area_ranges *ranges, struct cr_mem_areas *areas, struct cr_err *err)
+{
+	struct cr_mem_flags *flags;
+	int rc = -EAGAIN;
+
+	if (cr_engine->areas && cr_mem_flags_create(&flags) == 0) {
+		rc = areas_read(CR_MEM_PROC "/maps", ranges, flags, areas, err);
+		cr_mem_flags_destroy(flags);
+	}
+	if (rc != -EAGAIN)
+		return rc;
+	areas_clear(areas);
+	return areas_read(CR_MEM_PROC "/smaps", ranges, NULL, areas, err);
+}
+
 int cr_mem_areas_create(const struct cr_mem_range *extra, unsigned int n_extra, struct cr_mem_areas **ret, struct cr_err *err)
 {
 	struct area_ranges ranges = { .range = NULL };
 	struct cr_mem_areas *areas;
-	FILE *smaps;
 	int rc;
 
 	areas = calloc(1, sizeof(*areas));
-	if (!areas)
+	if (!areas || ranges_init(&ranges, extra, n_extra)) {
+		free(areas);
 		return cr_err_set(err, ENOMEM, "no memory for the list of memory areas");
-	smaps = cr_mem_proc_open(CR_MEM_PROC "/smaps");
-	if (!smaps) {
-		rc = cr_err_set(err, errno, CR_MEM_PROC "/smaps cannot be opened: %s; the kernel needs CONFIG_PROC_PAGE_MONITOR and /proc must be mounted",
-				strerror(errno));
-		goto destroy_areas;
 	}
-	rc = ranges_init(&ranges, extra, n_extra);
-	if (rc == 0)
-		rc = areas_parse(smaps, &ranges, areas);
-	if (rc == 0)
-		rc = areas_add_aio(areas);
-	if (rc == 0)
-		rc = cr_mem_objects_find(areas);
+	rc = areas_take(&ranges, areas, err);
 	free(ranges.range);
-	fclose(smaps);
+	if (rc == 0) {
+		rc = areas_add_aio(areas);
+		if (rc == 0)
+			rc = cr_mem_objects_find(areas);
+		if (rc < 0)
+			rc = cr_err_set(err, rc, "the list of memory areas cannot be read from " CR_MEM_PROC ": %s", strerror(-rc));
+	}
 	if (rc < 0) {
-		rc = cr_err_set(err, rc, "the list of memory areas cannot be read from " CR_MEM_PROC "/smaps: %s", strerror(-rc));
-		goto destroy_areas;
+		cr_mem_areas_destroy(areas);
+		return rc;
 	}
 	*ret = areas;
 	return 0;
-
-destroy_areas:
-	cr_mem_areas_destroy(areas);
-	return rc;
 }
 
 void cr_mem_areas_destroy(struct cr_mem_areas *areas)
 {
 	if (!areas)
 		return;
-	for (size_t i = 0; i < areas->n; i++)
-		free(areas->area[i].name);
+	areas_clear(areas);
 	free(areas->area);
 	free(areas);
 }

@@ -37,6 +37,18 @@ struct cr_mem_areas {
 /* fopen for reading, but through open(), which cr_run replaces to keep its descriptors above the program's; fopen would pass that by. */
 FILE *cr_mem_proc_open(const char *path);
 
+/* --- mem_flags.c: for engines that know them --- */
+
+struct cr_mem_flags;
+struct cr_ioc_area;
+
+int cr_mem_flags_create(struct cr_mem_flags **ret);
+void cr_mem_flags_destroy(struct cr_mem_flags *flags);
+/* The area from @start to @end, asked for in order of addresses; NULL: there is none, the list is of another moment. */
+const struct cr_ioc_area *cr_mem_flags_find(struct cr_mem_flags *flags, uint64_t start, uint64_t end);
+/* As in VmFlags of smaps: " gd lo ". */
+void cr_mem_flags_text(uint64_t flags, char *ret, size_t bytes);
+
 /* --- mem_objects.c: shared memory that has an object behind it --- */
 
 /* Sizes and owners of the objects behind shared areas, or the reason why one cannot be saved: 0 or a negative errno. */

@@ -5,6 +5,7 @@
  * Order: every VMA record, then the pages of all areas, so that scattered pages share PAGES records.
  * A child writes pages from where they are; only what cannot be read there goes through a buffer. In the process itself everything does: a
  * thread that has said that it is parked may still be on the way into its wait, and change its stack between checksum and write.
+ * Another engine than "user" reads private memory into the same buffer.
  *
  * May run in a child made by a bare clone of a process with threads, where any lock may be held forever: no malloc, no stdio, no locale.
  */
@@ -16,11 +17,13 @@
 
 #include "libcr/cr_layout.h"
 #include "libcr/lower/cr_mem.h"
+#include "libcr/lower/engine.h"
 #include "libcr/lower/mem_private.h"
 
 #define SAVE_BUFFER_BYTES (1u << 20)
 #define SAVE_MINCORE_PAGES 4096u
 #define SAVE_GUARDS 64u
+#define SAVE_RUNS 168u
 
 struct mem_save {
 	struct cr_image_writer *w;
@@ -130,6 +133,36 @@ static int save_run(void *arg, uint64_t start, uint64_t end, unsigned int flags,
 	return cr_image_put_pages(s->w, start, (const void *)(uintptr_t)start, end - start, s->put_flags, err);
 }
 
+/* By the engine. What it does not read is read as without one. */
+static int save_engine(struct mem_save *s, uint64_t start, uint64_t end, struct cr_err *err)
+{
+	struct cr_ioc_run runs[SAVE_RUNS];
+	struct cr_engine_read got;
+	int rc = 0;
+
+	while (rc == 0 && start < end) {
+		const char *page = s->buffer + s->filled;
+
+		if (SAVE_BUFFER_BYTES - s->filled < CR_PAGE_BYTES) {
+			rc = buffer_flush(s, err);
+			continue;
+		}
+		rc = cr_engine->read(start, end, s->buffer + s->filled, SAVE_BUFFER_BYTES - s->filled, runs, SAVE_RUNS, &got);
+		if (rc == -EOPNOTSUPP)
+			return cr_mem_pages_walk(&s->pages, got.next, end, save_run, s, err);
+		if (rc == 0 && got.next <= start)
+			rc = -EIO;
+		if (rc < 0)
+			return cr_err_set(err, rc, "memory at 0x%llx cannot be read by the engine %s: %s; " CR_ENV_ENGINE "=user does without it", (unsigned long long)start,
+					  cr_engine->name, strerrordesc_np(-rc));
+		s->filled += got.bytes;
+		for (uint32_t i = 0; rc == 0 && i < got.runs; page += runs[i++].ret_bytes)
+			rc = cr_image_put_pages(s->w, runs[i].ret_addr, page, runs[i].ret_bytes, CR_PAGES_KEEP_ZERO, err);
+		start = got.next;
+	}
+	return rc;
+}
+
 /* Shared memory: the page tables of one process do not tell which pages the object has; asking for residence does, without making any. */
 static int save_shared(struct mem_save *s, struct cr_err *err)
 {
@@ -181,12 +214,14 @@ static int save_pages(struct mem_save *s, const struct cr_mem_area *area, struct
 	}
 	if (vma->kind != CR_VMA_ANON_SHARED && area->present_bytes == 0 && area->swap_bytes == 0)
 		return 0;
-	if (!s->readable && s->in_child)
+	if (!s->readable && s->in_child && (!cr_engine->read || vma->kind == CR_VMA_ANON_SHARED))
 		s->readable = mprotect((void *)(uintptr_t)vma->start, vma->end - vma->start, PROT_READ) == 0;
 	if (vma->kind == CR_VMA_ANON_SHARED)
 		return !area->in_parts && cr_mem_set.saved_before && cr_mem_set.saved_before(vma) ? 0 : save_shared(s, err);
 	if (vma->kind == CR_VMA_FILE_PRIVATE)
 		s->put_flags = CR_PAGES_KEEP_ZERO;
+	if (cr_engine->read)
+		return save_engine(s, vma->start, vma->end, err);
 	return cr_mem_pages_walk(&s->pages, vma->start, vma->end, save_run, s, err);
 }
 

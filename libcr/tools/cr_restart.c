@@ -12,6 +12,7 @@
 
 #include "cr_proto.h"
 #include "libcr/image/relocate.h"
+#include "libcr/lower/engine.h"
 #include "libcr/lower/restore.h"
 #include "libcr/lower/start.h"
 #include "libcr/lower/tree.h"
@@ -279,6 +280,8 @@ static int restart(struct request *rq, const char *path, enum restart_class *ret
 	if (rc)
 		return rc;
 	rc = cr_start(needs.fd_floor, NULL, err);
+	if (!rc)
+		rc = cr_engine_start(true, err);
 	if (!rc)
 		rc = cr_start_launcher_env(err);
 	if (!rc) {

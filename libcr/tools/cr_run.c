@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "libcr/arch/x86_64/raw.h"
+#include "libcr/lower/engine.h"
 #include "libcr/lower/start.h"
 #include "libcr/lower/tree.h"
 
@@ -192,8 +193,11 @@ int main(int argc, char **argv)
 		rc = cr_filter_install(cr_lower.fd_floor, false, &floor, &cr_lower.filter_inherited, &err);
 	if (!rc) {
 		cr_lower.fd_floor = floor;
-		rc = cr_window_create(&err);
+		/* A descendant may have lost what it takes, or its program's environment may be older than a restart on another machine. */
+		rc = cr_engine_start(!descendant, &err);
 	}
+	if (!rc)
+		rc = cr_window_create(&err);
 	if (!rc) {
 		cr_start_limit();
 		CR_PRIVATE->fd_floor = (uint32_t)floor;

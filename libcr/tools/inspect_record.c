@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -208,13 +209,14 @@ static bool out_vma(struct inspect_out *out, const struct cr_image_record *rec, 
 
 static bool out_host(struct inspect_out *out, const struct cr_image_record *rec)
 {
-	struct cr_host_payload p;
+	struct cr_host_payload p = { .kernel_pid = 0 };
 	char when[32] = "";
 	struct tm tm;
 	time_t t;
 
-	if (!GET(rec, p))
+	if (rec->bytes < offsetof(struct cr_host_payload, engine))
 		return false;
+	memcpy(&p, rec->data, rec->bytes < sizeof(p) ? rec->bytes : sizeof(p));
 	t = (time_t)p.time_s;
 	if (gmtime_r(&t, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
@@ -224,6 +226,8 @@ static bool out_host(struct inspect_out *out, const struct cr_image_record *rec)
 	out_number(out, "uid", "uid", p.uid);
 	out_field(out, "kernel", "Linux", p.kernel, sizeof(p.kernel));
 	out_field(out, "version", "ompi-cr", p.version, sizeof(p.version));
+	if (p.engine[0])
+		out_field(out, "engine", "engine", p.engine, sizeof(p.engine));
 	return true;
 }
 

@@ -27,6 +27,14 @@ check "a first checkpoint, by the pid of mpirun" checkpoint -v
 say_file "$RUN/ckpt.err" 3
 check "status lines have the form of the original" has '\[ *[0-9.]+ / +[0-9.]+\] +[A-Za-z/ ]+ - ' "$RUN/ckpt.err"
 check "the reference is named after mpirun" [ "$REF" = "ompi_global_snapshot_$JOB.ckpt" ]
+engine_refused() { CR_ENGINE=$1 cr_run -- true 2>"$RUN/e"; [ $? = 126 ] && has "$2" "$RUN/e"; }
+check "an engine that there is not is refused, with those that there are" engine_refused fast 'CR_ENGINE=fast.*user, kmod and auto'
+if [ -e /dev/crmod ]; then
+	skip "the kernel module's engine without the module is refused, with what to do" "the module is loaded"
+else
+	check "the kernel module's engine without the module is refused, with what to do" engine_refused kmod '/dev/crmod.*docs/kmod.md.*CR_ENGINE=user'
+	check "without it the user-level engine is what the metadata has" sh -c "ompi-snapshot show '$REF' | grep -cE '^ *[01] .* user ' | grep -qx 2"
+fi
 patiently timeout 60 ompi-checkpoint "$id" >"$RUN/o" 2>"$RUN/e"
 check "by the job id: sequence 1" has '^Snapshot Ref\.: +1 '"$REF" "$RUN/o"
 patiently timeout 60 ompi-checkpoint --latest --json >"$RUN/o" 2>"$RUN/e"

@@ -31,6 +31,7 @@
 #include "libcr/image/cr_image.h"
 #include "libcr/image/cr_vma.h"
 #include "libcr/lower/cr_mem.h"
+#include "libcr/lower/engine.h"
 #include "libcr/lower/mem_private.h"
 
 #define PAGE 4096ul
@@ -470,6 +471,121 @@ static void test_chain(void **state)
 	for (int i = 0; i < 3; i++)
 		restore_and_look(save_again);
 	restore_and_look(look_all);
+}
+
+/* --- an engine that is not the user-level one --- */
+
+struct taken {
+	struct cr_engine_read *ret;
+	char *buffer;
+	size_t most;
+	struct cr_ioc_run *runs;
+};
+
+/* The beginning of the first run. */
+static int take(void *arg, uint64_t start, uint64_t end, unsigned int flags, struct cr_err *err)
+{
+	struct taken *t = arg;
+	size_t bytes = end - start < t->most ? end - start : t->most;
+	int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+
+	(void)flags;
+	(void)err;
+	NEED(mem >= 0 && pread(mem, t->buffer, bytes, (off_t)start) == (ssize_t)bytes);
+	close(mem);
+	t->runs[0] = (struct cr_ioc_run){ start, bytes };
+	*t->ret = (struct cr_engine_read){ .next = start + bytes, .bytes = bytes, .runs = 1 };
+	return -ECANCELED;
+}
+
+static unsigned int *taken, *left; /* of all processes */
+
+/* At most three pages in each call; every other area is left to the user-level engine. */
+static int little_read(uint64_t start, uint64_t end, void *buffer, size_t room, struct cr_ioc_run *runs, uint32_t max_runs, struct cr_engine_read *ret)
+{
+	struct taken t = { ret, buffer, room < 3 * PAGE ? room / PAGE * PAGE : 3 * PAGE, runs };
+	struct cr_mem_pages pages;
+	int rc;
+
+	NEED(room >= PAGE && max_runs > 0);
+	*ret = (struct cr_engine_read){ .next = start };
+	if (start >> 24 & 1) {
+		++*left;
+		return -EOPNOTSUPP;
+	}
+	NEED(cr_mem_pages_open(&pages, NULL) == 0);
+	rc = cr_mem_pages_walk(&pages, start, end, take, &t, NULL);
+	cr_mem_pages_close(&pages);
+	*taken += ret->runs;
+	if (!ret->runs)
+		ret->next = end;
+	return rc == -ECANCELED ? 0 : rc;
+}
+
+static int failing_read(uint64_t start, uint64_t end, void *buffer, size_t room, struct cr_ioc_run *runs, uint32_t max_runs, struct cr_engine_read *ret)
+{
+	(void)end, (void)buffer, (void)room, (void)runs, (void)max_runs;
+	*ret = (struct cr_engine_read){ .next = start };
+	return -EIO;
+}
+
+static void build_for_engine(void)
+{
+	build_anon();
+	build_files();
+}
+
+static void look_for_engine(void)
+{
+	look_anon();
+	look_files();
+}
+
+static void save_by(const struct cr_engine_ops *engine, bool in_child)
+{
+	const struct cr_engine_ops *was = cr_engine;
+
+	cr_engine = engine;
+	build_and_save(build_for_engine, in_child);
+	cr_engine = was;
+	restore_and_look(look_for_engine);
+}
+
+static void build_and_fail(void)
+{
+	static const struct cr_engine_ops failing = { .name = "failing", .read = failing_read };
+	struct cr_mem_areas *areas;
+	struct cr_image_writer *w;
+	struct cr_err err = { "" };
+	int fd = open(image_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	build_anon();
+	cr_engine = &failing;
+	NEED(fd >= 0 && cr_mem_areas_create(extra, 1, &areas, &err) == 0 && cr_image_writer_create(fd, &w, &err) == 0);
+	NEED(cr_mem_save(areas, w, false, &err) == -EIO && strstr(err.text, "engine failing") && strstr(err.text, "CR_ENGINE=user"));
+	_exit(0);
+}
+
+static void test_engine(void **state)
+{
+	static const struct cr_engine_ops little = { .name = "little", .read = little_read };
+	pid_t pid;
+
+	(void)state;
+	taken = mmap(NULL, 2 * sizeof(*taken), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(taken != MAP_FAILED);
+	left = taken + 1;
+	save_by(&little, false);
+	assert_true(*taken > 6 && *left > 2);
+	*taken = 0;
+	save_by(&little, true);
+	assert_true(*taken > 6);
+	munmap(taken, 2 * sizeof(*taken));
+	pid = fork();
+	if (pid == 0)
+		build_and_fail();
+	assert_true(pid > 0);
+	wait_good(pid);
 }
 
 /* --- the two ways to find pages --- */
@@ -996,7 +1112,14 @@ static void test_forkable(void **state)
 
 static int setup(void **state)
 {
+	struct cr_err err = { "" };
+
 	(void)state;
+	/* CR_ENGINE=kmod where the module is: all of this by it. */
+	if (cr_engine_start(true, &err)) {
+		fprintf(stderr, "# %s\n", err.text);
+		return -1;
+	}
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(image_path, sizeof(image_path), "%s/image", dir);
@@ -1024,6 +1147,7 @@ int main(void)
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_engine),
 		cmocka_unit_test(test_find_pages),
 		cmocka_unit_test(test_many_holes),
 		cmocka_unit_test(test_sealed),
