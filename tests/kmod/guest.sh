@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# guest.sh BUILD MODULE [TEST...]: what runs in the guest, below the shared files of the machine that started it. Only /dev/shm can be written to.
+# guest.sh BUILD MODULE [TEST...]: what runs in the guest, below the shared files of the machine that started it. Only /dev/shm and /tmp can be written to.
 build=$1 module=$2
 shift 2
 progs=$build/tests/kmod
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/dev/shm HOME=/dev/shm LC_ALL=C
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/dev/shm HOME=/dev/shm XDG_RUNTIME_DIR=/dev/shm LC_ALL=C OMPI_CR_BUILD=$build
 cd /dev/shm || exit 1
 n=0
 check() # WORDS COMMAND...
@@ -28,11 +28,23 @@ exec 3>&-
 check "the module is unloaded" gone
 check "the device is gone" not test -e /dev/crmod
 check "the module is loaded again" insmod "$module"
-for t in ${*:-abi stop phase1 pages nocr stress}; do
-	echo "# crmod_$t"
-	"$progs/crmod_$t" "$build"
+for t in ${*:-abi stop phase1 pages nocr stress mem engine}; do
+	echo "# $t"
+	case $t in
+	# The unit test of memory, by the module; its output is not TAP
+	mem)
+		CR_ENGINE=kmod "$build/tests/unit/test_mem" >/dev/shm/mem.log 2>&1
+		rc=$?
+		grep -vE '\[ +(OK|RUN) ' /dev/shm/mem.log | head -30 | sed 's/^/# /'
+		check "kmod: all kinds of memory are saved and put back" test $rc = 0
+		continue
+		;;
+	engine) bash "$(dirname "$0")/engine.sh" ;;
+	cost) bash "$(dirname "$0")/../bench/engine-cost" ;;
+	*) "$progs/crmod_$t" "$build" ;;
+	esac
 	rc=$?
-	check "crmod_$t ended by itself" test $rc -le 1
+	check "$t ended by itself" test $rc -le 1
 done
 check "the module is unloaded after all that" gone
 check "the kernel is not tainted by more than a module from outside" test $(($(cat /proc/sys/kernel/tainted) & ~12288)) = 0

@@ -26,5 +26,7 @@ else
 		'./lib/modules/*/kernel/net/9p/*' './lib/modules/*/kernel/fs/9p/*' './lib/modules/*/kernel/fs/netfs/*' './lib/modules/*/kernel/fs/fscache/*' './lib/modules/*/modules.builtin*' './lib/modules/*/modules.order' \
 		2>>"$log" || [ -f "$dir/$version/boot/vmlinuz-$version" ] || die "cannot unpack linux-image-$version ($log)"
 	rm -rf "$dir/deb"
+	# busybox takes them plain alone
+	find "$dir/$version" -name '*.ko.xz' -exec xz -d {} + || die "cannot unpack the modules of linux-image-$version"
 fi
 touch "$dir/$version/complete" && echo "$version"

@@ -1,19 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# run.sh [HEADERS]: builds crmod for Debian's kernel, boots that kernel in QEMU (TCG) with this machine's files shared read-only, and runs the tests of
-# tests/kmod in it. Prints their TAP. Any WARN, BUG, oops or hung task on the console is a failure. HEADERS is a linux-headers directory; by default the newest 6.1.
+# run.sh [SERIES | HEADERS]: builds crmod for Debian's kernel, boots that kernel in QEMU (TCG) with this machine's files shared read-only, and runs the tests of
+# tests/kmod in it. Prints their TAP. Any WARN, BUG, oops or hung task on the console is a failure. SERIES is 6.1 or 6.12, by default 6.1; HEADERS a linux-headers directory.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=${OMPI_CR_BUILD:-$top/_build}
 work=$build/kmod-guest
-headers=${1:-$(find /usr/src -maxdepth 1 -name 'linux-headers-6.1.*-amd64' ! -name '*-rt-*' ! -name '*-cloud-*' | sort -V | tail -1)}
+series=${1:-6.1} headers=
 skip() { echo "1..0 # SKIP $1"; exit 0; }
 die() { echo "not ok 1 - $1"; echo "1..1"; exit 1; }
-[ -n "$headers" ] && [ -d "$headers" ] || skip "no linux-headers for 6.1 (Debian: linux-headers-amd64)"
 for p in qemu-system-x86_64 busybox cpio depmod; do command -v $p >/dev/null || [ -x /sbin/$p ] || skip "$p is missing"; done
 PATH=$PATH:/sbin:/usr/sbin
 
 mkdir -p "$work" || exit 1
+case $series in
+6.1 | 6.12) headers=$("$top/tests/kmod/headers.sh" "$series" "$work" 2>"$work/headers.err") || skip "no linux-headers for $series: $(tail -1 "$work/headers.err")" ;;
+*) headers=$series ;;
+esac
+[ -d "$headers" ] || skip "no linux-headers in $headers"
+case $headers in "$work"/*) export APT_CONFIG=$work/$series/apt.conf ;; esac
 version=$("$top/tests/kmod/kernel.sh" "$headers" "$work" 2>&1) || die "no kernel: $version"
 run=$(mktemp -d "$work/run.XXXXXX") || exit 1
 qemu=
@@ -47,20 +52,24 @@ cat >"$root/init" <<-INIT
 	export PATH=/bin
 	mount -t proc proc /proc
 	mount -t sysfs sys /sys
+	ip link set lo up
+	hostname guest
 	mount -t devtmpfs dev /dev
 	modprobe virtio_pci && modprobe 9pnet_virtio && modprobe 9p || echo "guest: modules of 9p are missing"
 	mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=262144 host /host || echo "guest: no host"
 	for d in proc sys dev; do mount -o bind /\$d /host/\$d; done
+	case $build in /tmp/*) ;; *) mount -t tmpfs -o mode=1777 tmp /host/tmp ;; esac
 	mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 shm /host/dev/shm
-	chroot /host /bin/sh "$top/tests/kmod/guest.sh" "$build" "$build/kmod/crmod.ko" ${CRMOD_TESTS:-} >/dev/ttyS1 2>&1 </dev/null
+	OMPI_CR_PREFIX=${OMPI_CR_PREFIX:-$top/_install} chroot /host /bin/sh "$top/tests/kmod/guest.sh" "$build" "$build/kmod/crmod.ko" ${CRMOD_TESTS:-} >/dev/ttyS1 2>&1 </dev/null
 	echo "guest: end"
 	reboot -f
 INIT
 chmod 755 "$root/init"
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$run/initrd" || die "no initrd"
 
+# Without protection keys, which execute-only memory would get: such memory is not saved by either engine.
 # Slow processors are no fault of the kernel's: the detectors of stalls are off, the one of hung tasks is on.
-nice -n 5 qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off -smp 2 -m 1024 -nodefaults -no-user-config -display none -no-reboot \
+nice -n 5 qemu-system-x86_64 -accel tcg,thread=multi -cpu max,la57=off,pku=off -smp 2 -m 1536 -nodefaults -no-user-config -display none -no-reboot \
 	-kernel "$work/$version/boot/vmlinuz-$version" -initrd "$run/initrd" \
 	-append "console=ttyS0 panic=-1 oops=panic nowatchdog nosoftlockup rcupdate.rcu_cpu_stall_suppress=1 mitigations=off tsc=unstable quiet loglevel=6" \
 	-serial "file:$run/console" -serial "file:$run/tap" -virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap \
