@@ -638,6 +638,7 @@ static void test_find_pages(void **state)
 		int fd;
 
 		mem = map_anon(AT(1), 40000 * PAGE);
+		madvise(mem, 40000 * PAGE, MADV_NOHUGEPAGE); /* one byte is one page */
 		mem[0] = mem[7 * PAGE] = mem[8 * PAGE] = 1;
 		mem[8191 * PAGE] = mem[8192 * PAGE] = 1; /* around the end of a piece of the list */
 		mem[39999 * PAGE] = 1;
