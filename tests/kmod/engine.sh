@@ -39,7 +39,7 @@ start_job 4 "$PROG" "$STEPS"
 check "kmod: the job runs" goes_on
 check "kmod: it is saved" checkpoint
 check "the metadata says so ($(engines))" saved_by kmod
-ctx=$(find "$OMPI_CR_SNAPSHOT_DIR" -type f -path '*opal_snapshot_0*' | head -1)
+ctx=$(find "$OMPI_CR_SNAPSHOT_DIR" -path '*/opal_snapshot_0.ckpt/cr_context' | head -1)
 check "and the context file ($(cr_inspect "$ctx" 2>/dev/null | grep -c 'engine kmod'))" sh -c "cr_inspect '$ctx' | grep -q 'engine kmod'"
 check "every checksum is right" sh -c "ompi-snapshot verify '$REF' >/dev/null 2>&1"
 kill_job
