@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libcr/tools/process_stat.h"
 #include "orte-tools/tool_job.h"
 #include "orte-tools/tool_json.h"
 #include "orte-tools/tool_remote.h"
@@ -87,22 +88,11 @@ static bool job_starting(long pid)
 /* The pid of srun stands for ompi-cr-srun, which has started it. Return: its pid in words, or "". */
 static void job_srun_parent(long pid, char *ret, size_t room)
 {
-	char path[64], line[1024], *end;
-	size_t bytes;
-	int parent;
-	FILE *f;
+	struct cr_process_stat st;
 
 	ret[0] = '\0';
-	snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return;
-	bytes = fread(line, 1, sizeof(line) - 1, f);
-	fclose(f);
-	line[bytes] = '\0';
-	end = strrchr(line, ')');
-	if (end && strstr(line, "(srun)") && sscanf(end, ") %*c %d", &parent) == 1)
-		snprintf(ret, room, "%d", parent);
+	if (cr_process_stat((pid_t)pid, &st) && !strcmp(st.name, "srun"))
+		snprintf(ret, room, "%d", (int)st.parent);
 }
 
 /* What the words say, or the parent of the srun that they name. */

@@ -12,7 +12,7 @@ dist_amca_DATA += orte-tools/amca/ft-enable-cr
 
 noinst_LTLIBRARIES += orte-tools/libtools.la
 orte_tools_libtools_la_SOURCES = orte-tools/tool_ref.h orte-tools/tool_ref.c orte-tools/tool_json.h orte-tools/tool_json.c \
-	orte-tools/tool_verify.h orte-tools/tool_verify.c libcr/tools/progress.h libcr/tools/progress.c
+	orte-tools/tool_verify.h orte-tools/tool_verify.c
 orte_tools_libtools_la_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 orte_tools_libtools_la_LIBADD = snapc/libsnapshot.la libcr/image/libcr_image.la
 

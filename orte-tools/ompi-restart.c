@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libcr/tools/option.h"
 #include "orte-tools/restart_check.h"
 #include "orte-tools/restart_command.h"
 #include "orte-tools/restart_info.h"
@@ -17,13 +18,7 @@
 #include "orte-tools/tool_verify.h"
 #include "snapc/meta.h"
 
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "unknown"
-#endif
-
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
-enum { OPT_FORK = 256, OPT_SHOWME, OPT_MPIRUN_OPTS, OPT_MCA, OPT_AM, OPT_JSON, OPT_DRY_RUN, OPT_FALLBACK, OPT_QUICK, OPT_FORCE, OPT_VERSION, OPT_LAUNCHER,
-       OPT_PRELOAD, OPT_CRDEBUG };
+enum { EXIT_FAILED = 1 };
 
 static const char usage[] =
 	"Usage: ompi-restart [OPTION]... REF [-- MPIRUN_OPTION...]\n"
@@ -57,143 +52,70 @@ struct options {
 	bool info, forked, showme, dry_run, fallback, quick, force, apponly, json, verbose, quiet;
 	struct restart_request request;
 	struct restart_words extra;
+	char **argv;
 };
 
-static int number_parse(const char *text, int64_t *ret_number)
-{
-	char *end;
-	long long n;
+#define TO(field) CR_OPTION_TO(struct options, field)
 
-	errno = 0;
-	n = strtoll(text, &end, 10);
-	if (errno || end == text || *end || n < -1 || n > UINT32_MAX)
-		return -EINVAL;
-	*ret_number = n;
+static int mca_take(void *to, const char *name, struct cr_err *err)
+{
+	struct options *o = to;
+	const char *value = o->argv[optind];
+
+	if (!value || !strcmp(value, "--"))
+		return cr_err_set(err, EINVAL, "--mca needs a name and a value: %s", name);
+	restart_words_add(&o->extra, "--mca");
+	restart_words_add(&o->extra, name);
+	restart_words_add(&o->extra, value);
+	optind++;
 	return 0;
 }
 
-static int usage_error(const char *words, const char *what)
-{
-	if (words)
-		fprintf(stderr, "ompi-restart: %s%s\n", words, what);
-	fputs(usage, stderr);
-	return EXIT_USAGE;
-}
-
-static int refused(const char *words)
-{
-	fprintf(stderr, "ompi-restart: %s\n", words);
-	return EXIT_USAGE;
-}
+static const struct cr_option options[] = {
+	CR_OPTION_NUMBER("seq", 's', TO(seq), -1, UINT32_MAX, "not a sequence number"),
+	CR_OPTION_TEXT("hostfile", 0, TO(request.hostfile)),
+	CR_OPTION_TEXT("machinefile", 0, TO(request.hostfile)),
+	CR_OPTION_SET("info", 'i', TO(info), true),
+	CR_OPTION_SET("apponly", 'a', TO(apponly), true),
+	CR_OPTION_SET("fork", 0, TO(forked), true),
+	CR_OPTION_SET("showme", 0, TO(showme), true),
+	CR_OPTION_SET("dry-run", 0, TO(dry_run), true),
+	CR_OPTION_SET("fallback", 0, TO(fallback), true),
+	CR_OPTION_SET("quick", 0, TO(quick), true),
+	CR_OPTION_SET("force", 0, TO(force), true),
+	CR_OPTION_TEXT("mpirun_opts", 0, TO(request.mpirun_opts)),
+	CR_OPTION_TAKE("mca", 0, mca_take),
+	CR_OPTION_TAKE("gmca", 0, mca_take),
+	CR_OPTION_TEXT("am", 0, TO(request.amca)),
+	CR_OPTION_TEXT("launcher", 0, TO(launcher)),
+	CR_OPTION_SET("json", 0, TO(json), true),
+	CR_OPTION_SET("verbose", 'v', TO(verbose), true),
+	CR_OPTION_SET("quiet", 'q', TO(quiet), true),
+	CR_OPTION_REFUSED("preload", 'p', "--preload is not needed: every node reads its context files from the snapshot directory; for one that it cannot see, "
+			  "`ompi-snapshot export` and `import` on that node"),
+	CR_OPTION_REFUSED("crdebug", 0, "--crdebug is not supported: attach gdb to a rank, or set CR_DEBUG=2"),
+	CR_OPTION_END,
+};
+static const struct cr_command command_line = { "ompi-restart", usage, options, .one_dash = true };
 
 /* Return: -1 to go on, else the exit status. */
 static int options_parse(int argc, char **argv, struct options *o)
 {
-	static const struct option options[] = {
-		{ "help", no_argument, NULL, 'h' },
-		{ "verbose", no_argument, NULL, 'v' },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "preload", no_argument, NULL, OPT_PRELOAD },
-		{ "crdebug", no_argument, NULL, OPT_CRDEBUG },
-		{ "seq", required_argument, NULL, 's' },
-		{ "hostfile", required_argument, NULL, 'H' },
-		{ "machinefile", required_argument, NULL, 'H' },
-		{ "info", no_argument, NULL, 'i' },
-		{ "apponly", no_argument, NULL, 'a' },
-		{ "fork", no_argument, NULL, OPT_FORK },
-		{ "showme", no_argument, NULL, OPT_SHOWME },
-		{ "mpirun_opts", required_argument, NULL, OPT_MPIRUN_OPTS },
-		{ "mca", required_argument, NULL, OPT_MCA },
-		{ "gmca", required_argument, NULL, OPT_MCA },
-		{ "am", required_argument, NULL, OPT_AM },
-		{ "json", no_argument, NULL, OPT_JSON },
-		{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
-		{ "fallback", no_argument, NULL, OPT_FALLBACK },
-		{ "quick", no_argument, NULL, OPT_QUICK },
-		{ "force", no_argument, NULL, OPT_FORCE },
-		{ "launcher", required_argument, NULL, OPT_LAUNCHER },
-		{ "version", no_argument, NULL, OPT_VERSION },
-		{ NULL, 0, NULL, 0 },
-	};
-	int c;
+	int status, after = 1;
 
-	while ((c = getopt_long_only(argc, argv, "hvqps:ia", options, NULL)) != -1) {
-		switch (c) {
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		case 'v':
-			o->verbose = true;
-			break;
-		case 's':
-			if (number_parse(optarg, &o->seq) < 0)
-				return usage_error("not a sequence number: ", optarg);
-			break;
-		case 'H':
-			o->request.hostfile = optarg;
-			break;
-		case 'i':
-			o->info = true;
-			break;
-		case 'a':
-			o->apponly = true;
-			break;
-		case OPT_FORK:
-			o->forked = true;
-			break;
-		case OPT_SHOWME:
-			o->showme = true;
-			break;
-		case OPT_MPIRUN_OPTS:
-			o->request.mpirun_opts = optarg;
-			break;
-		case OPT_MCA:
-			if (optind >= argc)
-				return usage_error("--mca needs a name and a value: ", optarg);
-			restart_words_add(&o->extra, "--mca");
-			restart_words_add(&o->extra, optarg);
-			restart_words_add(&o->extra, argv[optind++]);
-			break;
-		case OPT_AM:
-			o->request.amca = optarg;
-			break;
-		case OPT_JSON:
-			o->json = true;
-			break;
-		case OPT_DRY_RUN:
-			o->dry_run = true;
-			break;
-		case OPT_FALLBACK:
-			o->fallback = true;
-			break;
-		case OPT_QUICK:
-			o->quick = true;
-			break;
-		case OPT_FORCE:
-			o->force = true;
-			break;
-		case OPT_LAUNCHER:
-			o->launcher = optarg;
-			break;
-		case 'q':
-			o->quiet = true;
-			break;
-		case 'p':
-		case OPT_PRELOAD:
-			return refused("--preload is not needed: every node reads its context files from the snapshot directory; for one that it cannot see, "
-				       "`ompi-snapshot export` and `import` on that node");
-		case OPT_CRDEBUG:
-			return refused("--crdebug is not supported: attach gdb to a rank, or set CR_DEBUG=2");
-		case OPT_VERSION:
-			puts("ompi-restart (ompi-cr) " PACKAGE_VERSION);
-			return 0;
-		default:
-			return usage_error(NULL, "");
-		}
-	}
-	if (optind + 1 != argc)
-		return usage_error(optind == argc ? "REF is missing" : "more than one REF: ", optind == argc ? "" : argv[optind + 1]);
+	while (after < argc && strcmp(argv[after], "--") != 0)
+		after++;
+	o->argv = argv;
+	status = cr_command_parse(&command_line, after, argv, o);
+	if (status >= 0)
+		return status;
+	if (optind == after)
+		return cr_command_refuse(&command_line, "REF is missing");
+	if (optind + 1 < after)
+		return cr_command_refuse(&command_line, "more than one REF: %s", argv[optind + 1]);
 	o->ref = argv[optind];
+	for (int i = after + 1; i < argc; i++)
+		restart_words_add(&o->extra, argv[i]);
 	return -1;
 }
 
@@ -377,15 +299,10 @@ int main(int argc, char **argv)
 	struct snapc_meta *meta;
 	struct cr_err err = { "" };
 	char dir[PATH_MAX];
-	int status, after = 1;
+	int status = options_parse(argc, argv, &o);
 
-	while (after < argc && strcmp(argv[after], "--") != 0)
-		after++;
-	status = options_parse(after, argv, &o);
 	if (status >= 0)
 		return status;
-	for (int i = after + 1; i < argc; i++)
-		restart_words_add(&o.extra, argv[i]);
 	if (getenv("OMPI_CR_RESTORER"))
 		o.request.restorer = getenv("OMPI_CR_RESTORER");
 	if (tool_ref_resolve(o.ref, NULL, dir, &err) < 0 || snapc_meta_open(dir, &meta, &err) < 0) {

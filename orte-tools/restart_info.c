@@ -9,33 +9,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libcr/tools/process_stat.h"
 #include "orte-tools/tool_json.h"
 
 bool restart_job_runs(const struct snapc_job *job)
 {
-	char host[256] = "", path[64], text[1024], *p;
-	unsigned long long start = 0;
-	size_t n;
-	FILE *f;
+	struct cr_process_stat st;
+	char host[256] = "";
 
 	gethostname(host, sizeof(host) - 1);
-	if (strcmp(host, job->host) != 0 || job->mpirun_pid <= 0)
-		return false;
-	snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)job->mpirun_pid);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	n = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	p = strrchr(text, ')');
-	if (!p || p[1] != ' ' || p[2] == 'Z' || p[2] == 'X')
-		return false;
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	if (p)
-		start = strtoull(p + 1, NULL, 10);
-	return start == job->mpirun_start;
+	return strcmp(host, job->host) == 0 && job->mpirun_pid > 0 && cr_process_stat((pid_t)job->mpirun_pid, &st) && st.state != 'Z' && st.state != 'X' &&
+	       st.start == job->mpirun_start;
 }
 
 static void time_print(const char *what, uint64_t ns)

@@ -24,7 +24,8 @@ snapc_snapcd_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS) $(LIBEVENT_CFLAGS)
 snapc_snapcd_LDADD = snapc/libsnapc.la
 
 bin_PROGRAMS += orte-tools/ompi-checkpoint
-orte_tools_ompi_checkpoint_SOURCES = orte-tools/ompi-checkpoint.c orte-tools/checkpoint_options.h orte-tools/checkpoint_options.c \
+orte_tools_ompi_checkpoint_SOURCES = orte-tools/ompi-checkpoint.c orte-tools/checkpoint_dialogue.h orte-tools/checkpoint_dialogue.c \
+	orte-tools/checkpoint_answer.c orte-tools/checkpoint_options.h orte-tools/checkpoint_options.c \
 	orte-tools/checkpoint_list.h orte-tools/checkpoint_list.c orte-tools/checkpoint_job.h orte-tools/checkpoint_job.c \
 	orte-tools/tool_job.h orte-tools/tool_job.c orte-tools/tool_remote.h orte-tools/tool_remote.c \
 	orte-tools/checkpoint_progress.h orte-tools/checkpoint_progress.c

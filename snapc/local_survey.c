@@ -2,10 +2,9 @@
 /* What can be known of a process from outside: how much memory of its own it has in the part that a checkpoint saves, and whether it is stopped. Reads /proc; the process is not disturbed. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "libcr/cr_layout.h"
+#include "libcr/tools/process_stat.h"
 #include "snapc/local_private.h"
 
 static uint64_t survey_window_bytes(FILE *smaps)
@@ -38,17 +37,7 @@ void snapc_survey(pid_t pid, struct snapc_link_survey *ret_survey)
 
 bool snapc_survey_is_stopped(pid_t pid)
 {
-	char path[64], text[512], *at;
-	size_t n;
-	FILE *stat;
+	struct cr_process_stat st;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	stat = fopen(path, "re");
-	if (!stat)
-		return false;
-	n = fread(text, 1, sizeof(text) - 1, stat);
-	fclose(stat);
-	text[n] = 0;
-	at = strrchr(text, ')'); /* the name may hold anything */
-	return at && strncmp(at, ") T", 3) == 0;
+	return cr_process_stat(pid, &st) && st.state == 'T';
 }

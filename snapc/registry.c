@@ -12,30 +12,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libcr/tools/process_stat.h"
 #include "snapc/line.h"
 
 #define REGISTRY_SUFFIX ".job"
 
 uint64_t snapc_process_start(pid_t pid)
 {
-	char path[64], text[1024], *at;
-	unsigned long long start;
-	ssize_t n;
-	int fd;
+	struct cr_process_stat st;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = 0;
-	at = strrchr(text, ')'); /* the name may hold anything */
-	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &start) != 1)
-		return 0;
-	return start;
+	return cr_process_stat(pid, &st) ? st.start : 0;
 }
 
 /* Opens the directory when it is @uid's alone. */

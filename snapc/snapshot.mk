@@ -9,7 +9,7 @@ snapc_libsnapshot_la_SOURCES = \
 	snapc/snapshot_begin.c snapc/snapshot_commit.c snapc/snapshot_job.c snapc/snapshot_node.c \
 	snapc/snapshot_mpirun.h snapc/snapshot_mpirun.c snapc/snapshot_mpirun.def
 snapc_libsnapshot_la_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS) $(HDF5_CFLAGS) $(HWLOC_CFLAGS) $(XXHASH_CFLAGS)
-snapc_libsnapshot_la_LIBADD = $(HDF5_LIBS) $(HWLOC_LIBS) $(XXHASH_LIBS)
+snapc_libsnapshot_la_LIBADD = libcr/libcr_tool.la $(HDF5_LIBS) $(HWLOC_LIBS) $(XXHASH_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_meta tests/unit/test_snapshot

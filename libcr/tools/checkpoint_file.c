@@ -64,7 +64,7 @@ int checkpoint_file_init(struct checkpoint_file *f, int pid, struct cr_err *err)
 		rc = absolute(f->dir, f->name ? f->name : name, f->path, sizeof(f->path), err);
 	if (rc)
 		return rc;
-	if (f->fd < 0 && f->noclobber && !access(f->path, F_OK))
+	if (f->fd < 0 && f->replace == CHECKPOINT_NOCLOBBER && !access(f->path, F_OK))
 		return cr_err_set(err, EEXIST, "%s exists", f->path);
 	snprintf(f->temporary, sizeof(f->temporary), "%.1000s.tmp.%d", f->path, (int)getpid());
 	guard(f->temporary);
@@ -109,7 +109,7 @@ static int keep_old(const struct checkpoint_file *f, struct cr_err *err)
 /* What comes to be at the path meanwhile is not lost with --noclobber. File systems that cannot rename so can link. */
 static int put_in_place(const struct checkpoint_file *f, struct cr_err *err)
 {
-	if (!f->noclobber) {
+	if (f->replace != CHECKPOINT_NOCLOBBER) {
 		if (!rename(f->temporary, f->path))
 			return 0;
 	} else if (!renameat2(AT_FDCWD, f->temporary, AT_FDCWD, f->path, RENAME_NOREPLACE)) {
@@ -170,7 +170,7 @@ int checkpoint_file_commit(struct checkpoint_file *f, struct cr_err *err)
 
 	if (f->fd >= 0)
 		return copy_to_fd(f, err);
-	rc = f->backup ? keep_old(f, err) : 0;
+	rc = f->replace == CHECKPOINT_BACKUP ? keep_old(f, err) : 0;
 	if (!rc)
 		rc = put_in_place(f, err);
 	if (rc)

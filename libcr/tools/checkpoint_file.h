@@ -7,11 +7,14 @@
 
 #include "libcr/cr_err.h"
 
+/* When the file exists. */
+enum checkpoint_replace { CHECKPOINT_REPLACE, CHECKPOINT_NOCLOBBER, CHECKPOINT_BACKUP };
+
 struct checkpoint_file {
 	const char *name, *dir; /* as the user gave them; NULL: none */
 	int fd;                 /* the file is copied to it; -1: none */
-	bool noclobber, nosync;
-	bool backup;             /* keep the file that is replaced */
+	bool nosync;
+	enum checkpoint_replace replace;
 	const char *backup_name; /* NULL: NAME.~N~ */
 	char path[1024];         /* absolute; of a temporary one with @fd */
 	char temporary[1024];    /* what the process writes */

@@ -16,16 +16,13 @@
 #include "libcr/lower/restore.h"
 #include "libcr/lower/start.h"
 #include "libcr/lower/tree.h"
+#include "libcr/tools/option.h"
 #include "libcr/tools/restart_hooks.h"
 #include "libcr/tools/restart_parent.h"
 
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "unknown"
-#endif
-
 #define TRIES_VARIABLE "OMPI_CR_LAYOUT_TRIES" /* set by this command for itself */
 
-enum { EXIT_USAGE = 2, LAYOUT_TRIES = 100 };
+enum { LAYOUT_TRIES = 100 };
 
 static const char usage[] =
 	"Usage: cr_restart [OPTION]... FILE\n"
@@ -132,99 +129,67 @@ static int fd_path(int fd, char *path, size_t bytes, struct cr_err *err)
 	return 0;
 }
 
-static int number(const char *text, int min, int max)
-{
-	char *end;
-	long v = strtol(text, &end, 10);
+#define TO(field) CR_OPTION_TO(struct request, field)
 
-	return *end || end == text || v < min || v > max ? -1 : (int)v;
+static int relocate_take(void *to, const char *rule, struct cr_err *err)
+{
+	(void)to;
+	return cr_relocate_add(rule, err);
 }
 
-enum { OPT_RELOCATE = 256, OPT_RESTORE_PID, OPT_NO_RESTORE_PID, OPT_FAILURE, OPT_AS_EVER, OPT_HOOK, OPT_SIGNAL = 512 };
-
-/* 0, or -EINVAL with words, if there is something to say that the user does not see. */
-static int options(int argc, char **argv, struct request *rq, struct cr_err *err)
+static int failure_take(void *to, const char *hook, struct cr_err *err)
 {
-	static const struct option list[] = {
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-		{ "rank-file", required_argument, NULL, 'r' },
-		{ "file", required_argument, NULL, 'f' },
-		{ "fd", required_argument, NULL, 'F' },
-		{ "check", no_argument, NULL, 'c' },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "relocate", required_argument, NULL, OPT_RELOCATE },
-		{ "restore-pid", no_argument, NULL, OPT_RESTORE_PID },
-		{ "no-restore-pid", no_argument, NULL, OPT_NO_RESTORE_PID },
-		{ "signal", required_argument, NULL, 'S' },
-		{ "run", no_argument, NULL, OPT_SIGNAL },
-		{ "stop", no_argument, NULL, OPT_SIGNAL + SIGSTOP },
-		{ "freeze", no_argument, NULL, OPT_SIGNAL + SIGSTOP },
-		{ "term", no_argument, NULL, OPT_SIGNAL + SIGTERM },
-		{ "abort", no_argument, NULL, OPT_SIGNAL + SIGABRT },
-		{ "kill", no_argument, NULL, OPT_SIGNAL + SIGKILL },
-		{ "cont", no_argument, NULL, OPT_SIGNAL + SIGCONT },
-		{ "run-on-success", required_argument, NULL, OPT_HOOK + RESTART_SUCCESS },
-		{ "run-on-fail-args", required_argument, NULL, OPT_HOOK + RESTART_FAIL_ARGS },
-		{ "run-on-fail-temp", required_argument, NULL, OPT_HOOK + RESTART_FAIL_TEMP },
-		{ "run-on-fail-env", required_argument, NULL, OPT_HOOK + RESTART_FAIL_ENV },
-		{ "run-on-fail-perm", required_argument, NULL, OPT_HOOK + RESTART_FAIL_PERM },
-		{ "run-on-failure", required_argument, NULL, OPT_FAILURE },
-		/* of BLCR: there is no kernel log to print */
-		{ "kmsg-none", no_argument, NULL, OPT_AS_EVER },
-		{ "kmsg-error", no_argument, NULL, OPT_AS_EVER },
-		{ "kmsg-warning", no_argument, NULL, OPT_AS_EVER },
-		{ NULL, 0, NULL, 0 },
-	};
-	int c, rc = 0;
+	struct request *rq = to;
 
-	while ((c = getopt_long(argc, argv, "hqf:F:S:", list, NULL)) != -1) {
-		switch (c) {
-		case 'h':
-			fputs(usage, stdout);
-			exit(0);
-		case 'V':
-			puts("cr_restart (ompi-cr) " PACKAGE_VERSION);
-			exit(0);
-		case 'r': rq->format = optarg; break;
-		case 'f': rq->file = optarg; break;
-		case 'F':
-			rq->fd = number(optarg, 0, INT_MAX);
-			if (rq->fd < 0)
-				rc = cr_err_set(err, EINVAL, "--fd %s: is no descriptor", optarg);
-			break;
-		case 'c': rq->check = true; break;
-		case 'q': rq->quiet = true; break;
-		case 'S':
-			rq->signo = number(optarg, 1, 64);
-			if (rq->signo < 0)
-				rc = cr_err_set(err, EINVAL, "--signal %s: is no signal number", optarg);
-			break;
-		case OPT_RELOCATE:
-			if (!rc)
-				rc = cr_relocate_add(optarg, err);
-			break;
-		case OPT_RESTORE_PID: rq->restore_pid = true; break;
-		case OPT_NO_RESTORE_PID: rq->restore_pid = false; break;
-		case OPT_AS_EVER: break;
-		case OPT_FAILURE:
-			for (int i = RESTART_FAIL_ARGS; i < RESTART_CLASSES; i++)
-				rq->hooks.command[i] = optarg;
-			break;
-		default:
-			if (c >= OPT_SIGNAL)
-				rq->signo = c - OPT_SIGNAL;
-			else if (c >= OPT_HOOK)
-				rq->hooks.command[c - OPT_HOOK] = optarg;
-			else
-				rc = -EINVAL;
-		}
-	}
+	(void)err;
+	for (int i = RESTART_FAIL_ARGS; i < RESTART_CLASSES; i++)
+		rq->hooks.command[i] = hook;
+	return 0;
+}
+
+static const struct cr_option options[] = {
+	CR_OPTION_TEXT("rank-file", 0, TO(format)),
+	CR_OPTION_TEXT("file", 'f', TO(file)),
+	CR_OPTION_NUMBER("fd", 'F', TO(fd), 0, INT_MAX, NULL),
+	CR_OPTION_SET("check", 0, TO(check), true),
+	CR_OPTION_SET("quiet", 'q', TO(quiet), true),
+	CR_OPTION_TAKE("relocate", 0, relocate_take),
+	CR_OPTION_SET("restore-pid", 0, TO(restore_pid), true),
+	CR_OPTION_SET("no-restore-pid", 0, TO(restore_pid), false),
+	CR_OPTION_NUMBER("signal", 'S', TO(signo), 1, 64, NULL),
+	CR_OPTION_SET("run", 0, TO(signo), 0),
+	CR_OPTION_SET("stop", 0, TO(signo), SIGSTOP),
+	CR_OPTION_SET("freeze", 0, TO(signo), SIGSTOP),
+	CR_OPTION_SET("term", 0, TO(signo), SIGTERM),
+	CR_OPTION_SET("abort", 0, TO(signo), SIGABRT),
+	CR_OPTION_SET("kill", 0, TO(signo), SIGKILL),
+	CR_OPTION_SET("cont", 0, TO(signo), SIGCONT),
+	CR_OPTION_TEXT("run-on-success", 0, TO(hooks.command[RESTART_SUCCESS])),
+	CR_OPTION_TEXT("run-on-fail-args", 0, TO(hooks.command[RESTART_FAIL_ARGS])),
+	CR_OPTION_TEXT("run-on-fail-temp", 0, TO(hooks.command[RESTART_FAIL_TEMP])),
+	CR_OPTION_TEXT("run-on-fail-env", 0, TO(hooks.command[RESTART_FAIL_ENV])),
+	CR_OPTION_TEXT("run-on-fail-perm", 0, TO(hooks.command[RESTART_FAIL_PERM])),
+	CR_OPTION_TAKE("run-on-failure", 0, failure_take),
+	/* of BLCR: there is no kernel log to print */
+	CR_OPTION_NOTHING("kmsg-none", 0),
+	CR_OPTION_NOTHING("kmsg-error", 0),
+	CR_OPTION_NOTHING("kmsg-warning", 0),
+	CR_OPTION_END,
+};
+static const struct cr_command command_line = { "cr_restart", usage, options, .one_dash = false };
+
+/* Return: -1 to go on, else the exit status. The commands of --run-on-... are known in any case. */
+static int options_parse(int argc, char **argv, struct request *rq)
+{
+	int status = cr_command_parse(&command_line, argc, argv, rq);
+
+	if (status >= 0)
+		return status;
 	if (optind < argc && !rq->file)
 		rq->file = argv[optind++];
-	if (!rc && (optind != argc || (rq->file != NULL) + (rq->format != NULL) + (rq->fd >= 0) != 1))
-		rc = -EINVAL;
-	return rc;
+	if (optind != argc || (rq->file != NULL) + (rq->format != NULL) + (rq->fd >= 0) != 1)
+		return cr_command_refuse(&command_line, "one context file is needed: FILE, --fd or --rank-file");
+	return -1;
 }
 
 static bool any_hook(const struct restart_hooks *hooks)
@@ -325,17 +290,16 @@ int main(int argc, char **argv)
 	int rc, words = 2, status;
 	char path[PATH_MAX];
 
-	rc = options(argc, argv, &rq, &err);
+	rc = options_parse(argc, argv, &rq);
+	if (rc == 0)
+		return 0;
 	if (any_hook(&rq.hooks) && restart_hooks_start(&rq.hooks) < 0)
 		fprintf(stderr, "cr_restart: warning: no process for the commands of --run-on-...: %s\n", strerror(errno));
-	if (rc) {
-		if (err.text[0])
-			fprintf(stderr, "cr_restart: %s\n", err.text);
-		else
-			fputs(usage, stderr);
+	if (rc > 0) {
 		status = restart_hooks_run(&rq.hooks, class);
-		return status ? status : EXIT_USAGE;
+		return status ? status : rc;
 	}
+	rc = 0;
 	if (rq.format)
 		rc = rank_path(rq.format, path, sizeof(path), &err);
 	else if (rq.fd >= 0)

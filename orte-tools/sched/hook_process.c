@@ -3,57 +3,26 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "libcr/tools/process_stat.h"
 #include "orte-tools/sched/hook.h"
 
-/* What follows the name in /proc/PID/stat, into @text; NULL when the process is not there. */
-static const char *stat_read(const char *pid, char *text, size_t room, uid_t *ret_uid)
+static bool process_read(pid_t pid, struct hook_process *p)
 {
-	char path[64], *end;
-	struct stat st;
-	ssize_t n;
-	int fd;
+	struct cr_process_stat st;
 
-	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return NULL;
-	n = fstat(fd, &st) == 0 ? read(fd, text, room - 1) : -1;
-	close(fd);
-	if (n <= 0)
-		return NULL;
-	text[n] = '\0';
-	*ret_uid = st.st_uid;
-	end = strrchr(text, ')');
-	return end && end[1] && end[2] != 'Z' ? end + 1 : NULL;
-}
-
-static bool process_read(const char *pid, struct hook_process *p)
-{
-	char text[1024];
-	const char *rest = stat_read(pid, text, sizeof(text), &p->uid);
-
-	p->pid = (pid_t)atol(pid);
-	return rest && sscanf(rest, " %*c %d %d %d", &p->parent, &p->group, &p->session) == 3;
+	if (!cr_process_stat(pid, &st) || st.state == 'Z')
+		return false;
+	*p = (struct hook_process){ .pid = pid, .uid = st.uid, .parent = st.parent, .group = st.group, .session = st.session };
+	return true;
 }
 
 unsigned long long hook_process_since(pid_t pid)
 {
-	char name[24], text[1024];
-	unsigned long long since;
-	const char *rest;
-	uid_t uid;
+	struct cr_process_stat st;
 
-	snprintf(name, sizeof(name), "%d", (int)pid);
-	rest = stat_read(name, text, sizeof(text), &uid);
-	/* fields 3 to 22 */
-	return rest && sscanf(rest, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &since) == 1 ? since : 0;
+	return cr_process_stat(pid, &st) && st.state != 'Z' ? st.start : 0;
 }
 
 int hook_processes_read(struct hook_processes *ret)
@@ -66,7 +35,7 @@ int hook_processes_read(struct hook_processes *ret)
 	if (!d)
 		return -errno;
 	while ((e = readdir(d))) {
-		if (!isdigit((unsigned char)e->d_name[0]) || !process_read(e->d_name, &one))
+		if (!isdigit((unsigned char)e->d_name[0]) || !process_read((pid_t)atol(e->d_name), &one))
 			continue;
 		if (n == room) {
 			room = room ? 2 * room : 256;

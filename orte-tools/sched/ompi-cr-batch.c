@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libcr/tools/process_stat.h"
 #include "orte-tools/sched/batch.h"
 #include "orte-tools/sched/batch_env.h"
 #include "orte-tools/tool_ref.h"
@@ -216,34 +217,16 @@ static void name_make(const struct batch *b, const char *job, char *ret, size_t 
 			*c = '_';
 }
 
-static pid_t parent_of(pid_t pid)
-{
-	char path[64], text[1024], *end;
-	int parent = 0;
-	size_t n;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	n = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	end = strrchr(text, ')');
-	return end && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
-}
-
 /* The batch shell, when we are below it: then somebody between us and it waits, and at last the shell. */
 static pid_t shell_find(const struct batch *b)
 {
 	const char *text = b->sched->shell_variable ? getenv(b->sched->shell_variable) : NULL;
 	long shell = text ? atol(text) : 0;
-	pid_t pid = getpid();
+	struct cr_process_stat st = { .parent = getpid() };
 
-	while (shell > 1 && (pid = parent_of(pid)) > 1)
-		if (pid == shell)
-			return pid;
+	while (shell > 1 && cr_process_stat(st.parent, &st) && st.parent > 1)
+		if (st.parent == shell)
+			return st.parent;
 	return 0;
 }
 

@@ -27,7 +27,8 @@ table_same()
 	sources=$(grep -lE "Usage: $1( |\$)" "$top"/orte-tools/*.c "$top"/orte-tools/*/*.c "$top"/libcr/tools/*.c)
 	[ -n "$sources" ] || return 0
 	# shellcheck disable=SC2086
-	taken=$(grep -ohE '\{ *"[a-z_-]+", *(no|required|optional)_argument' $sources | sed 's/[^"]*"\([a-z_-]*\)".*/--\1/' | sort -u |
+	taken=$(grep -ohE '(\{ *"[a-z_-]+", *(no|required|optional)_argument|CR_OPTION_[A-Z_]+\("[a-z_-]+")' $sources | sed 's/[^"]*"\([a-z_-]*\)".*/--\1/' |
+		if grep -q cr_command_parse $sources; then cat; echo --help; echo --version; else cat; fi | sort -u |
 		while read -r o; do case $internal in *" $o "* | *" $1:$o "*) ;; *) echo "$o" ;; esac; done)
 	shown=$("$bin/$1" --help | grep -v '^ *#[A-Z$]' | grep -oE -- '(^|[ ,])--[a-z][a-z_-]+' | tr -d ' ,' | sort -u)
 	# A program without a table looks at its first word; other options that --help names are the scheduler's
