@@ -57,7 +57,7 @@ enum cr_msg_type {
 	CR_MSG_ALIVE,       /* S->A  nothing is to be done: the coordinator is there (silence_s of BEGIN) */
 	CR_MSG_MEMBERS,     /* A->S  n * int32_t: the processes of the set as the kernel knows them, the leader among them; before FROZEN */
 	/* between the leader of a set and the other members, which are its agents: docs/protocol.md, section 7 */
-	CR_MSG_GIVE,        /* S->A  struct cr_msg_give + n * int32_t: the set; what do you hold? */
+	CR_MSG_GIVE,        /* S->A  struct cr_msg_give + n * int32_t: the set, + n_left * int32_t: who is left out; what do you hold? */
 	CR_MSG_GIVEN,       /* A->S  struct cr_msg_given + n_fds * int32_t + n_ended * struct cr_msg_ended; then the descriptors, CR_GIVE_FDS at a time with one byte */
 	CR_MSG_SHARE,       /* S->A  n * struct cr_msg_share: descriptors whose description is saved by the leader */
 };
@@ -105,6 +105,11 @@ struct cr_msg_begin {
 #define CR_BEGIN_GROUP 4u   /* its process group */
 #define CR_BEGIN_SESSION 8u /* its session */
 #define CR_BEGIN_MEMBER 16u /* from the leader: be a part of its checkpoint */
+#define CR_BEGIN_TRACED_ERROR 32u  /* fail when one of them is traced; without it, it is saved */
+#define CR_BEGIN_TRACED_SKIP 64u   /* leave those out that are traced, with TREE their descendants too */
+#define CR_BEGIN_TRACER_ERROR 128u /* likewise for those who trace others */
+#define CR_BEGIN_TRACER_SKIP 256u
+#define CR_BEGIN_TRACE (CR_BEGIN_TRACED_ERROR | CR_BEGIN_TRACED_SKIP | CR_BEGIN_TRACER_ERROR | CR_BEGIN_TRACER_SKIP)
 
 struct cr_msg_clock {
 	uint64_t id;
@@ -191,7 +196,7 @@ struct cr_msg_nocr_reply {
 #define CR_GIVE_FDS 200
 
 struct cr_msg_give {
-	uint32_t n;
+	uint32_t n, n_left;
 	int32_t skip; /* who asked, when it is one of the family: left out; 0 none */
 };
 

@@ -166,7 +166,14 @@ typedef int cr_version_t;
 typedef enum { CR_SCOPE_PROC, CR_SCOPE_PGRP, CR_SCOPE_SESS, CR_SCOPE_TREE } cr_scope_t;
 
 #define CR_CHKPT_PROHIBIT_SELF 0x1 /* EDEADLK when the caller is among the processes */
+#define CR_CHKPT_PTRACED_ALLOW 0x2 /* save processes that are traced, as is done anyway */
+#define CR_CHKPT_PTRACED_SKIP 0x4  /* leave them out, and with CR_SCOPE_TREE what is below them */
+#define CR_CHKPT_PTRACER_SKIP 0x8  /* the same for those who trace others */
 #define CR_CHKPT_ASYNC_ERR 0x10    /* what the request finds wrong is told by wait and reap */
+#define CR_CHKPT_DUMP_EXEC 0x200    /* store the content of the executable, */
+#define CR_CHKPT_DUMP_PRIVATE 0x400 /* of other files that are mapped privately, */
+#define CR_CHKPT_DUMP_SHARED 0x800  /* of files that are mapped shared: --save-... of cr_checkpoint(1) */
+#define CR_CHKPT_DUMP_ALL (CR_CHKPT_DUMP_EXEC | CR_CHKPT_DUMP_PRIVATE | CR_CHKPT_DUMP_SHARED)
 
 typedef struct {
 	cr_version_t cr_version;

@@ -30,7 +30,7 @@ libcr_libcr_lower_la_SOURCES = libcr/lower/window.c libcr/lower/exec_image.c lib
 	libcr/lower/threads.c libcr/lower/thread_state.c libcr/lower/thunk.c libcr/lower/nocr.c libcr/lower/freeze.c libcr/lower/dump.c libcr/lower/pending.c libcr/lower/restore.c \
 	libcr/lower/ask.c libcr/lower/helper.c libcr/lower/agent_callbacks.c \
 	libcr/lower/remote_address.c libcr/lower/remote_call.c libcr/lower/remote_combine.c libcr/lower/remote_conn.c libcr/lower/remote_memory.c libcr/lower/remote_serve.c libcr/lower/remote_wire.c \
-	libcr/lower/tree.h libcr/lower/tree_find.c libcr/lower/tree_lead.c libcr/lower/tree_gather.c libcr/lower/tree_member.c libcr/lower/tree_merge.c libcr/lower/tree_restore.c \
+	libcr/lower/tree.h libcr/lower/tree_find.c libcr/lower/traced.c libcr/lower/tree_lead.c libcr/lower/tree_gather.c libcr/lower/tree_member.c libcr/lower/tree_merge.c libcr/lower/tree_restore.c \
 	libcr/lower/agent.c libcr/lower/agent_checkpoint.c libcr/lower/agent_private.h libcr/lower/message.c libcr/lower/start.c libcr/arch/x86_64/cpu.c libcr/arch/x86_64/lower.S $(libcr_lower_files_sources)
 libcr_libcr_lower_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -mfsgsbase
 libcr_libcr_lower_la_CPPFLAGS = $(AM_CPPFLAGS) -DCR_UPPERDIR='"$(upperdir)"'
@@ -50,7 +50,7 @@ noinst_LTLIBRARIES += libcr/libcr_tool.la
 libcr_libcr_tool_la_SOURCES = libcr/tools/option.h libcr/tools/option.c libcr/tools/process_stat.h libcr/tools/process_stat.c libcr/tools/progress.h libcr/tools/progress.c
 libcr_libcr_tool_la_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 
-cr_restart_SOURCES = libcr/tools/cr_restart.c libcr/tools/option.h libcr/tools/option.c libcr/tools/restart_hooks.c libcr/tools/restart_hooks.h libcr/tools/restart_parent.c libcr/tools/restart_parent.h
+cr_restart_SOURCES = libcr/tools/cr_restart.c libcr/tools/option.h libcr/tools/option.c libcr/tools/restart_hooks.c libcr/tools/restart_hooks.h libcr/tools/restart_ids.c libcr/tools/restart_ids.h libcr/tools/restart_parent.c libcr/tools/restart_parent.h
 cr_restart_CFLAGS = $(AM_CFLAGS) -fno-stack-protector
 cr_restart_LDFLAGS = $(lower_ldflags)
 cr_restart_LDADD = $(lower_libs) libcr/blob_bin.o

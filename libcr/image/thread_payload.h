@@ -22,6 +22,10 @@ struct cr_layout_payload {
 	char exe[1024];
 };
 
+struct cr_group_payload {
+	int32_t pgid, sid; /* as the program sees them */
+};
+
 struct cr_thread_payload {
 	int32_t tid;      /* as the program sees it */
 	uint32_t first;   /* 1: the process's first thread */

@@ -268,6 +268,8 @@ void cr_agent_begin(int index, const struct cr_msg_begin *m)
 	several = m->flags & CR_BEGIN_FAMILY ? cr_procs_family() : m->flags & SEVERAL;
 	if (several)
 		rc = cr_lead_begin(m, peer_of(index), &err);
+	else if (m->flags & CR_BEGIN_TRACE)
+		rc = cr_traced_mark(m->flags, &(struct cr_proc){ .pid = getpid() }, 1, &err);
 	if (rc < 0) {
 		cr_agent_failed(CR_MSG_BEGIN, rc, err.text);
 		return;
@@ -437,7 +439,7 @@ void cr_agent_give(int index, const struct cr_msg_give *m, size_t bytes)
 {
 	const struct cr_msg_give give = *m;
 	struct cr_err err = { "" };
-	int rc = bytes == sizeof(give) + give.n * sizeof(int32_t) ? 0 : cr_err_set(&err, EPROTO, "a list of processes is too short");
+	int rc = bytes == sizeof(give) + ((size_t)give.n + give.n_left) * sizeof(int32_t) ? 0 : cr_err_set(&err, EPROTO, "a list of processes is too short");
 
 	if (!rc)
 		rc = cr_member_set(&give, (const int32_t *)(const void *)(m + 1), &err);

@@ -136,6 +136,13 @@ static int put_layout(struct cr_image_writer *w, struct cr_err *err)
 	return cr_image_put(w, CR_REC_LAYOUT, &l, sizeof(l), err);
 }
 
+static int put_group(struct cr_image_writer *w, struct cr_err *err)
+{
+	struct cr_group_payload g = { .pgid = cr_id_group_to_program(getpgrp()), .sid = cr_id_group_to_program(getsid(0)) };
+
+	return cr_image_put(w, CR_REC_GROUP, &g, sizeof(g), err);
+}
+
 static int put_threads(struct cr_image_writer *w, struct cr_err *err)
 {
 	for (uint32_t i = 0; i < cr_lower.n_slots; i++) {
@@ -224,7 +231,7 @@ static int put_files(struct cr_image_writer *w, struct cr_err *err)
 
 /* In this order in the file. */
 static int (*const parts[])(struct cr_image_writer *w, struct cr_err *err) = {
-	cr_dump_put_host, put_cpu, put_layout, put_process, put_sigactions, cr_pending_save, put_threads, put_board, put_files,
+	cr_dump_put_host, put_cpu, put_layout, put_group, put_process, put_sigactions, cr_pending_save, put_threads, put_board, put_files,
 };
 
 static void write_memory(struct cr_image_writer *w, const struct cr_mem_areas *areas, const struct cr_dump *d, bool in_child,

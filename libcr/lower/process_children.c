@@ -51,7 +51,7 @@ static void refuse_child(pid_t pid, int floor, struct cr_process_refusals *refus
 	char name[64] = "", state = '?';
 	pid_t parent;
 
-	if (cr_set_has(pid) || (cr_set.active && pid == cr_set.skip))
+	if (cr_set_has(pid) || cr_set_left_out(pid))
 		return;
 	if (!read_stat(pid, floor, name, sizeof(name), &state, &parent))
 		return; /* gone meanwhile */

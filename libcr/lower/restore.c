@@ -75,7 +75,9 @@ static int layout_check(const struct cr_image *img, const struct cr_layout_paylo
 int cr_restore_needs(const char *path, struct cr_restore_needs *ret, struct cr_err *err)
 {
 	const struct cr_layout_payload *l;
+	const struct cr_group_payload *g;
 	struct cr_image *img = NULL;
+	struct cr_image_record rec;
 	struct rlimit rl;
 	int rc, fd = open(path, O_RDONLY | O_CLOEXEC);
 
@@ -89,6 +91,11 @@ int cr_restore_needs(const char *path, struct cr_restore_needs *ret, struct cr_e
 	l = payload(cr_tree_is(img) && cr_image_part(img, 1) ? cr_image_part(img, 1) : img, CR_REC_LAYOUT, sizeof(*l), err, &rc);
 	if (!rc)
 		*ret = (struct cr_restore_needs){ .fd_floor = (int)l->fd_floor, .program_pid = l->program_pid, .tree = cr_tree_is(img) };
+	if (!rc && cr_image_find(img, CR_REC_GROUP, &rec) == 0 && rec.bytes >= sizeof(*g)) {
+		g = rec.data;
+		ret->program_pgid = g->pgid;
+		ret->program_sid = g->sid;
+	}
 	cr_image_close(img);
 	if (!rc && (ret->fd_floor <= 0 || ret->program_pid <= 0))
 		rc = cr_err_set(err, EBADMSG, "%s: descriptor floor %d of process %d makes no sense", path, ret->fd_floor, ret->program_pid);

@@ -9,11 +9,19 @@
 struct cr_restore_needs {
 	int fd_floor;
 	int program_pid; /* the process's id, as the program knows it; of a tree: its root's */
+	int program_pgid, program_sid; /* likewise; 0: the file does not say */
 	bool tree;       /* several processes */
 };
 
 /* 0 or a negative errno. */
 int cr_restore_needs(const char *path, struct cr_restore_needs *ret, struct cr_err *err);
+
+/* Process group and session. */
+enum cr_restore_ids {
+	CR_IDS_AUTO,    /* one process: the restarting command's; several: their own, the root only where the command's will not do */
+	CR_IDS_RESTORE, /* those that they had, or the restart fails */
+	CR_IDS_LEAVE,   /* the command's */
+};
 
 /* What is done at the very end, when nothing can fail any more, before the program's threads run. */
 struct cr_restore_how {
@@ -22,6 +30,7 @@ struct cr_restore_how {
 	unsigned char ready;
 	int other_fd;  /* closed likewise; -1: none */
 	bool keep_ids; /* of a tree: a process that cannot have its id fails the restart */
+	enum cr_restore_ids pgid, sid; /* of a tree */
 };
 
 /**

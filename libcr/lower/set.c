@@ -12,6 +12,14 @@ bool cr_set_has(int pid)
 	return false;
 }
 
+bool cr_set_left_out(int pid)
+{
+	for (uint32_t i = 0; cr_set.active && i < cr_set.n_left; i++)
+		if (cr_set.pids[cr_set.n + i] == pid)
+			return true;
+	return cr_set.active && pid == cr_set.skip;
+}
+
 long cr_set_shared(int fd)
 {
 	for (uint32_t i = 0; cr_set.active && i < cr_set.n_fds; i++)

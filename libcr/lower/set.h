@@ -19,8 +19,8 @@ struct cr_set_fd {
 struct cr_set {
 	bool active;
 	bool gathering;     /* not known yet who shares what: what needs that is looked at later */
-	const int32_t *pids; /* as the kernel knows them, in the order of the file */
-	uint32_t n;
+	const int32_t *pids; /* as the kernel knows them, in the order of the file; after them those who are left out */
+	uint32_t n, n_left;
 	int32_t skip;       /* who asked for the checkpoint, when it is a member of the family: left out; 0 none */
 	const struct cr_set_fd *fds;
 	uint32_t n_fds;
@@ -32,6 +32,8 @@ struct cr_set {
 extern struct cr_set cr_set;
 
 bool cr_set_has(int pid);
+/* Is it left out: who asked for the checkpoint, or what the user did not want in it? */
+bool cr_set_left_out(int pid);
 /* The number of the shared description that @fd refers to, or -1. */
 long cr_set_shared(int fd);
 

@@ -21,6 +21,7 @@ struct cr_proc {
 	char name[16];
 	int foreground; /* process group of the controlling terminal; -1 or 0: none */
 	int exit_signal;
+	bool left_out; /* cr_traced_mark */
 };
 
 /* One process; false: there is none. Any thread. */
@@ -31,12 +32,17 @@ bool cr_proc_is_starting(int pid);
 int cr_procs_find(const struct cr_msg_begin *m, int skip, struct cr_proc **ret, unsigned int *ret_n, struct cr_err *err);
 /* Would CR_BEGIN_FAMILY find anybody besides this process: a parent of the same rank, a child, also one that has ended? A few system calls. */
 bool cr_procs_family(void);
-/* Children of this process that have ended, and the one that is left out (cr_set.skip). *ret is malloc'ed. */
+/* Children of this process that have ended, and those that are left out. *ret is malloc'ed. */
 int cr_procs_ended(struct cr_proc **ret, unsigned int *ret_n);
 /* Does @pid map bytes [@offset, @offset + @bytes) of the object? @bytes 0: any part of it. */
 bool cr_proc_maps(int pid, uint32_t dev_major, uint32_t dev_minor, uint64_t ino, uint64_t offset, uint64_t bytes);
 /* Has @pid a descriptor of the file? */
 bool cr_proc_holds(int pid, uint32_t dev_major, uint32_t dev_minor, uint64_t ino);
+
+/* --- traced.c --- */
+
+/* Of the @n processes of a set: marks those that the CR_BEGIN_*_SKIP in @flags leave out. 0; -CR_EPTRACED or -CR_EPTRACER as _ERROR says; -CR_EOMITTED: this process is. */
+int cr_traced_mark(uint32_t flags, struct cr_proc *procs, unsigned int n, struct cr_err *err);
 
 /* --- tree_member.c: a member's part --- */
 
@@ -95,7 +101,8 @@ struct cr_gathered {
 	size_t tree_bytes;
 };
 
-int cr_gather(struct cr_lead_member *members, unsigned int n, const int32_t *pids, int skip, uint32_t checkpoint, struct cr_gathered *ret, struct cr_err *err);
+/* @pids: @n members, and after them @n_left who are left out. */
+int cr_gather(struct cr_lead_member *members, unsigned int n, const int32_t *pids, unsigned int n_left, int skip, uint32_t checkpoint, struct cr_gathered *ret, struct cr_err *err);
 
 /* --- tree_merge.c --- */
 

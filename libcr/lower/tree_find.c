@@ -229,6 +229,11 @@ int cr_procs_find(const struct cr_msg_begin *m, int skip, struct cr_proc **ret, 
 			all[kept++] = all[i];
 	free(in);
 	put_in_order(all, kept);
+	rc = cr_traced_mark(m->flags, all, kept, err);
+	if (rc) {
+		free(all);
+		return rc;
+	}
 	*ret = all;
 	*ret_n = kept;
 	return 0;
@@ -241,7 +246,7 @@ int cr_procs_ended(struct cr_proc **ret, unsigned int *ret_n)
 	int rc = procs_all(&all, &n);
 
 	for (unsigned int i = 0; !rc && i < n; i++)
-		if (all[i].ppid == getpid() && all[i].exit_signal && (all[i].state == 'Z' || all[i].pid == cr_set.skip))
+		if (all[i].ppid == getpid() && all[i].exit_signal && (all[i].state == 'Z' || cr_set_left_out(all[i].pid)))
 			all[kept++] = all[i];
 	if (rc)
 		return rc;

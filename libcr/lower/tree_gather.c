@@ -32,6 +32,7 @@ struct copy {
 struct gather {
 	struct cr_lead_member *members;
 	unsigned int n;
+	unsigned int n_left;
 	int skip;
 	uint32_t checkpoint;
 	struct cr_gathered *ret;
@@ -112,11 +113,11 @@ static int ended_keep(struct gather *g, struct cr_lead_member *m, const void *fr
 static int ask_member(struct gather *g, uint32_t index, const int32_t *pids)
 {
 	struct cr_lead_member *m = &g->members[index];
-	struct cr_msg_give give = { .n = g->n, .skip = g->skip };
+	struct cr_msg_give give = { .n = g->n, .n_left = g->n_left, .skip = g->skip };
 	struct cr_msg_head h;
 	int rc;
 
-	rc = cr_message_send2(m->fd, CR_MSG_GIVE, g->checkpoint, &give, sizeof(give), pids, g->n * sizeof(*pids));
+	rc = cr_message_send2(m->fd, CR_MSG_GIVE, g->checkpoint, &give, sizeof(give), pids, (g->n + g->n_left) * sizeof(*pids));
 	do
 		rc = rc < 0 ? rc : cr_message_recv(m->fd, &h, g->buf);
 	while (rc >= 0 && h.type != CR_MSG_GIVEN && h.type != CR_MSG_FAILED);
@@ -409,11 +410,11 @@ static int take_passed(int fd)
 	return cr_fd_raise(passed);
 }
 
-int cr_gather(struct cr_lead_member *members, unsigned int n, const int32_t *pids, int skip, uint32_t checkpoint, struct cr_gathered *ret, struct cr_err *err)
+int cr_gather(struct cr_lead_member *members, unsigned int n, const int32_t *pids, unsigned int n_left, int skip, uint32_t checkpoint, struct cr_gathered *ret, struct cr_err *err)
 {
-	const struct cr_msg_give give = { .n = n, .skip = skip };
+	const struct cr_msg_give give = { .n = n, .n_left = n_left, .skip = skip };
 	struct cr_err words = { "" };
-	struct gather g = { .pids = pids, .members = members, .n = n, .skip = skip, .checkpoint = checkpoint, .ret = ret, .err = err };
+	struct gather g = { .pids = pids, .members = members, .n = n, .n_left = n_left, .skip = skip, .checkpoint = checkpoint, .ret = ret, .err = err };
 	struct passing p = { .g = &g };
 	pthread_t t;
 	int rc;

@@ -34,6 +34,8 @@ static struct lead {
 	unsigned int n;
 	int epoll_fd;
 	int skip;
+	int32_t *left; /* who is left out, as of the last look */
+	unsigned int n_left;
 	uint64_t deadline_ns;
 	struct cr_msg_begin begin;
 	struct cr_gathered gathered;
@@ -208,8 +210,12 @@ static int members_update(struct cr_err *err)
 
 	if (rc)
 		return rc;
+	free(lead.left);
+	lead.n_left = 0;
+	lead.left = calloc(n + 1, sizeof(*lead.left));
 	all = calloc(n + 1, sizeof(*all));
-	if (!all) {
+	if (!all || !lead.left) {
+		free(all);
 		free(found);
 		return cr_err_set(err, ENOMEM, "out of memory");
 	}
@@ -219,6 +225,10 @@ static int members_update(struct cr_err *err)
 
 		if (found[i].state == 'Z' || found[i].state == 'X')
 			continue; /* its parent notes the status */
+		if (found[i].left_out) {
+			lead.left[lead.n_left++] = found[i].pid;
+			continue;
+		}
 		while (k < lead.n && lead.members[k].proc.pid != found[i].pid)
 			k++;
 		if (k < lead.n) {
@@ -446,7 +456,7 @@ void cr_lead_freeze(void)
 
 int cr_lead_gather(struct cr_err *err)
 {
-	int32_t *pids = calloc(lead.n, sizeof(*pids));
+	int32_t *pids = calloc(lead.n + lead.n_left, sizeof(*pids));
 	int rc;
 
 	gathered_free();
@@ -456,7 +466,9 @@ int cr_lead_gather(struct cr_err *err)
 	}
 	for (unsigned int i = 0; pids && i < lead.n; i++)
 		pids[i] = lead.members[i].proc.pid;
-	rc = pids ? cr_gather(lead.members, lead.n, pids, lead.skip, lead.begin.checkpoint, &lead.gathered, err) : cr_err_set(err, ENOMEM, "out of memory");
+	if (pids && lead.n_left)
+		memcpy(pids + lead.n, lead.left, lead.n_left * sizeof(*pids));
+	rc = pids ? cr_gather(lead.members, lead.n, pids, lead.n_left, lead.skip, lead.begin.checkpoint, &lead.gathered, err) : cr_err_set(err, ENOMEM, "out of memory");
 	if (rc == -ESTALE)
 		lead.phase = LEAD_FREEZE;
 	if (!rc && cr_agent.owner != 0) /* the coordinator of a job has no use for them */

@@ -45,11 +45,11 @@ int cr_member_set(const struct cr_msg_give *give, const int32_t *pids, struct cr
 	struct cr_err first = { "" };
 
 	cr_member_clear();
-	set_pids = calloc(give->n + 1, sizeof(*set_pids));
+	set_pids = calloc(give->n + give->n_left + 1, sizeof(*set_pids));
 	if (!set_pids)
 		return cr_err_set(err, ENOMEM, "out of memory");
-	memcpy(set_pids, pids, give->n * sizeof(*set_pids));
-	cr_set = (struct cr_set){ .active = true, .gathering = true, .pids = set_pids, .n = give->n, .skip = give->skip };
+	memcpy(set_pids, pids, (give->n + give->n_left) * sizeof(*set_pids));
+	cr_set = (struct cr_set){ .active = true, .gathering = true, .pids = set_pids, .n = give->n, .n_left = give->n_left, .skip = give->skip };
 	return cr_dump_check(0, keep_first, &first) ? cr_err_set(err, ENOTSUP, "%s", first.text) : 0;
 }
 
@@ -90,8 +90,8 @@ static int describe_ended(struct cr_msg_given *given, struct cr_msg_ended **ret,
 		ended[i].pid = cr_id_to_program(p[i].pid);
 		ended[i].pgid = cr_id_to_program(p[i].pgid);
 		ended[i].sid = cr_id_to_program(p[i].sid);
-		/* Who asked for this checkpoint has done its work, in the life that goes on from here. */
-		ended[i].status = p[i].pid == cr_set.skip ? 0 : ended_status(p[i].pid);
+		/* In the life that goes on from here who asked for this checkpoint has done its work, and who was left out is dead. */
+		ended[i].status = p[i].pid == cr_set.skip ? 0 : cr_set_left_out(p[i].pid) ? SIGKILL : ended_status(p[i].pid);
 		memcpy(ended[i].name, p[i].name, sizeof(ended[i].name));
 	}
 	free(p);

@@ -49,7 +49,7 @@ static struct tree {
 	unsigned int n_objects;
 	int self; /* index of this process; -1: cr_restart itself */
 	int root_pid;
-	bool root_stays; /* in cr_restart's group and session */
+	bool stays_in_group, stays_in_session; /* the root: in those of cr_restart */
 	int stand_in;    /* child of this process that leads a group until all have joined; 0 none */
 	struct cr_restore_how how;
 } tree = { .self = -1, .how = { .ready_fd = -1, .other_fd = -1 } };
@@ -304,16 +304,18 @@ static const struct cr_tree_process *process_of(int pid)
 
 /*
  * Its own session and group. The root's are made only where cr_restart's will not do: what is in the foreground of a terminal stays there, and who
- * signals cr_restart's group, of which that is the leader, means the tree.
+ * signals cr_restart's group, of which that is the leader, means the tree. The user may decide otherwise.
  */
 static int own_ids(const struct cr_tree_process *p, struct cr_err *err)
 {
-	bool root = p == &tree.p[0], leads = p->pgid == p->pid;
+	bool root = p == &tree.p[0];
+	bool leads_session = p->sid == p->pid && tree.how.sid != CR_IDS_LEAVE && (!root || !tree.stays_in_session);
+	bool leads_group = p->pgid == p->pid && tree.how.pgid != CR_IDS_LEAVE && (!root || !tree.stays_in_group);
 
-	if (p->sid == p->pid && (!root || !tree.root_stays)) {
+	if (leads_session) {
 		if (setsid() < 0)
 			return cr_err_set(err, errno, "process %d (%s): setsid: %s", p->pid, p->name, strerror(errno));
-	} else if (leads && (!root || !tree.root_stays) && setpgid(0, 0) < 0) {
+	} else if (leads_group && setpgid(0, 0) < 0) {
 		return cr_err_set(err, errno, "process %d (%s): setpgid: %s", p->pid, p->name, strerror(errno));
 	}
 	return 0;
@@ -324,7 +326,7 @@ static bool needs_leader(int index)
 {
 	int pgid = tree.p[index].pgid;
 
-	if (process_of(pgid) || pgid == tree.p[0].pgid)
+	if (process_of(pgid) || tree.how.pgid == CR_IDS_LEAVE || (pgid == tree.p[0].pgid && tree.stays_in_group))
 		return false;
 	for (int i = 0; i < index; i++)
 		if (tree.p[i].pgid == pgid)
@@ -353,7 +355,7 @@ static int join_group(const struct cr_tree_process *p, struct cr_err *err)
 {
 	int kernel = cr_id_group_to_kernel(p->pgid);
 
-	if (p->pgid == p->pid || p->pgid == tree.p[0].pgid || getpgrp() == kernel)
+	if (p->pgid == p->pid || tree.how.pgid == CR_IDS_LEAVE || (p->pgid == tree.p[0].pgid && tree.stays_in_group) || getpgrp() == kernel)
 		return 0;
 	return setpgid(0, kernel) < 0 ? cr_err_set(err, errno, "process %d (%s): it cannot join group %d: %s", p->pid, p->name, p->pgid, strerror(errno)) : 0;
 }
@@ -669,6 +671,24 @@ static bool in_foreground(void)
 	return cr_proc_get(getpid(), &self) && self.foreground == getpgrp();
 }
 
+/* Which of cr_restart's group and session the root stays in; and how the program is to know them. */
+static int root_ids(struct cr_err *err)
+{
+	const struct cr_tree_process *root = &tree.p[0];
+	bool stays = getpgrp() == getpid() || root->pgid != root->pid || in_foreground();
+
+	if (tree.how.sid == CR_IDS_RESTORE && root->sid != root->pid && root->sid != getsid(0))
+		return cr_err_set(err, EPERM, "session %d cannot be made again: process %d, which made it, is not in the file; restart without --restore-sid", root->sid,
+				  root->sid);
+	tree.stays_in_group = tree.how.pgid == CR_IDS_LEAVE || (tree.how.pgid == CR_IDS_AUTO && stays);
+	tree.stays_in_session = tree.how.sid == CR_IDS_LEAVE || (tree.how.sid == CR_IDS_AUTO && stays);
+	if (tree.stays_in_group)
+		cr_id_group_add(root->pgid, getpgrp());
+	if ((tree.stays_in_session || root->sid != root->pid) && !(tree.stays_in_group && root->sid == root->pgid))
+		cr_id_group_add(root->sid, getsid(0));
+	return 0;
+}
+
 int cr_tree_run(struct cr_image *img, const struct cr_restore_how *how, struct cr_err *err)
 {
 	int rc = tree_load(img, err);
@@ -683,14 +703,9 @@ int cr_tree_run(struct cr_image *img, const struct cr_restore_how *how, struct c
 		return rc;
 	/* Whoever waits for children must find them. */
 	signal(SIGCHLD, SIG_DFL);
-	tree.root_stays = getpgrp() == getpid() || tree.p[0].pgid != tree.p[0].pid || in_foreground();
-	if (tree.root_stays) {
-		cr_id_group_add(tree.p[0].pgid, getpgrp());
-		if (tree.p[0].sid != tree.p[0].pgid)
-			cr_id_group_add(tree.p[0].sid, getsid(0));
-	} else if (tree.p[0].sid != tree.p[0].pid) {
-		cr_id_group_add(tree.p[0].sid, getsid(0));
-	}
+	rc = root_ids(err);
+	if (rc)
+		return rc;
 	for (uint32_t i = 0; i < tree.head.n_processes; i++) {
 		int pid;
 

@@ -36,13 +36,15 @@ static const char usage[] =
 	"      --save-all, --save-none   all three; none of them (default)\n"
 	"      --check        only say whether it can be checkpointed, and why not\n"
 	"      --run          let it run on (default)\n"
-	"      --term, --abort, --kill, --stop, --cont   send this signal to what was saved when the file is complete\n"
+	"      --term, --abort, --kill, --stop, --cont   send this signal to what was saved when the file is complete; --early-stop, --early-abrt: the same\n"
 	"  -S, --signal N     send signal N\n"
 	"  -t, --time SEC     give up after SEC seconds (60); the process goes on\n"
 	"      --sync, --nosync   fsync the file (default), or do not\n"
 	"      --stopped      keep the process stopped until the file is written (no copy-on-write)\n"
 	"      --json         print the result as JSON\n"
-	"      --ptraced-allow, --kmsg-none, --kmsg-error, --kmsg-warning   of BLCR: as it is anyway\n"
+	"      --ptraced-allow, --ptraced-error, --ptraced-skip   a process that is traced: save it (default), fail, leave it out with what is below it\n"
+	"      --ptracer-error, --ptracer-skip   the same for one that traces others\n"
+	"      --kmsg-none, --kmsg-error, --kmsg-warning   of BLCR: as it is anyway\n"
 	"  -q, --quiet, -v, --verbose\n"
 	"  -h, --help         print this help\n"
 	"      --version      print the version\n"
@@ -55,6 +57,7 @@ struct request {
 	struct checkpoint_file file;
 	bool check, stopped, json, quiet, verbose;
 	uint32_t scope; /* CR_BEGIN_*; 0: the process alone */
+	uint32_t traced, tracer; /* CR_BEGIN_TRACE*_*; 0: saved like others */
 	uint32_t save;  /* CR_DUMP_SAVE_* */
 	int signo;
 	int seconds;
@@ -99,7 +102,7 @@ static int step(struct checkpoint_agent *a, const struct request *rq, const stru
 {
 	/* Callbacks of the program have all our patience; when they are late the process says so itself, a moment later. */
 	bool late = s->request == CR_MSG_BEGIN || s->request == CR_MSG_FREEZE;
-	struct cr_msg_begin begin = { .checkpoint = 1, .flags = rq->scope, .limit_ms = (uint32_t)rq->seconds * 1000, .signal = rq->signo,
+	struct cr_msg_begin begin = { .checkpoint = 1, .flags = rq->scope | rq->traced | rq->tracer, .limit_ms = (uint32_t)rq->seconds * 1000, .signal = rq->signo,
 				      .scope = scope_number(rq->scope), .target = rq->pid };
 	struct cr_msg_dump dump = { .flags = (rq->stopped ? CR_DUMP_STOPPED : 0) | (rq->file.nosync ? CR_DUMP_NOSYNC : 0) | rq->save };
 	int rc;
@@ -202,6 +205,9 @@ static const struct cr_option options[] = {
 	CR_OPTION_SET("kill", 0, TO(signo), SIGKILL),
 	CR_OPTION_SET("stop", 0, TO(signo), SIGSTOP),
 	CR_OPTION_SET("cont", 0, TO(signo), SIGCONT),
+	/* of BLCR: before the program's callbacks go on, as these two are */
+	CR_OPTION_SET("early-stop", 0, TO(signo), SIGSTOP),
+	CR_OPTION_SET("early-abrt", 0, TO(signo), SIGABRT),
 	CR_OPTION_NUMBER("signal", 'S', TO(signo), 1, 64, NULL),
 	CR_OPTION_NUMBER("time", 't', TO(seconds), 1, INT_MAX / 1000 - GRACE_S, NULL),
 	CR_OPTION_SET("sync", 0, TO(file.nosync), false),
@@ -218,8 +224,12 @@ static const struct cr_option options[] = {
 	CR_OPTION_SET("group", 0, TO(scope), CR_BEGIN_GROUP),
 	CR_OPTION_SET("session", 's', TO(scope), CR_BEGIN_SESSION),
 	CR_OPTION_SET("sid", 0, TO(scope), CR_BEGIN_SESSION),
+	CR_OPTION_SET("ptraced-allow", 0, TO(traced), 0),
+	CR_OPTION_SET("ptraced-error", 0, TO(traced), CR_BEGIN_TRACED_ERROR),
+	CR_OPTION_SET("ptraced-skip", 0, TO(traced), CR_BEGIN_TRACED_SKIP),
+	CR_OPTION_SET("ptracer-error", 0, TO(tracer), CR_BEGIN_TRACER_ERROR),
+	CR_OPTION_SET("ptracer-skip", 0, TO(tracer), CR_BEGIN_TRACER_SKIP),
 	/* of BLCR: what happens anyway */
-	CR_OPTION_NOTHING("ptraced-allow", 0),
 	CR_OPTION_NOTHING("kmsg-none", 0),
 	CR_OPTION_NOTHING("kmsg-error", 0),
 	CR_OPTION_NOTHING("kmsg-warning", 0),

@@ -18,6 +18,7 @@
 #include "libcr/lower/tree.h"
 #include "libcr/tools/option.h"
 #include "libcr/tools/restart_hooks.h"
+#include "libcr/tools/restart_ids.h"
 #include "libcr/tools/restart_parent.h"
 
 #define TRIES_VARIABLE "OMPI_CR_LAYOUT_TRIES" /* set by this command for itself */
@@ -38,8 +39,10 @@ static const char usage[] =
 	"      --restore-pid       a child takes the process id that it had; this command passes signals on and ends as it does.\n"
 	"                          Of several processes each takes its own, or none is started\n"
 	"      --no-restore-pid    this process becomes the program, which sees its old process id (default)\n"
+	"      --restore-pgid, --restore-sid   in a process group, a session of its own again if it led one, else in that one if it is there\n"
+	"      --no-restore-pgid, --no-restore-sid   in this command's (default for one process; several get their own)\n"
 	"      --run               let it run on (default)\n"
-	"      --stop, --term, --abort, --kill, --cont   send it this signal before it runs on; --freeze is --stop\n"
+	"      --stop, --term, --abort, --kill, --cont   send it this signal before it runs on; --freeze, --early-stop: --stop, --early-abrt: --abort\n"
 	"  -S, --signal N          send signal N\n"
 	"      --run-on-success CMD    run CMD with sh when the program is about to run on\n"
 	"      --run-on-fail-args CMD  ... when the arguments are wrong or the file cannot be read\n"
@@ -47,7 +50,7 @@ static const char usage[] =
 	"      --run-on-fail-env CMD   ... when a file or directory is missing, forbidden or changed\n"
 	"      --run-on-fail-perm CMD  ... when it failed for any other reason\n"
 	"      --run-on-failure CMD    all four; a status of CMD that is not 0 becomes this command's\n"
-	"      --kmsg-none, --kmsg-error, --kmsg-warning   of BLCR: there is no kernel log to print\n"
+	"      --kmsg-none, --kmsg-error, --kmsg-warning, --omit-maybe, --omit-always   of BLCR: as it is anyway; --omit-never: refused\n"
 	"  -q, --quiet             no words when it succeeds\n"
 	"  -h, --help              print this help\n"
 	"      --version           print the version\n"
@@ -58,6 +61,7 @@ struct request {
 	const char *file, *format;
 	int fd; /* -1: none */
 	bool check, quiet, restore_pid;
+	enum cr_restore_ids pgid, sid;
 	int signo;
 	char **argv; /* of this command */
 	struct restart_hooks hooks;
@@ -156,6 +160,10 @@ static const struct cr_option options[] = {
 	CR_OPTION_TAKE("relocate", 0, relocate_take),
 	CR_OPTION_SET("restore-pid", 0, TO(restore_pid), true),
 	CR_OPTION_SET("no-restore-pid", 0, TO(restore_pid), false),
+	CR_OPTION_SET("restore-pgid", 0, TO(pgid), CR_IDS_RESTORE),
+	CR_OPTION_SET("no-restore-pgid", 0, TO(pgid), CR_IDS_LEAVE),
+	CR_OPTION_SET("restore-sid", 0, TO(sid), CR_IDS_RESTORE),
+	CR_OPTION_SET("no-restore-sid", 0, TO(sid), CR_IDS_LEAVE),
 	CR_OPTION_NUMBER("signal", 'S', TO(signo), 1, 64, NULL),
 	CR_OPTION_SET("run", 0, TO(signo), 0),
 	CR_OPTION_SET("stop", 0, TO(signo), SIGSTOP),
@@ -164,13 +172,20 @@ static const struct cr_option options[] = {
 	CR_OPTION_SET("abort", 0, TO(signo), SIGABRT),
 	CR_OPTION_SET("kill", 0, TO(signo), SIGKILL),
 	CR_OPTION_SET("cont", 0, TO(signo), SIGCONT),
+	/* of BLCR: before the program's callbacks go on, as all of them are */
+	CR_OPTION_SET("early-stop", 0, TO(signo), SIGSTOP),
+	CR_OPTION_SET("early-abrt", 0, TO(signo), SIGABRT),
 	CR_OPTION_TEXT("run-on-success", 0, TO(hooks.command[RESTART_SUCCESS])),
 	CR_OPTION_TEXT("run-on-fail-args", 0, TO(hooks.command[RESTART_FAIL_ARGS])),
 	CR_OPTION_TEXT("run-on-fail-temp", 0, TO(hooks.command[RESTART_FAIL_TEMP])),
 	CR_OPTION_TEXT("run-on-fail-env", 0, TO(hooks.command[RESTART_FAIL_ENV])),
 	CR_OPTION_TEXT("run-on-fail-perm", 0, TO(hooks.command[RESTART_FAIL_PERM])),
 	CR_OPTION_TAKE("run-on-failure", 0, failure_take),
-	/* of BLCR: there is no kernel log to print */
+	/* of BLCR: what happens anyway */
+	CR_OPTION_NOTHING("omit-maybe", 0),
+	CR_OPTION_NOTHING("omit-always", 0),
+	CR_OPTION_REFUSED("omit-never", 0, "--omit-never is not supported: where cr_restart stays beside the program it has no state that could be saved; a request for it "
+			  "saves the program"),
 	CR_OPTION_NOTHING("kmsg-none", 0),
 	CR_OPTION_NOTHING("kmsg-error", 0),
 	CR_OPTION_NOTHING("kmsg-warning", 0),
@@ -227,7 +242,7 @@ static void begin_again(char **argv)
 /* Returns only after a failure. */
 static int restart(struct request *rq, const char *path, enum restart_class *ret_class, int *ret_words, struct cr_err *err)
 {
-	struct cr_restore_how how = { .signo = rq->signo, .ready_fd = -1, .other_fd = -1, .keep_ids = rq->restore_pid };
+	struct cr_restore_how how = { .signo = rq->signo, .ready_fd = -1, .other_fd = -1, .keep_ids = rq->restore_pid, .pgid = rq->pgid, .sid = rq->sid };
 	struct cr_restore_needs needs;
 	struct cr_image *img;
 	int rc;
@@ -241,6 +256,10 @@ static int restart(struct request *rq, const char *path, enum restart_class *ret
 		rc = become_child(&needs, err);
 		if (rc < 0)
 			*ret_class = restart_class_of(rc);
+	}
+	if (!rc && !needs.tree && !rq->check) {
+		rc = restart_ids_join(&needs, rq->pgid, rq->sid, err);
+		*ret_class = rc ? restart_class_of(rc) : *ret_class;
 	}
 	if (rc)
 		return rc;

@@ -245,6 +245,17 @@ static bool out_layout(struct inspect_out *out, const struct cr_image_record *re
 	return true;
 }
 
+static bool out_group(struct inspect_out *out, const struct cr_image_record *rec)
+{
+	struct cr_group_payload p;
+
+	if (!GET(rec, p))
+		return false;
+	out_number(out, "pgid", "group", p.pgid);
+	out_number(out, "sid", "session", p.sid);
+	return true;
+}
+
 static bool out_cpu(struct inspect_out *out, const struct cr_image_record *rec)
 {
 	struct cr_cpu_payload p;
@@ -451,6 +462,7 @@ void inspect_record(const struct cr_image_record *rec, uint64_t stored, bool jso
 	RECORD(CR_REC_PAGES, out_pages)
 	RECORD(CR_REC_HOST, out_host)
 	RECORD(CR_REC_LAYOUT, out_layout)
+	RECORD(CR_REC_GROUP, out_group)
 	RECORD(CR_REC_CPU, out_cpu)
 	RECORD(CR_REC_PROCESS, out_process)
 	RECORD(CR_REC_THREAD, out_thread)

@@ -87,8 +87,8 @@ void restart_parent(pid_t child)
 		look(child);
 		if (sigwaitinfo(&all, &info) < 0)
 			continue;
-		/* A terminal has told the child itself: it is in the same group. */
-		if (info.si_signo != SIGCHLD && info.si_code != SI_KERNEL)
+		/* A terminal has told the child itself, when it is in the same group. */
+		if (info.si_signo != SIGCHLD && (info.si_code != SI_KERNEL || getpgid(child) != getpgrp()))
 			kill(child, info.si_signo);
 	}
 }

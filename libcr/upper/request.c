@@ -201,11 +201,23 @@ EXPORT void cr_checkpoint_args_init(cr_version_t version, cr_checkpoint_args_t *
 	args->cr_fd = -1;
 }
 
+/* Flags that are options of cr_checkpoint(1). */
+static const struct flag_option {
+	unsigned int flag;
+	const char *option;
+} flag_options[] = {
+	{ CR_CHKPT_PTRACED_ALLOW, "--ptraced-allow" }, { CR_CHKPT_PTRACED_SKIP, "--ptraced-skip" }, { CR_CHKPT_PTRACER_SKIP, "--ptracer-skip" },
+	{ CR_CHKPT_DUMP_EXEC, "--save-exe" },	       { CR_CHKPT_DUMP_PRIVATE, "--save-private" }, { CR_CHKPT_DUMP_SHARED, "--save-shared" },
+};
+#define FLAG_OPTIONS (sizeof(flag_options) / sizeof(flag_options[0]))
+#define FLAGS_KNOWN \
+	(CR_CHKPT_PROHIBIT_SELF | CR_CHKPT_ASYNC_ERR | CR_CHKPT_PTRACED_ALLOW | CR_CHKPT_PTRACED_SKIP | CR_CHKPT_PTRACER_SKIP | CR_CHKPT_DUMP_ALL)
+
 EXPORT int cr_request_checkpoint(cr_checkpoint_args_t *args, cr_checkpoint_handle_t *ret_handle)
 {
 	static const char *const scopes[] = { "--pid", "--pgid", "--session", "--tree" };
 	char seconds[16], signo[16], pid[16];
-	const char *argv[16] = { "cr_checkpoint", "--report-fd", "3" };
+	const char *argv[16 + FLAG_OPTIONS] = { "cr_checkpoint", "--report-fd", "3" };
 	const char *const *v = argv;
 	struct request *r;
 	pid_t target = 0;
@@ -216,7 +228,7 @@ EXPORT int cr_request_checkpoint(cr_checkpoint_args_t *args, cr_checkpoint_handl
 	if (cr_client_run())
 		return cr_fail(EBUSY);
 	if (!args || !ret_handle || args->cr_version != CR_CHECKPOINT_ARGS_VERSION || (args->cr_fd < 0) == !args->cr_file || args->cr_signal < 0 ||
-	    args->cr_signal > 64 || (args->cr_flags & ~(unsigned int)(CR_CHKPT_PROHIBIT_SELF | CR_CHKPT_ASYNC_ERR)))
+	    args->cr_signal > 64 || (args->cr_flags & ~(unsigned int)FLAGS_KNOWN))
 		return cr_fail(EINVAL);
 	rc = target_resolve(args, &target);
 	if (rc)
@@ -248,6 +260,9 @@ EXPORT int cr_request_checkpoint(cr_checkpoint_args_t *args, cr_checkpoint_handl
 			argv[n++] = "-S";
 			argv[n++] = signo;
 		}
+		for (size_t i = 0; i < FLAG_OPTIONS; i++)
+			if (args->cr_flags & flag_options[i].flag)
+				argv[n++] = flag_options[i].option;
 		argv[n++] = scopes[args->cr_scope];
 		argv[n] = pid;
 		r->epoch = CR_GATE->epoch;

@@ -233,4 +233,100 @@ if [ "$(id -u)" = 0 ]; then
 	check "SEQ pid_restore: again" order_verify
 	check "SEQ pid_restore: it ends with its own status" order_end
 fi
+
+# --- process group and session ---
+# group_is PID GROUP SESSION
+group_is()
+{
+	local now
+	now=$(sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f3,4)
+	[ "$now" = "$2 $3" ] && return 0
+	say "process $1 is in group and session $now, not $2 $3"
+	return 1
+}
+child_of() { ps -o pid= --ppid "$1" | head -1 | tr -d ' '; }
+ended() { kill -TERM "$JOB" && job_end 60; }
+read -r own_group own_session < <(sed 's/.*) //' /proc/self/stat | cut -d' ' -f3,4)
+RUN=$WORK/ids
+begin setsid "$BIN/paths"
+check "ids: a program that has made a session is saved" saved
+resume
+check "ids: by default it is in cr_restart's" order_verify
+check "ids: by default it is in cr_restart's group and session" group_is "$JOB" "$own_group" "$own_session"
+ended
+resume --restore-pgid
+order_verify
+check "ids: --restore-pgid: in a group of its own" group_is "$JOB" "$JOB" "$own_session"
+ended
+resume --restore-pgid --restore-sid --early-stop
+for ((i = 0; i < 3000; i++)); do case $(ps -o stat= -p "$JOB") in T*) break ;; esac; nap 20; done
+kill -CONT "$JOB"
+order_verify
+check "ids: --restore-sid: in a session of its own; --early-stop: stopped first" group_is "$JOB" "$JOB" "$JOB"
+check "ids: a tree of one is saved" save --tree --early-abrt
+wait "$JOB" 2>/dev/null
+resume --no-restore-pgid --no-restore-sid
+order_verify
+check "ids: of a tree, --no-restore-pgid, --no-restore-sid: in cr_restart's" group_is "$(child_of "$JOB")" "$own_group" "$own_session"
+ended
+resume --restore-sid
+order_verify
+check "ids: of a tree, --restore-sid" group_is "$(child_of "$JOB")" "$(child_of "$JOB")" "$(child_of "$JOB")"
+ended
+exec 8>&-
+RUN=$WORK/member
+begin "$BIN/paths"
+saved
+resume --restore-sid --restore-pgid
+check "ids: a group and a session of others that are there" order_verify
+ended
+setsid -w cr_restart --restore-sid "$RUN/context" >"$RUN/rst.out" 2>"$RUN/rst.err" </dev/null
+check "ids: a session of others that is not there is refused" grep -q "which made it, is not in the file" "$RUN/rst.err"
+check "ids: --omit-never is refused, --omit-always taken" sh -c "cr_restart --omit-never x 2>&1 | grep -q 'no state that could be saved' && cr_restart --omit-always --check '$RUN/context' >/dev/null"
+exec 8>&-
+
+# --- who is traced, who traces ---
+cat >"$WORK/trace.py" <<-'PYTHON'
+	import ctypes, signal, sys
+	if ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), 0, 0):
+	    sys.exit(1)
+	signal.pause()
+PYTHON
+# until_traced PID: by whom
+until_traced()
+{
+	local i
+	for ((i = 0; i < 3000; i++)); do
+		TRACER=$(sed -n 's/^TracerPid:[[:space:]]*//p' "/proc/$1/status")
+		[ "$TRACER" != 0 ] && return 0
+		alive "$2" || return 1
+		nap 20
+	done
+	return 1
+}
+RUN=$WORK/traced
+begin sh -c 'sleep 1000 & exec "$0"' "$BIN/paths"
+sleeper=$(child_of "$JOB")
+cr_run -- /usr/bin/python3 "$WORK/trace.py" "$sleeper" >"$RUN/tracer" 2>&1 &
+tracer=$!
+STARTED+=("$tracer" "$sleeper")
+if until_traced "$sleeper" "$tracer"; then
+	cr_checkpoint --ptraced-error -f "$RUN/no" "$sleeper" 2>"$RUN/no.err"
+	check "ptrace: --ptraced-error: status 56, with words" sh -c "[ $? = 56 ] && grep -q 'is traced by process $tracer' '$RUN/no.err'"
+	cr_checkpoint --ptraced-skip -f "$RUN/no" "$sleeper" 2>"$RUN/no.err"
+	check "ptrace: --ptraced-skip: nobody is left, status 3" [ $? = 3 ]
+	cr_checkpoint --ptracer-error -f "$RUN/no" "$tracer" 2>"$RUN/no.err"
+	check "ptrace: --ptracer-error: status 57, with words" sh -c "[ $? = 57 ] && grep -q 'traces process $sleeper' '$RUN/no.err'"
+	check "ptrace: --tree --ptraced-error" sh -c "cr_checkpoint --tree --ptraced-error -f '$RUN/no' $JOB 2>'$RUN/no.err'; [ \$? = 56 ]"
+	check "ptrace: no file is left" [ ! -e "$RUN/no" ]
+	check "ptrace: --tree --ptraced-skip: saved without the one that is traced" save --tree --ptraced-skip --ptracer-skip --kill
+	wait "$JOB" 2>/dev/null
+	kill -KILL "$tracer" "$sleeper"
+	resume
+	check "ptrace: and restarted without it" order_verify
+	check "ptrace: its parent finds that it was killed" [ "$(ps -o stat= --ppid "$(child_of "$JOB")" | cut -c1)" = Z ]
+	ended
+else
+	skip "ptrace" "$(cat "$RUN/tracer") (ptrace is not permitted here)"
+fi
 done_testing
