@@ -51,16 +51,16 @@ static const char usage[] =
 	"      --run-on-fail-perm CMD  ... when it failed for any other reason\n"
 	"      --run-on-failure CMD    all four; a status of CMD that is not 0 becomes this command's\n"
 	"      --kmsg-none, --kmsg-error, --kmsg-warning, --omit-maybe, --omit-always   of BLCR: as it is anyway; --omit-never: refused\n"
-	"  -q, --quiet             no words when it succeeds\n"
+	"  -q, --quiet             no words when it succeeds; --verbose: say what is done\n"
 	"  -h, --help              print this help\n"
-	"      --version           print the version\n"
+	"  -v, --version           print the version\n"
 	"\n"
 	"Exit status: that of the restarted program; 1 when the restart failed, 2 for a usage error.\n";
 
 struct request {
 	const char *file, *format;
 	int fd; /* -1: none */
-	bool check, quiet, restore_pid;
+	bool check, quiet, verbose, restore_pid;
 	enum cr_restore_ids pgid, sid;
 	int signo;
 	char **argv; /* of this command */
@@ -157,6 +157,7 @@ static const struct cr_option options[] = {
 	CR_OPTION_NUMBER("fd", 'F', TO(fd), 0, INT_MAX, NULL),
 	CR_OPTION_SET("check", 0, TO(check), true),
 	CR_OPTION_SET("quiet", 'q', TO(quiet), true),
+	CR_OPTION_SET("verbose", 0, TO(verbose), true),
 	CR_OPTION_TAKE("relocate", 0, relocate_take),
 	CR_OPTION_SET("restore-pid", 0, TO(restore_pid), true),
 	CR_OPTION_SET("no-restore-pid", 0, TO(restore_pid), false),
@@ -191,7 +192,7 @@ static const struct cr_option options[] = {
 	CR_OPTION_NOTHING("kmsg-warning", 0),
 	CR_OPTION_END,
 };
-static const struct cr_command command_line = { "cr_restart", usage, options, .one_dash = false };
+static const struct cr_command command_line = { "cr_restart", usage, options, .version = 'v' };
 
 /* Return: -1 to go on, else the exit status. The commands of --run-on-... are known in any case. */
 static int options_parse(int argc, char **argv, struct request *rq)
@@ -287,6 +288,9 @@ static int restart(struct request *rq, const char *path, enum restart_class *ret
 			printf("%s: can be restarted here\n", path);
 		exit(0);
 	}
+	if (!rc && rq->verbose)
+		dprintf(*ret_words, "cr_restart: %s: everything is there; %s %d goes on as process %d\n", path, needs.tree ? "the tree of process" : "process",
+			needs.program_pid, (int)getpid());
 	how.ready = (unsigned char)RESTART_SUCCESS;
 	if (!rc)
 		rc = restart_blow(restart_fault(), err);

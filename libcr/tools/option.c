@@ -37,11 +37,17 @@ static int argument_of(const struct cr_option *o)
 }
 
 /* What getopt wants: a table of the long ones, a text of the letters. */
-static void getopt_tables(const struct cr_option *options, struct option *longs, char *letters)
+static void getopt_tables(const struct cr_command *command, struct option *longs, char *letters)
 {
+	const struct cr_option *options = command->options;
+
 	*longs++ = (struct option){ "help", no_argument, NULL, HELP };
 	*longs++ = (struct option){ "version", no_argument, NULL, VERSION };
+	if (command->then_command)
+		*letters++ = '+';
 	*letters++ = 'h';
+	if (command->version)
+		*letters++ = (char)command->version;
 	for (int i = 0; i < OPTIONS_MOST && options[i].kind; i++) {
 		int argument = argument_of(&options[i]);
 
@@ -136,13 +142,13 @@ static int option_take(const struct cr_option *o, const char *text, char *to, st
 int cr_command_parse(const struct cr_command *command, int argc, char **argv, void *to)
 {
 	struct option longs[OPTIONS_MOST + 3];
-	char letters[2 * OPTIONS_MOST + 2], help[] = "-h";
+	char letters[2 * OPTIONS_MOST + 4], help[] = "-h";
 	int c, status = -1;
 
 	/* As with BLCR's tools; getopt returns a question mark for an option that it does not know. */
 	if (argc > 1 && !strcmp(argv[1], "-?"))
 		argv[1] = help;
-	getopt_tables(command->options, longs, letters);
+	getopt_tables(command, longs, letters);
 	while ((c = (command->one_dash ? getopt_long_only : getopt_long)(argc, argv, letters, longs, NULL)) != -1) {
 		const struct cr_option *o = option_of(command->options, c);
 		struct cr_err err = { "" };
@@ -151,7 +157,7 @@ int cr_command_parse(const struct cr_command *command, int argc, char **argv, vo
 			fputs(command->usage, stdout);
 			return 0;
 		}
-		if (status < 0 && c == VERSION) {
+		if (status < 0 && (c == VERSION || (command->version && c == command->version))) {
 			printf("%s (ompi-cr) %s\n", command->name, PACKAGE_VERSION);
 			return 0;
 		}

@@ -55,6 +55,8 @@ struct cr_command {
 	const char *usage; /* what --help prints */
 	const struct cr_option *options; /* --help, -h and --version are not in it */
 	bool one_dash;     /* long options also work with one dash */
+	bool then_command; /* what follows the first operand is not ours */
+	int version;       /* a letter for --version; 0: none */
 };
 
 /**

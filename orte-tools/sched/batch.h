@@ -87,7 +87,7 @@ struct batch {
 	int grace_s;          /* from the warning to the end */
 	int drain_s;          /* seconds between looks for a drained node; 0: none */
 	unsigned int keep;
-	bool verbose;
+	bool quiet, verbose;
 	pid_t shell;          /* guarded; 0: none */
 };
 

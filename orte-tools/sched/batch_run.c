@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +106,20 @@ static int command_run(char *const *argv)
 	return status_of(status);
 }
 
+/* What is no mistake is not said with --quiet. */
+__attribute__((format(printf, 2, 3))) static void say(const struct batch *b, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (b->quiet)
+		return;
+	fputs("ompi-cr-batch: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
 /* --- starting --- */
 
 /* The newest snapshot that is whole, into place.ref. */
@@ -130,11 +145,11 @@ static pid_t job_start(struct batch *b)
 
 	setenv(SNAPC_ENV_DIR, b->place.dir, 1);
 	if (snapshot_choose(b)) {
-		fprintf(stderr, "ompi-cr-batch: %s %s, run %u: going on from %s\n", b->sched->name, b->id, b->place.run, b->place.ref);
+		say(b, "%s %s, run %u: going on from %s", b->sched->name, b->id, b->place.run, b->place.ref);
 		return spawn(restart, false, b->sched->group);
 	}
-	fprintf(stderr, "ompi-cr-batch: %s %s, run %u: %s\n", b->sched->name, b->id, b->place.run,
-		had ? "no snapshot is whole: starting from the beginning" : "starting from the beginning");
+	say(b, "%s %s, run %u: %s", b->sched->name, b->id, b->place.run,
+	    had ? "no snapshot is whole: starting from the beginning" : "starting from the beginning");
 	return spawn(b->command, false, b->sched->group);
 }
 
@@ -143,7 +158,7 @@ static pid_t job_start(struct batch *b)
 static void save_try(struct run *r)
 {
 	char pid[24], timeout[24];
-	char *argv[] = { (char *)CR_BINDIR "/ompi-checkpoint", (char *)"--quiet", (char *)"--term", (char *)"--timeout", timeout, pid, NULL };
+	char *argv[] = { (char *)CR_BINDIR "/ompi-checkpoint", (char *)(r->b->verbose ? "--verbose" : "--quiet"), (char *)"--term", (char *)"--timeout", timeout, pid, NULL };
 	long long left = (r->deadline - now_ms()) / 1000;
 
 	snprintf(pid, sizeof(pid), "%d", (int)r->job);
@@ -155,7 +170,7 @@ static void save_begin(struct run *r, const char *why)
 {
 	if (r->state != RUNNING || !r->job)
 		return;
-	fprintf(stderr, "ompi-cr-batch: %s: taking a checkpoint\n", why);
+	say(r->b, "%s: taking a checkpoint", why);
 	r->state = SAVING;
 	r->deadline = now_ms() + r->b->grace_s * 1000LL;
 	save_try(r);
@@ -193,7 +208,7 @@ static void tool_ended(struct run *r, int status)
 	if (status_of(status) == 0) {
 		r->state = SAVED;
 		r->deadline = now_ms() + KILL_AFTER_MS;
-		fprintf(stderr, "ompi-cr-batch: saved\n");
+		say(r->b, "saved");
 		return;
 	}
 	r->next_try = now_ms() + RETRY_MS;
@@ -210,7 +225,7 @@ static int requeue(struct batch *b)
 	sigset_t end;
 
 	if (b->sched->cancelled(b->id)) {
-		fprintf(stderr, "ompi-cr-batch: %s %s was cancelled: not requeued\n", b->sched->name, b->id);
+		say(b, "%s %s was cancelled: not requeued", b->sched->name, b->id);
 		return 128 + SIGTERM;
 	}
 	batch_place_prune(&b->place, b->keep);

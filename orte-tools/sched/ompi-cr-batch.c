@@ -9,16 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libcr/tools/option.h"
 #include "libcr/tools/process_stat.h"
 #include "orte-tools/sched/batch.h"
 #include "orte-tools/sched/batch_env.h"
 #include "orte-tools/tool_ref.h"
-
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "unknown"
-#endif
-
-enum { OPT_VERSION = 256, OPT_GRACE, OPT_DIR, OPT_JOB, OPT_KEEP, OPT_DRAIN };
 
 static const char usage[] =
 	"Usage: ompi-cr-batch [OPTION]... mpirun|srun [ARGUMENT]...\n"
@@ -35,83 +30,31 @@ static const char usage[] =
 	"      --keep N     keep the snapshots of the newest N starts (default: 2)\n"
 	"      --drain SEC  look so often whether a node is being drained, and leave it (Slurm; default: 60; 0: never)\n"
 	"      --job NAME   name of the job (default: the scheduler's id)\n"
+	"  -q, --quiet      say only what went wrong; -v, --verbose: also how each checkpoint goes\n"
 	"  -h, --help       print this help\n"
 	"      --version    print the version\n"
 	"\n"
 	"Exit status: the program's; 75 (Grid Engine: 99) asks for a requeue; 1 failed, 2 wrong usage.\n";
 
-static int usage_error(const char *words, const char *what)
-{
-	fprintf(stderr, "ompi-cr-batch: %s%s\nTry `ompi-cr-batch --help`.\n", words, what);
-	return BATCH_USAGE;
-}
-
-static int number_parse(const char *text, long min, long max, int *ret)
-{
-	char *end;
-	long n;
-
-	errno = 0;
-	n = strtol(text, &end, 10);
-	if (errno || end == text || *end || n < min || n > max)
-		return -EINVAL;
-	*ret = (int)n;
-	return 0;
-}
-
 struct options {
 	const char *dir, *job;
 	int grace_s, keep, drain_s;
+	bool quiet, verbose;
 };
 
-/* Return: -1 to go on, else the exit status. */
-static int options_parse(int argc, char **argv, struct options *o)
-{
-	static const struct option options[] = {
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, OPT_VERSION },
-		{ "grace", required_argument, NULL, OPT_GRACE },
-		{ "dir", required_argument, NULL, OPT_DIR },
-		{ "job", required_argument, NULL, OPT_JOB },
-		{ "keep", required_argument, NULL, OPT_KEEP },
-		{ "drain", required_argument, NULL, OPT_DRAIN },
-		{ NULL, 0, NULL, 0 },
-	};
-	int c;
+#define TO(field) CR_OPTION_TO(struct options, field)
 
-	while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
-		switch (c) {
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		case OPT_VERSION:
-			puts("ompi-cr-batch (ompi-cr) " PACKAGE_VERSION);
-			return 0;
-		case OPT_GRACE:
-			if (number_parse(optarg, 1, 86400, &o->grace_s) < 0)
-				return usage_error("--grace: not a number of seconds: ", optarg);
-			break;
-		case OPT_KEEP:
-			if (number_parse(optarg, 1, 1000000, &o->keep) < 0)
-				return usage_error("--keep: not a number: ", optarg);
-			break;
-		case OPT_DRAIN:
-			if (number_parse(optarg, 0, 86400, &o->drain_s) < 0)
-				return usage_error("--drain: not a number of seconds: ", optarg);
-			break;
-		case OPT_DIR:
-			o->dir = optarg;
-			break;
-		case OPT_JOB:
-			o->job = optarg;
-			break;
-		default:
-			fputs("Try `ompi-cr-batch --help`.\n", stderr);
-			return BATCH_USAGE;
-		}
-	}
-	return optind < argc ? -1 : usage_error("the command is missing", "");
-}
+static const struct cr_option options[] = {
+	CR_OPTION_TEXT("dir", 0, TO(dir)),
+	CR_OPTION_NUMBER("grace", 0, TO(grace_s), 1, 86400, "--grace: not a number of seconds"),
+	CR_OPTION_NUMBER("keep", 0, TO(keep), 1, 1000000, "--keep: not a number"),
+	CR_OPTION_NUMBER("drain", 0, TO(drain_s), 0, 86400, "--drain: not a number of seconds"),
+	CR_OPTION_TEXT("job", 0, TO(job)),
+	CR_OPTION_SET("quiet", 'q', TO(quiet), true),
+	CR_OPTION_SET("verbose", 'v', TO(verbose), true),
+	CR_OPTION_END,
+};
+static const struct cr_command command_line = { "ompi-cr-batch", usage, options, .then_command = true };
 
 static const char *base_name(const char *word)
 {
@@ -141,7 +84,7 @@ static int mpirun_protected(int argc, char **argv)
 		if (!strcmp(argv[i], "-am") || !strcmp(argv[i], "--am")) {
 			if (strstr(argv[i + 1], "ft-enable-cr"))
 				return 1;
-			usage_error("the parameter set ft-enable-cr is missing in -am ", argv[i + 1]);
+			cr_command_refuse(&command_line, "the parameter set ft-enable-cr is missing in -am %s", argv[i + 1]);
 			return -EINVAL;
 		}
 	return 0;
@@ -165,7 +108,7 @@ static char **command_make(int argc, char **argv)
 	if (!command)
 		return NULL;
 	if (!srun && !is_mpirun(argv[0])) {
-		usage_error("the command has to be srun, or mpirun, mpiexec or orterun of Open MPI, not ", argv[0]);
+		cr_command_refuse(&command_line, "the command has to be srun, or mpirun, mpiexec or orterun of Open MPI, not %s", argv[0]);
 		rc = -EINVAL;
 	} else if (!srun) {
 		rc = mpirun_protected(argc, argv);
@@ -230,6 +173,17 @@ static pid_t shell_find(const struct batch *b)
 	return 0;
 }
 
+static int seconds_parse(const char *text, int *ret)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (end == text || *end || n < 1 || n > 86400)
+		return -EINVAL;
+	*ret = (int)n;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { .dir = tool_snapshot_dir(), .grace_s = 50, .keep = 2, .drain_s = 60 };
@@ -238,12 +192,13 @@ int main(int argc, char **argv)
 	char name[256];
 	int status;
 
-	if (getenv(BATCH_ENV_GRACE) && number_parse(getenv(BATCH_ENV_GRACE), 1, 86400, &o.grace_s) < 0)
-		return usage_error(BATCH_ENV_GRACE ": not a number of seconds: ", getenv(BATCH_ENV_GRACE));
-	status = options_parse(argc, argv, &o);
-
+	if (getenv(BATCH_ENV_GRACE) && seconds_parse(getenv(BATCH_ENV_GRACE), &o.grace_s) < 0)
+		return cr_command_refuse(&command_line, BATCH_ENV_GRACE ": not a number of seconds: %s", getenv(BATCH_ENV_GRACE));
+	status = cr_command_parse(&command_line, argc, argv, &o);
 	if (status >= 0)
 		return status;
+	if (optind == argc)
+		return cr_command_refuse(&command_line, "the command is missing");
 	b.command = command_make(argc - optind, argv + optind);
 	if (!b.command)
 		return BATCH_USAGE;
@@ -251,9 +206,11 @@ int main(int argc, char **argv)
 	b.grace_s = o.grace_s;
 	b.keep = (unsigned int)o.keep;
 	b.drain_s = o.drain_s;
+	b.quiet = o.quiet;
+	b.verbose = o.verbose;
 	b.shell = shell_find(&b);
 	if (!getenv(b.sched->id_variable) && !o.job)
-		return usage_error("this is not a batch job of a scheduler that is known: --job gives it a name", "");
+		return cr_command_refuse(&command_line, "this is not a batch job of a scheduler that is known: --job gives it a name");
 	snprintf(b.id, sizeof(b.id), "%s", getenv(b.sched->id_variable) ? getenv(b.sched->id_variable) : o.job);
 	name_make(&b, o.job, name, sizeof(name));
 	if (batch_place_open(o.dir, name, b.sched->again() || o.job, &b.place, &err) < 0) {

@@ -280,6 +280,8 @@ saved
 resume --restore-sid --restore-pgid
 check "ids: a group and a session of others that are there" order_verify
 ended
+cr_restart --verbose --kill "$RUN/context" >"$RUN/rst.out" 2>"$RUN/rst.err" </dev/null
+check "--verbose: says which process goes on" grep -qE 'everything is there; process [0-9]+ goes on as process [0-9]+' "$RUN/rst.err"
 setsid -w cr_restart --restore-sid "$RUN/context" >"$RUN/rst.out" 2>"$RUN/rst.err" </dev/null
 check "ids: a session of others that is not there is refused" grep -q "which made it, is not in the file" "$RUN/rst.err"
 check "ids: --omit-never is refused, --omit-always taken" sh -c "cr_restart --omit-never x 2>&1 | grep -q 'no state that could be saved' && cr_restart --omit-always --check '$RUN/context' >/dev/null"

@@ -37,9 +37,10 @@ warn()
 batch --job melt
 warn USR1 10
 check "warned: ends with 75" [ $RC = 75 ]
-batch --job melt
+batch --verbose --job melt
 warn USR1 10
 check "the same again: goes on, and ends with 75 when warned" sh -c "[ $RC = 75 ] && grep -q 'going on from' '$RUN/err.$SEG'"
+check "--verbose: says how the checkpoint goes" grep -q 'Checkpoint Established' "$RUN/err.$SEG"
 # The newest snapshot is damaged: the one before is taken
 newest=$(find "$OMPI_CR_SNAPSHOT_DIR/melt/1.2" -name cr_context | head -1)
 printf 'damage' | dd of="$newest" bs=1 seek=$(($(stat -c %s "$newest") / 2)) conv=notrunc 2>/dev/null
@@ -48,8 +49,9 @@ wait "$JOB"
 check "the newest snapshot is damaged: goes on from the one before" sh -c "[ $? = 0 ] && grep -q '1\\.1/' '$RUN/err.$SEG'"
 check "the parts together are an uninterrupted run" covered "$WORK/ref/out" "$RUN"/out.[123]
 [ $N_FAILED = 0 ] || for k in 1 2 3; do say_file "$RUN/err.$k"; done
-batch --job melt
+batch --quiet --job melt
 warn USR1 1
+check "--quiet: no words of its own" sh -c "! grep 'ompi-cr-batch:' '$RUN/err.$SEG'"
 check "after its end the job begins anew" sh -c "[ $RC = 75 ] && head -1 '$RUN/out.$SEG' | grep -q '^step 0 '"
 
 # It signals every process of the job
