@@ -237,17 +237,27 @@ out:
 	return rc;
 }
 
-/* Output goes on in the files where it went, when the scheduler has not given us others. */
+/*
+ * Output goes on in the files where it went, when the scheduler has not given us others. A file that is not the user's any more, or not there, does not keep
+ * the job from going on: it is named on stderr.
+ */
 static void output_reopen(int fd, const char *path)
 {
 	struct stat st, old;
+	const char *why = NULL;
 	int file;
 
 	if (!path[0] || (fstat(fd, &old) == 0 && S_ISREG(old.st_mode)))
 		return;
 	file = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	if (file >= 0 && fstat(file, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid())
-		dup2(file, fd);
+	if (file < 0 || fstat(file, &st) < 0)
+		why = strerror(errno);
+	else if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
+		why = "not a file of the job's user";
+	else if (dup2(file, fd) < 0)
+		why = strerror(errno);
+	if (why)
+		fprintf(stderr, "ompi-cr-hook: %s: output does not go on there: %s\n", path, why);
 	if (file >= 0)
 		close(file);
 }
@@ -302,8 +312,8 @@ int hook_restart(const struct hook_user *user, const struct hook_place *place, b
 	snprintf(seq, sizeof(seq), "%lld", r.seq);
 	if (chdir(r.cwd) < 0 && chdir("/") < 0)
 		return cr_err_set(err, errno, "%s: %s", r.cwd, strerror(errno));
+	output_reopen(STDERR_FILENO, r.error); /* first: what is said of the other goes there */
 	output_reopen(STDOUT_FILENO, r.output);
-	output_reopen(STDERR_FILENO, r.error);
 	execv(CR_BINDIR "/ompi-restart", argv);
 	return cr_err_set(err, errno, CR_BINDIR "/ompi-restart: %s", strerror(errno));
 }

@@ -34,10 +34,12 @@ begin()
 	EOF
 	# it does not end before its scheduler has brought it back
 	rm -f "$RUN/$name.back"
+	: >"$RUN/$name.out"
+	: >"$RUN/$name.err"
+	chown "$user" "$RUN/$name.out" "$RUN/$name.err"
 	# shellcheck disable=SC2016
 	STEP_HOLD=-3:$RUN/$name.back as setsid --wait bash "$RUN/$name.sh" >"$RUN/$name.out" 2>"$RUN/$name.err" </dev/null &
 	JOB=$! STARTED+=($!)
-	chown "$user" "$RUN/$name.out" "$RUN/$name.err"
 	await_lines "$RUN/$name.out" 4
 	SID=$(ps -eo pid=,args= | awk -v s="$RUN/$name.sh" '$2 == "bash" && $3 == s { print $1 }')
 }
@@ -95,6 +97,14 @@ check "torque-checkpoint, signal 15: saved" hook torque-checkpoint "$SID" 12.hea
 check "torque-checkpoint, signal 15: nothing of the job is left" gone
 check "torque-restart: ended with status 0" back torque-restart 0 12.head "$user" "$group" "$WORK/spool/12.CK" ckpt.12.2
 check "torque-restart: the output goes on in the job's file, and is an uninterrupted run's" result
+tell
+
+begin lost
+hook torque-checkpoint "$SID" 13.head "$user" "$group" "$WORK/spool/12.CK" ckpt.13.1 15 0
+gone
+rm "$RUN/lost.out"
+check "torque-restart, the job's output file is gone: the job ends with status 0" back torque-restart 0 13.head "$user" "$group" "$WORK/spool/12.CK" ckpt.13.1
+check "torque-restart, the job's output file is gone: it is named" grep -q "lost.out: output does not go on there: No such file" "$RUN/back.err"
 tell
 
 # --- OpenPBS: as root; the place is root's alone

@@ -5,5 +5,5 @@
 need lmp lammps
 filter() { awk '$1 ~ /^[0-9]+$/ && NF == 5'; }
 FILES=log.lammps GAP=700
-chain "lammps, 2 ranks" 2 lmp -in "$TOP/examples/lammps/melt.in" -var steps "$(n 3000)" -var every 20
+chain "lammps, 2 ranks" 2 lmp -in "$TOP/examples/lammps/melt.in" -var steps "$(n 2000)" -var every 20
 done_testing

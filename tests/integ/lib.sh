@@ -17,7 +17,7 @@ PREFIX=${OMPI_CR_PREFIX:-$TOP/_install}
 PROGS=${OMPI_CR_PROGS:-$TOP/_build/tests/integ/progs}
 SRC=$TOP/tests/integ/progs
 SEED=${SEED:-$(( (RANDOM << 15 | RANDOM) % 1000000 ))}
-CKPTS=${CKPTS:-20}
+CKPTS=${CKPTS:-$([ "${STRESS:-}" = long ] && echo 40 || echo 12)}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/ompi-cr-test.XXXXXX")
 AGAIN=0 FRESH=0 RUN=$WORK SEG=0 JOB='' REF='' MODE=mpi N_TEST=0 N_FAILED=0 STARTED=()
 RND=$SEED

@@ -7,6 +7,6 @@ need NPopenmpi netpipe-openmpi
 whole() { cat "$1"; }
 filter() { sed 's/-->/-->\n/' | sed 's/^ *//; s/ *$//' | grep -E -- '-->|Integrity'; }
 GAP=250
-chain "netpipe, 2 ranks" 2 sh -c "exec NPopenmpi -i -u 1048576 -n $(n 3500) -o np.out 2>&1"
-chain "netpipe with preposted receives, 2 ranks" 2 sh -c "exec NPopenmpi -a -z -i -u 262144 -n $(n 6000) -o np.out 2>&1"
+chain "netpipe, 2 ranks" 2 sh -c "exec NPopenmpi -i -u 1048576 -n $(n 2000) -o np.out 2>&1"
+chain "netpipe with preposted receives, 2 ranks" 2 sh -c "exec NPopenmpi -a -z -i -u 262144 -n $(n 3500) -o np.out 2>&1"
 done_testing

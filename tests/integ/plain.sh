@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Programs without MPI: cr_run, cr_checkpoint, cr_restart, in chains.
-: "${CKPTS:=10}"
+: "${CKPTS:=8}"
 . "$(dirname "$0")/lib.sh"
 MODE=plain GAP=150 LIMIT=90
 need cr_run "(this project: make install)"
@@ -9,27 +9,27 @@ export STEP_WORD='a b"c' OMP_NUM_THREADS=4
 want() { [ -z "${ONLY:-}" ] || [[ $1 == *$ONLY* ]]; }
 run() { if want "$1"; then chain "$@"; fi; }
 
-FILES=lines run "C, position independent" 1 "$PROGS/plain_basic" $(n 700) lines
-FILES=lines run "C, at a fixed address" 1 "$PROGS/plain_basic_nopie" $(n 700) lines
-run "C built by clang" 1 "$PROGS/plain_basic_clang" $(n 700)
-run "C++ with exceptions and threads" 1 "$PROGS/cxx_throw" $(n 350)
-run "Fortran" 1 "$PROGS/fort_plain" $(n 700)
-run "OpenMP threads" 1 "$PROGS/omp_plain" $(n 700)
-run "threads: mutexes, conditions, barriers, sleepers" 1 "$PROGS/threads" $(n 600)
-run "python3" 1 /usr/bin/python3 "$SRC/script.py" $(n 500)
-MAY_REFUSE=1 CKPTS=$((CKPTS / 2)) run "bash" 1 /bin/bash "$SRC/script.bash" $(n 1300)
-run "all signals blocked" 1 "$PROGS/blockall" $(n 1000)
-run "handlers and timers" 1 "$PROGS/timers" $(n 400)
-run "a timer that runs a thread" 1 "$PROGS/timers" $(n 400) thread
-run "dlopen" 1 "$PROGS/dlopener" $(n 1000) "$PROGS/plugin.so"
-run "a library found by RPATH" 1 "$PROGS/linked_rpath" $(n 700)
-run "a library found by RUNPATH" 1 "$PROGS/linked_runpath" $(n 700)
-run "alternate signal stack" 1 "$PROGS/altstack" $(n 900)
-run "handlers over a clock function" 1 "$PROGS/over_clock" $(n 600)
-run "pending signals" 1 "$PROGS/pending" $(n 800)
-run "vector and x87 registers" 1 "$PROGS/vectors" $(n 250)
-FILES='file log shared' run "pipes, dup'ed and unlinked files, shared mappings" 1 "$PROGS/descriptors" $(n 1000)
-run "system calls that sleep" 1 "$PROGS/syscalls" $(n 150)
+FILES=lines run "C, position independent" 1 "$PROGS/plain_basic" $(n 400) lines
+FILES=lines run "C, at a fixed address" 1 "$PROGS/plain_basic_nopie" $(n 400) lines
+run "C built by clang" 1 "$PROGS/plain_basic_clang" $(n 400)
+run "C++ with exceptions and threads" 1 "$PROGS/cxx_throw" $(n 200)
+run "Fortran" 1 "$PROGS/fort_plain" $(n 400)
+run "OpenMP threads" 1 "$PROGS/omp_plain" $(n 400)
+run "threads: mutexes, conditions, barriers, sleepers" 1 "$PROGS/threads" $(n 400)
+run "python3" 1 /usr/bin/python3 "$SRC/script.py" $(n 300)
+MAY_REFUSE=1 CKPTS=$((CKPTS / 2)) run "bash" 1 /bin/bash "$SRC/script.bash" $(n 700)
+run "all signals blocked" 1 "$PROGS/blockall" $(n 600)
+run "handlers and timers" 1 "$PROGS/timers" $(n 250)
+run "a timer that runs a thread" 1 "$PROGS/timers" $(n 250) thread
+run "dlopen" 1 "$PROGS/dlopener" $(n 600) "$PROGS/plugin.so"
+run "a library found by RPATH" 1 "$PROGS/linked_rpath" $(n 400)
+run "a library found by RUNPATH" 1 "$PROGS/linked_runpath" $(n 400)
+run "alternate signal stack" 1 "$PROGS/altstack" $(n 600)
+run "handlers over a clock function" 1 "$PROGS/over_clock" $(n 350)
+run "pending signals" 1 "$PROGS/pending" $(n 500)
+run "vector and x87 registers" 1 "$PROGS/vectors" $(n 100)
+FILES='file log shared' run "pipes, dup'ed and unlinked files, shared mappings" 1 "$PROGS/descriptors" $(n 600)
+run "system calls that sleep" 1 "$PROGS/syscalls" $(n 100)
 
 # Threads that end while they are looked at are no reason against a checkpoint (an ordinary user was told that they had another identity)
 if want "churn"; then

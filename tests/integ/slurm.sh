@@ -12,8 +12,8 @@ RUN=$WORK/batch
 mkdir -p "$RUN"
 cd "$RUN" || exit 1
 export OMPI_MCA_btl_vader_single_copy_mechanism=none
-filter() { awk '$1 ~ /^[0-9]+$/ && NF == 5'; }
-steps=$(n 2400)
+filter() { awk '$1 ~ /^[0-9]+$/ && NF == 5 || $1 == "step"'; }
+steps=$(n 1500)
 command="lmp -in $TOP/examples/lammps/melt.in -var steps $steps -var every 20 -log none"
 
 if ! slurm_start; then
@@ -52,13 +52,15 @@ awk '/going on from|starting from/ { n++ } { print >(FILENAME "." n) }' "$RUN/lo
 check "preempted twice: the result is an uninterrupted run's" covered "$WORK/ref/out" "$RUN/low.out"
 [ $N_FAILED = 0 ] || explain_job "$low" low
 
-# A checkpoint that fails: requeued all the same, from what there is. And a program that has not come to MPI_Init: the same.
+# A checkpoint that fails: requeued all the same, from what there is.
+held="$PROGS/mpi_inflight 60" # goes on no further than STEP_HOLD says
 script failing '#SBATCH --signal=B:USR1@60 --requeue' "[ \"\${SLURM_RESTART_COUNT:-0}\" = 0 ] && export CR_FAULT=commit:fail" \
-	"ompi-cr-batch --grace 2 mpirun -np 2 lmp -in $TOP/examples/lammps/melt.in -var steps 2000 -var every 20 -log none"
-job=$(submit failing -n 2 -p low)
+	"ompi-cr-batch --grace 2 mpirun -np 2 $held"
+job=$(STEP_HOLD=-3:$RUN/failed submit failing -n 2 -p low)
 await_lines "$RUN/failing.out" 3
 scancel --batch --signal=USR1 "$job"
 await_field "$job" Restarts 1 60
+: >failed
 await_field "$job" JobState COMPLETED 120
 check "a checkpoint that fails: the job is requeued and completes" [ "$(job_field "$job" JobState) $(job_field "$job" Restarts)" = "COMPLETED 1" ]
 check "a checkpoint that fails: it began anew, and said so" sh -c "grep -q 'no checkpoint within' '$RUN/failing.err' && [ \$(grep -c 'starting from the beginning' '$RUN/failing.err') = 2 ]"
@@ -71,8 +73,8 @@ await_field "$job" JobState FAILED 60
 check "the exit status of the program is the job's" [ "$(job_field "$job" ExitCode)" = 7:0 ]
 
 # scancel is no preemption
-script cancel '#SBATCH --signal=B:USR1@60 --requeue' "ompi-cr-batch mpirun -np 2 $command"
-job=$(submit cancel -n 2 -p low)
+script cancel '#SBATCH --signal=B:USR1@60 --requeue' "ompi-cr-batch mpirun -np 2 $held"
+job=$(STEP_HOLD=-3:$RUN/never submit cancel -n 2 -p low)
 await_lines "$RUN/cancel.out" 3
 scancel "$job"
 await_field "$job" JobState CANCELLED 60
@@ -80,8 +82,8 @@ nap 2000
 check "a cancelled job is not requeued" [ "$(job_field "$job" JobState) $(job_field "$job" Restarts)" = "CANCELLED 0" ]
 
 # By hand: the Slurm job id names the job for ompi-checkpoint
-script byid '#SBATCH --signal=B:USR1@60 --requeue' "ompi-cr-batch mpirun -np 2 $command"
-job=$(submit byid -n 2 -p low)
+script byid '#SBATCH --signal=B:USR1@60 --requeue' "ompi-cr-batch mpirun -np 2 $held"
+job=$(STEP_HOLD=-3:$RUN/never submit byid -n 2 -p low)
 await_lines "$RUN/byid.out" 3
 check "ompi-checkpoint takes the Slurm job id" sh -c "ompi-checkpoint $job >'$RUN/byid.ckpt' 2>&1 || { sed 's/^/# /' '$RUN/byid.ckpt'; false; }"
 scancel "$job"

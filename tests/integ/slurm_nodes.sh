@@ -17,7 +17,7 @@ RUN=$WORK/batch
 mkdir -p "$RUN"
 cd "$RUN" || exit 1
 filter() { grep -E '^(step|ok)'; }
-program="$PROGS/mpi_inflight $(n 120)"
+program="$PROGS/mpi_inflight $(n 80)"
 # shellcheck disable=SC2086
 reference 4 $program || not_ok "the uninterrupted run failed"
 # The high job takes all processors of the nodes
@@ -63,7 +63,7 @@ await_field "$het" Restarts 1 100
 # An idle Slurm 22.05 does not look at a requeued heterogeneous job again before something else happens
 for ((k = 0; k < 20; k++)); do
 	submit high -N 1 -n 1 -p high >/dev/null
-	await_field "$het" JobState '[RC]*' 10 && break
+	await_field "$het" JobState '[RC]*' 3 && break
 done
 await_field "$het" JobState COMPLETED 300
 check "a heterogeneous job: completed with status 0 after a restart" [ "$(job_field "$het" JobState) $(job_field "$het" ExitCode) $(job_field "$het" Restarts)" = "COMPLETED 0:0 1" ]

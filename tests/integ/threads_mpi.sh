@@ -25,11 +25,11 @@ done < <(sed -n 's/^\t{ "\([a-z_]*\)", [a-z_]*_block.*, 0 },$/\1/p' "$SRC/mpi_th
 
 GAP=250
 LIMIT=300
-CKPTS=6 chain "random moments, 2 ranks" 2 "$THREADS" "$(fit 200 8 2 "$THREADS")"
-CKPTS=3 chain "random moments, 3 ranks" 3 "$THREADS" "$(fit 100 6 3 "$THREADS")"
-CKPTS=2 chain "two threads that lock, 3 ranks" 3 "$THREADS" "$(n 1500)" win_locks
+CKPTS=5 chain "random moments, 2 ranks" 2 "$THREADS" "$(fit 200 4 2 "$THREADS")"
+CKPTS=3 chain "random moments, 3 ranks" 3 "$THREADS" "$(fit 100 3 3 "$THREADS")"
+CKPTS=2 chain "two threads that lock, 3 ranks" 3 "$THREADS" "$(n 1000)" win_locks
 CKPTS=2 chain "two threads that make and free" 2 "$THREADS" "$(n 40)" objects
-CKPTS=3 chain "threads that share objects, 2 ranks" 2 "$PROGS/mpi_shared" "$(fit 3000 5 2 "$PROGS/mpi_shared")"
+CKPTS=3 chain "threads that share objects, 2 ranks" 2 "$PROGS/mpi_shared" "$(fit 3000 3 2 "$PROGS/mpi_shared")"
 for level in 0 1 2 3; do
 	RUN=$WORK/level.$level SEG=0
 	mkdir -p "$RUN"
