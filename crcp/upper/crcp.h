@@ -103,7 +103,8 @@ void crcp_lower_need(void); /* load it now or end the process with a message */
 
 /* ---- provided by abi/, used by p2p/ ---- */
 /* Turn a lower return code into what the program gets: MPI_SUCCESS passes; else the communicator's error handler runs (a real handler of
- * kind FATAL has already aborted below). comm may be NULL (MPI_COMM_WORLD's handler). */
+ * kind FATAL has already aborted below). comm may be NULL (MPI_COMM_WORLD's handler). Also for an error that no lower call has raised: the program's handler
+ * runs, a fatal one aborts with Open MPI's own message. */
 int crcp_error(struct crcp_comm *comm, int code, const char *function);
 void crcp_datatype_get(MPI_Datatype t); /* reference for a pending operation that may be posted again after a restart */
 void crcp_datatype_put(MPI_Datatype t);
@@ -148,8 +149,6 @@ void crcp_request_set_hook(MPI_Request request, void (*fn)(void *arg), void *arg
 #define CRCP_CLOCK_WORLD 0x574f524c44ULL
 uint64_t crcp_clock_id(uint64_t parent_id, uint64_t child, const int *world_ranks, int n);
 uint64_t crcp_clock_id_inter(uint64_t seed, const int *ranks_a, int n_a, const int *ranks_b, int n_b);
-/* Raise an error that no lower call has raised, as crcp_error(): the program's handler runs; a fatal one aborts with Open MPI's own message. */
-int crcp_raise(struct crcp_comm *comm, int code, const char *function);
 
 /* Depth of wrappers on the calling thread. */
 struct crcp_thread_state {

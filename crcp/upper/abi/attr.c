@@ -201,9 +201,10 @@ int crcp_attr_delete(void *object, int key)
 	if (!a)
 		return MPI_ERR_OTHER;
 	r = attr_remove_call(object, k, key, a);
-	if (r == MPI_SUCCESS)
-		attr_unlink(object, a);
-	return r;
+	if (r != MPI_SUCCESS)
+		return MPI_ERR_OTHER; /* whatever the function said, as Open MPI */
+	attr_unlink(object, a);
+	return MPI_SUCCESS;
 }
 
 static int attr_put(void *object, int key, enum crcp_attr_language language, union crcp_attr_value value)
@@ -349,6 +350,19 @@ int crcp_attrs_delete_all(void *object)
 		crcp_call_end();
 	}
 	return MPI_SUCCESS;
+}
+
+/* As Open MPI frees a datatype or a window: the first function that fails is the last one called, and the object goes all the same. */
+void crcp_attrs_end(void *object)
+{
+	struct crcp_attrs **list = crcp_attrs_of(object);
+
+	if (crcp_attrs_delete_all(object) == MPI_SUCCESS)
+		return;
+	crcp_call_begin();
+	while (*list)
+		attr_unlink(object, *list);
+	crcp_call_end();
 }
 
 /* The real library's predefined attributes of MPI_COMM_WORLD. */

@@ -6,7 +6,7 @@
 
 static int judge(struct crcp_comm *c, int r, const char *function)
 {
-	return r == MPI_SUCCESS ? r : crcp_raise(c, r, function);
+	return r == MPI_SUCCESS ? r : crcp_error(c, r, function);
 }
 
 /* What is wrong with an object that is not live, or with the library's state. */
@@ -32,7 +32,7 @@ static int set_c(void *object, int key, void *value, const char *function)
 	int r = MPI_ERR_ARG;
 
 	if (!crcp_is_up() || !crcp_is_live(object))
-		return crcp_raise(NULL, bad(object), function);
+		return crcp_error(NULL, bad(object), function);
 	c = ((struct crcp_handle *)object)->kind == CRCP_COMM ? object : NULL;
 	crcp_call_begin();
 	r = crcp_attr_set(object, key, ATTR_C, (union crcp_attr_value){ .pointer = value });
@@ -46,16 +46,16 @@ static int get_c(void *object, int key, void *value, int *flag, const char *func
 	bool valid;
 
 	if (!crcp_is_live(object))
-		return crcp_raise(NULL, bad(object), function);
+		return crcp_error(NULL, bad(object), function);
 	if (!value || !flag)
-		return crcp_raise(NULL, MPI_ERR_ARG, function);
+		return crcp_error(NULL, MPI_ERR_ARG, function);
 	crcp_call_begin();
 	a = crcp_attr_get(crcp_attrs_of(object), key, &valid);
 	if (a)
 		*(void **)value = crcp_attr_as_c(a);
 	crcp_call_end();
 	if (!valid)
-		return crcp_raise(((struct crcp_handle *)object)->kind == CRCP_COMM ? object : NULL,
+		return crcp_error(((struct crcp_handle *)object)->kind == CRCP_COMM ? object : NULL,
 				  key == MPI_KEYVAL_INVALID ? MPI_ERR_KEYVAL : MPI_ERR_OTHER, function);
 	*flag = a != NULL;
 	return MPI_SUCCESS;
@@ -66,7 +66,7 @@ static int delete_c(void *object, int key, const char *function)
 	int r;
 
 	if (!crcp_is_live(object))
-		return crcp_raise(NULL, bad(object), function);
+		return crcp_error(NULL, bad(object), function);
 	crcp_call_begin();
 	r = crcp_attr_delete(object, key);
 	crcp_call_end();
@@ -88,7 +88,7 @@ static int free_c(uint32_t kind, int *key, const char *function)
 	int r;
 
 	if (!key)
-		return crcp_raise(NULL, MPI_ERR_ARG, function);
+		return crcp_error(NULL, MPI_ERR_ARG, function);
 	crcp_call_begin();
 	r = crcp_keyval_free(kind, key);
 	crcp_call_end();

@@ -103,7 +103,7 @@ static int dup_attributes(MPI_Comm from, MPI_Comm to, const char *function)
 {
 	int r = crcp_attrs_copy((void *)from, (void *)to);
 
-	return r == MPI_SUCCESS ? r : crcp_raise(valid(from), r, function);
+	return r == MPI_SUCCESS ? r : crcp_error(valid(from), r, function);
 }
 
 static void keep_info(MPI_Comm comm, MPI_Info info)
@@ -141,8 +141,7 @@ CRCP_API(int, MPI_Comm_dup, (MPI_Comm comm, MPI_Comm *newcomm))
 	inherit_info(comm, dup);
 	crcp_call_end();
 	r = dup_attributes(comm, dup, "MPI_Comm_dup");
-	if (r == MPI_SUCCESS)
-		*newcomm = dup;
+	*newcomm = r == MPI_SUCCESS ? dup : MPI_COMM_NULL;
 	return r;
 }
 
@@ -164,8 +163,7 @@ CRCP_API(int, MPI_Comm_dup_with_info, (MPI_Comm comm, MPI_Info info, MPI_Comm *n
 	keep_info(dup, info);
 	crcp_call_end();
 	r = dup_attributes(comm, dup, "MPI_Comm_dup_with_info");
-	if (r == MPI_SUCCESS)
-		*newcomm = dup;
+	*newcomm = r == MPI_SUCCESS ? dup : MPI_COMM_NULL;
 	return r;
 }
 
@@ -200,7 +198,7 @@ CRCP_API(int, MPI_Comm_idup, (MPI_Comm comm, MPI_Comm *newcomm, MPI_Request *req
 	c = crcp_comm_create_record(p);
 	if (!c) {
 		crcp_call_end();
-		return crcp_raise(p, MPI_ERR_NO_MEM, "MPI_Comm_idup");
+		return crcp_error(p, MPI_ERR_NO_MEM, "MPI_Comm_idup");
 	}
 	place = (MPI_Comm *)&c->h.real; /* the lower library writes it when it is done */
 	r = CR_LOWER(crcp_lower.MPI_Comm_idup(parent, place, &real_request));
@@ -248,7 +246,7 @@ static int comm_free(MPI_Comm *comm, bool disconnect, const char *function)
 	if (c && !(c->h.flags & CRCP_H_PREDEFINED)) {
 		r = crcp_attrs_delete_all(c);
 		if (r != MPI_SUCCESS)
-			return crcp_raise(c, r, function);
+			return crcp_error(c, r, function);
 	}
 	crcp_call_begin();
 	if (c && !(c->h.flags & CRCP_H_PREDEFINED))

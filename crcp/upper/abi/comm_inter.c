@@ -66,7 +66,7 @@ static int *exchange_groups(struct crcp_comm *local, int leader, MPI_Comm bridge
 	remote = crcp_alloc((size_t)n * sizeof(int) + 1);
 	crcp_call_end();
 	if (!remote) {
-		*ret_code = crcp_raise(local, MPI_ERR_NO_MEM, "MPI_Intercomm_create");
+		*ret_code = crcp_error(local, MPI_ERR_NO_MEM, "MPI_Intercomm_create");
 		return NULL;
 	}
 	if (local->rank == leader)
@@ -143,7 +143,7 @@ void crcp_comm_parent_forget(const struct crcp_comm *c)
 CRCP_API(int, MPI_Comm_get_parent, (MPI_Comm * parent))
 {
 	if (!crcp_is_up() || !parent)
-		return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Comm_get_parent");
+		return crcp_error(NULL, MPI_ERR_ARG, "MPI_Comm_get_parent");
 	*parent = parent_comm ? crcp_comm_handle(parent_comm) : MPI_COMM_NULL;
 	return MPI_SUCCESS;
 }

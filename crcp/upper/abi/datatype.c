@@ -221,9 +221,7 @@ CRCP_API(int, MPI_Type_free, (MPI_Datatype * type))
 		crcp_call_end();
 		return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Type_free");
 	}
-	r = crcp_attrs_delete_all(t);
-	if (r != MPI_SUCCESS)
-		return crcp_raise(NULL, r, "MPI_Type_free");
+	crcp_attrs_end(t);
 	crcp_call_begin();
 	crcp_datatype_put(*type);
 	crcp_call_end();
@@ -236,7 +234,7 @@ CRCP_API(int, MPI_Type_get_envelope, (MPI_Datatype type, int *ni, int *na, int *
 	const struct crcp_datatype *t = crcp_datatype(type);
 
 	if (!crcp_is_live(type) || !ni || !na || !nd || !combiner)
-		return crcp_raise(NULL, crcp_is_live(type) ? MPI_ERR_ARG : MPI_ERR_TYPE, "MPI_Type_get_envelope");
+		return crcp_error(NULL, crcp_is_live(type) ? MPI_ERR_ARG : MPI_ERR_TYPE, "MPI_Type_get_envelope");
 	*ni = t->ni;
 	*na = t->na;
 	*nd = t->nd;
@@ -250,10 +248,10 @@ CRCP_API(int, MPI_Type_get_contents,
 	const struct crcp_datatype *t = crcp_datatype(type);
 
 	if (!crcp_is_live(type) || t->combiner == MPI_COMBINER_NAMED) /* as Open MPI judges them */
-		return crcp_raise(NULL, crcp_is_live(type) ? MPI_ERR_INTERN : MPI_ERR_TYPE, "MPI_Type_get_contents");
+		return crcp_error(NULL, crcp_is_live(type) ? MPI_ERR_INTERN : MPI_ERR_TYPE, "MPI_Type_get_contents");
 	if (max_integers < t->ni || max_addresses < t->na || max_datatypes < t->nd || (t->ni && !integers) || (t->na && !addresses) ||
 	    (t->nd && !datatypes))
-		return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Type_get_contents");
+		return crcp_error(NULL, MPI_ERR_ARG, "MPI_Type_get_contents");
 	if (t->ni)
 		memcpy(integers, t->ints, (size_t)t->ni * sizeof(*integers));
 	if (t->na)

@@ -167,12 +167,12 @@ static int create_c(int type, crcp_errhandler_fn *fn, MPI_Errhandler *ret, const
 	struct crcp_errhandler *e;
 
 	if (!fn || !ret)
-		return crcp_raise(NULL, MPI_ERR_ARG, function);
+		return crcp_error(NULL, MPI_ERR_ARG, function);
 	crcp_call_begin();
 	e = eh_create(type, fn, CRCP_LANG_C);
 	crcp_call_end();
 	if (!e)
-		return crcp_raise(NULL, MPI_ERR_NO_MEM, function);
+		return crcp_error(NULL, MPI_ERR_NO_MEM, function);
 	*ret = (MPI_Errhandler)(void *)e;
 	return MPI_SUCCESS;
 }
@@ -202,7 +202,7 @@ CRCP_API(int, MPI_Errhandler_free, (MPI_Errhandler * errhandler))
 	struct crcp_errhandler *e = errhandler ? eh_of(*errhandler) : NULL;
 
 	if (!crcp_is_live(e))
-		return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Errhandler_free");
+		return crcp_error(NULL, MPI_ERR_ARG, "MPI_Errhandler_free");
 	crcp_call_begin();
 	eh_put(e);
 	crcp_call_end();
@@ -251,10 +251,10 @@ static int set(void *object, MPI_Errhandler handler, int bad, const char *functi
 
 	/* MPI_FILE_NULL has a handler: the one that new files begin with */
 	if (!object || (!crcp_is_live(object) && ((struct crcp_handle *)object)->kind != CRCP_FILE))
-		return crcp_raise(NULL, bad, function);
+		return crcp_error(NULL, bad, function);
 	place = place_of(object, &type);
 	if (!crcp_is_live((void *)handler) || (eh_of(handler)->type != CRCP_EH_PREDEFINED && eh_of(handler)->type != type))
-		return crcp_raise(NULL, MPI_ERR_ARG, function);
+		return crcp_error(NULL, MPI_ERR_ARG, function);
 	crcp_call_begin();
 	crcp_abi_lock();
 	crcp_handle_get((void *)handler);
@@ -277,7 +277,7 @@ static int get(void *object, MPI_Errhandler *ret, int bad, const char *function)
 	int type;
 
 	if (!object || (!crcp_is_live(object) && ((struct crcp_handle *)object)->kind != CRCP_FILE) || !ret)
-		return crcp_raise(NULL, object ? MPI_ERR_ARG : bad, function);
+		return crcp_error(NULL, object ? MPI_ERR_ARG : bad, function);
 	place = place_of(object, &type);
 	*ret = crcp_errhandler_of(place, type == CRCP_EH_FILE ? MPI_ERRORS_RETURN : MPI_ERRORS_ARE_FATAL); /* the program frees it */
 	return MPI_SUCCESS;
@@ -286,7 +286,7 @@ static int get(void *object, MPI_Errhandler *ret, int bad, const char *function)
 static int call(void *object, int code, int bad, const char *function)
 {
 	if (!crcp_is_live(object))
-		return crcp_raise(NULL, bad, function);
+		return crcp_error(NULL, bad, function);
 	if (((struct crcp_handle *)object)->kind == CRCP_COMM)
 		crcp_error(object, code, function);
 	else if (((struct crcp_handle *)object)->kind == CRCP_WIN)
@@ -342,10 +342,10 @@ int ompi_errhandler_invoke(MPI_Errhandler handler, void *object, int type, int c
 {
 	(void)handler, (void)type;
 	if (!crcp_is_live(object))
-		return crcp_raise(NULL, code, message);
+		return crcp_error(NULL, code, message);
 	switch (((struct crcp_handle *)object)->kind) {
 	case CRCP_COMM:
-		return crcp_raise(object, code, message);
+		return crcp_error(object, code, message);
 	case CRCP_WIN:
 		return crcp_win_error(object, code, message);
 	default:

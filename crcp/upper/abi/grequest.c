@@ -168,7 +168,7 @@ CRCP_API(int, MPI_Grequest_start,
 	int r = MPI_ERR_NO_MEM;
 
 	if (!request)
-		return crcp_raise(NULL, MPI_ERR_REQUEST, "MPI_Grequest_start");
+		return crcp_error(NULL, MPI_ERR_REQUEST, "MPI_Grequest_start");
 	crcp_call_begin();
 	greq_reap();
 	g = crcp_alloc(sizeof(*g));

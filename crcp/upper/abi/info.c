@@ -270,12 +270,12 @@ CRCP_API(int, MPI_Info_create, (MPI_Info * info))
 	struct crcp_info *i;
 
 	if (!info)
-		return crcp_raise(NULL, MPI_ERR_INFO, "MPI_Info_create");
+		return crcp_error(NULL, MPI_ERR_INFO, "MPI_Info_create");
 	crcp_call_begin();
 	i = info_create();
 	crcp_call_end();
 	if (!i)
-		return crcp_raise(NULL, MPI_ERR_NO_MEM, "MPI_Info_create");
+		return crcp_error(NULL, MPI_ERR_NO_MEM, "MPI_Info_create");
 	*info = handle_of(i);
 	return MPI_SUCCESS;
 }
@@ -283,7 +283,7 @@ CRCP_API(int, MPI_Info_create, (MPI_Info * info))
 CRCP_API(int, MPI_Info_free, (MPI_Info * info))
 {
 	if (!info || !is_ours(*info))
-		return crcp_raise(NULL, MPI_ERR_INFO, "MPI_Info_free");
+		return crcp_error(NULL, MPI_ERR_INFO, "MPI_Info_free");
 	crcp_call_begin();
 	crcp_info_destroy(info_of(*info));
 	crcp_call_end();
@@ -297,7 +297,7 @@ CRCP_API(int, MPI_Info_dup, (MPI_Info info, MPI_Info *newinfo))
 	MPI_Info real = NULL, from;
 
 	if (!crcp_is_live(info) || !newinfo)
-		return crcp_raise(NULL, MPI_ERR_INFO, "MPI_Info_dup");
+		return crcp_error(NULL, MPI_ERR_INFO, "MPI_Info_dup");
 	crcp_call_begin();
 	if (is_ours(info)) {
 		i = crcp_info_copy(info_of(info));
@@ -307,7 +307,7 @@ CRCP_API(int, MPI_Info_dup, (MPI_Info info, MPI_Info *newinfo))
 	}
 	crcp_call_end();
 	if (!i)
-		return crcp_raise(NULL, MPI_ERR_NO_MEM, "MPI_Info_dup");
+		return crcp_error(NULL, MPI_ERR_NO_MEM, "MPI_Info_dup");
 	*newinfo = handle_of(i);
 	return MPI_SUCCESS;
 }
@@ -334,7 +334,7 @@ CRCP_API(int, MPI_Info_set, (MPI_Info info, const char *key, const char *value))
 		r = pair_set(info_of(info), key, value);
 		crcp_call_end();
 	}
-	return r == MPI_SUCCESS ? r : crcp_raise(NULL, r, "MPI_Info_set");
+	return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Info_set");
 }
 
 CRCP_API(int, MPI_Info_delete, (MPI_Info info, const char *key))
@@ -362,7 +362,7 @@ CRCP_API(int, MPI_Info_delete, (MPI_Info info, const char *key))
 		real_free(real);
 		crcp_call_end();
 	}
-	return r == MPI_SUCCESS ? r : crcp_raise(NULL, r, "MPI_Info_delete");
+	return r == MPI_SUCCESS ? r : crcp_error(NULL, r, "MPI_Info_delete");
 }
 
 CRCP_API(int, MPI_Info_get, (MPI_Info info, const char *key, int valuelen, char *value, int *flag))
@@ -376,7 +376,7 @@ CRCP_API(int, MPI_Info_get, (MPI_Info info, const char *key, int valuelen, char 
 	if (r == MPI_SUCCESS && !value)
 		r = MPI_ERR_INFO_VALUE;
 	if (r != MPI_SUCCESS)
-		return crcp_raise(NULL, r, "MPI_Info_get");
+		return crcp_error(NULL, r, "MPI_Info_get");
 	if (!is_ours(info)) {
 		crcp_call_begin();
 		real = (MPI_Info)info_of(info)->h.real;
@@ -406,7 +406,7 @@ CRCP_API(int, MPI_Info_get_valuelen, (MPI_Info info, const char *key, int *value
 	int r = judge_key(info, key);
 
 	if (r != MPI_SUCCESS)
-		return crcp_raise(NULL, r, "MPI_Info_get_valuelen");
+		return crcp_error(NULL, r, "MPI_Info_get_valuelen");
 	if (!is_ours(info)) {
 		crcp_call_begin();
 		real = (MPI_Info)info_of(info)->h.real;
@@ -431,7 +431,7 @@ CRCP_API(int, MPI_Info_get_nkeys, (MPI_Info info, int *nkeys))
 	int r;
 
 	if (!crcp_is_live(info) || !nkeys)
-		return crcp_raise(NULL, MPI_ERR_INFO, "MPI_Info_get_nkeys");
+		return crcp_error(NULL, MPI_ERR_INFO, "MPI_Info_get_nkeys");
 	if (!is_ours(info)) {
 		crcp_call_begin();
 		real = (MPI_Info)info_of(info)->h.real;
@@ -456,7 +456,7 @@ CRCP_API(int, MPI_Info_get_nthkey, (MPI_Info info, int n, char *key))
 	int r;
 
 	if (!crcp_is_live(info) || n < 0 || !key)
-		return crcp_raise(NULL, crcp_is_live(info) ? MPI_ERR_ARG : MPI_ERR_INFO, "MPI_Info_get_nthkey");
+		return crcp_error(NULL, crcp_is_live(info) ? MPI_ERR_ARG : MPI_ERR_INFO, "MPI_Info_get_nthkey");
 	if (!is_ours(info)) {
 		crcp_call_begin();
 		real = (MPI_Info)info_of(info)->h.real;
@@ -472,5 +472,5 @@ CRCP_API(int, MPI_Info_get_nthkey, (MPI_Info info, int n, char *key))
 		strcpy(key, p->key);
 	crcp_abi_unlock();
 	crcp_call_end();
-	return p ? MPI_SUCCESS : crcp_raise(NULL, MPI_ERR_INFO_KEY, "MPI_Info_get_nthkey");
+	return p ? MPI_SUCCESS : crcp_error(NULL, MPI_ERR_INFO_KEY, "MPI_Info_get_nthkey");
 }

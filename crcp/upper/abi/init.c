@@ -233,7 +233,7 @@ CRCP_API(int, MPI_Is_thread_main, (int *flag))
 
 	if (crcp_is_up()) {
 		if (!flag)
-			return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Is_thread_main");
+			return crcp_error(NULL, MPI_ERR_ARG, "MPI_Is_thread_main");
 		*flag = crcp_stop_is_main();
 		return MPI_SUCCESS;
 	}

@@ -12,9 +12,9 @@ CRCP_API(int, MPI_Alloc_mem, (MPI_Aint size, MPI_Info info, void *baseptr))
 
 	(void)info;
 	if (size < 0 || !baseptr)
-		return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Alloc_mem");
+		return crcp_error(NULL, MPI_ERR_ARG, "MPI_Alloc_mem");
 	if (size > 0 && posix_memalign(&p, 64, (size_t)size) != 0)
-		return crcp_raise(NULL, MPI_ERR_NO_MEM, "MPI_Alloc_mem");
+		return crcp_error(NULL, MPI_ERR_NO_MEM, "MPI_Alloc_mem");
 	*(void **)baseptr = p;
 	return MPI_SUCCESS;
 }
@@ -28,7 +28,7 @@ CRCP_API(int, MPI_Free_mem, (void *base))
 CRCP_API(int, MPI_Get_address, (const void *location, MPI_Aint *address))
 {
 	if (!address)
-		return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Get_address");
+		return crcp_error(NULL, MPI_ERR_ARG, "MPI_Get_address");
 	*address = (MPI_Aint)location;
 	return MPI_SUCCESS;
 }
@@ -36,7 +36,7 @@ CRCP_API(int, MPI_Get_address, (const void *location, MPI_Aint *address))
 CRCP_API(int, MPI_Address, (void *location, MPI_Aint *address))
 {
 	if (!address)
-		return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Address");
+		return crcp_error(NULL, MPI_ERR_ARG, "MPI_Address");
 	*address = (MPI_Aint)location;
 	return MPI_SUCCESS;
 }

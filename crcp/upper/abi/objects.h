@@ -200,6 +200,7 @@ void crcp_below_unlock(int *lock);
 struct crcp_attrs **crcp_attrs_of(void *object);
 int crcp_attrs_copy(void *from, void *to);  /* user's copy functions; MPI error code */
 int crcp_attrs_delete_all(void *object);    /* user's delete functions, in reverse order of setting; MPI error code */
+void crcp_attrs_end(void *object);          /* the same for an object that goes whatever they say. Outside of a call */
 int crcp_attr_set_int(void *object, int keyval, int value);
 int crcp_attr_set_aint(void *object, int keyval, MPI_Aint value);
 int crcp_attr_set_pointer(void *object, int keyval, void *value);

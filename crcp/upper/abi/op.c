@@ -149,7 +149,7 @@ CRCP_API(int, MPI_Op_create, (MPI_User_function * function, int commute, MPI_Op 
 	int r = MPI_SUCCESS;
 
 	if (!function || !ret_op)
-		return crcp_raise(NULL, function ? MPI_ERR_OP : MPI_ERR_ARG, "MPI_Op_create");
+		return crcp_error(NULL, function ? MPI_ERR_OP : MPI_ERR_ARG, "MPI_Op_create");
 	crcp_call_begin();
 	op = crcp_alloc(sizeof(*op));
 	if (op)
@@ -165,7 +165,7 @@ CRCP_API(int, MPI_Op_create, (MPI_User_function * function, int commute, MPI_Op 
 	}
 	crcp_call_end();
 	if (r != MPI_SUCCESS)
-		return crcp_raise(NULL, r, "MPI_Op_create");
+		return crcp_error(NULL, r, "MPI_Op_create");
 	*ret_op = (MPI_Op)(void *)op;
 	return MPI_SUCCESS;
 }
@@ -194,7 +194,7 @@ CRCP_API(int, MPI_Op_free, (MPI_Op * handle))
 	struct crcp_op *op = handle ? op_of(*handle) : NULL;
 
 	if (!op || (op->h.flags & CRCP_H_PREDEFINED))
-		return crcp_raise(NULL, MPI_ERR_OP, "MPI_Op_free");
+		return crcp_error(NULL, MPI_ERR_OP, "MPI_Op_free");
 	crcp_call_begin();
 	crcp_op_put(*handle);
 	crcp_call_end();

@@ -45,7 +45,8 @@ CRCP_API(int, MPI_Type_dup, (MPI_Datatype type, MPI_Datatype *newtype))
 	r = crcp_attrs_copy((void *)type, (void *)made);
 	if (r != MPI_SUCCESS) {
 		PMPI_Type_free(&made);
-		return crcp_raise(NULL, r, "MPI_Type_dup");
+		*newtype = MPI_DATATYPE_NULL;
+		return crcp_error(NULL, MPI_ERR_INTERN, "MPI_Type_dup"); /* whatever the function said, as Open MPI */
 	}
 	*newtype = made;
 	return MPI_SUCCESS;

@@ -276,12 +276,11 @@ static int free_native(MPI_Win *win, struct crcp_win *w)
 CRCP_API(int, MPI_Win_free, (MPI_Win * win))
 {
 	struct crcp_win *w = win && crcp_is_live(*win) ? crcp_win(*win) : NULL;
-	int r = MPI_SUCCESS;
+	int r;
 
 	if (w)
-		r = crcp_attrs_delete_all(w);
-	if (r == MPI_SUCCESS)
-		r = w && w->own ? free_own(w) : free_native(win, w);
+		crcp_attrs_end(w);
+	r = w && w->own ? free_own(w) : free_native(win, w);
 	if (r != MPI_SUCCESS)
 		return crcp_win_error(w, r, "MPI_Win_free");
 	*win = MPI_WIN_NULL;

@@ -154,8 +154,3 @@ int crcp_p2p_rebuild(void)
 	}
 	return crcp_p2p.buffered.head ? -EPROTO : 0;
 }
-
-int crcp_raise(struct crcp_comm *comm, int code, const char *function)
-{
-	return crcp_error(comm, code, function);
-}

@@ -129,9 +129,9 @@ CRCP_API(int, MPI_Ibsend, (const void *buf, int count, MPI_Datatype type, int de
 CRCP_API(int, MPI_Buffer_attach, (void *buffer, int size))
 {
 	if (!buffer || size < 0)
-		return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Buffer_attach");
+		return crcp_error(NULL, MPI_ERR_ARG, "MPI_Buffer_attach");
 	if (crcp_p2p.bsend_buffer)
-		return crcp_raise(NULL, MPI_ERR_BUFFER, "MPI_Buffer_attach");
+		return crcp_error(NULL, MPI_ERR_BUFFER, "MPI_Buffer_attach");
 	crcp_p2p.bsend_bytes = (uint64_t)size;
 	crcp_p2p.bsend_buffer = buffer;
 	return MPI_SUCCESS;
@@ -154,9 +154,9 @@ void crcp_buffered_wait(void)
 CRCP_API(int, MPI_Buffer_detach, (void *buffer, int *size))
 {
 	if (!buffer || !size)
-		return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Buffer_detach");
+		return crcp_error(NULL, MPI_ERR_ARG, "MPI_Buffer_detach");
 	if (!crcp_p2p.bsend_buffer)
-		return crcp_raise(NULL, MPI_ERR_BUFFER, "MPI_Buffer_detach");
+		return crcp_error(NULL, MPI_ERR_BUFFER, "MPI_Buffer_detach");
 	crcp_call_begin();
 	crcp_buffered_wait();
 	*(void **)buffer = crcp_p2p.bsend_buffer;

@@ -11,7 +11,7 @@ CRCP_API(int, MPI_Cancel, (MPI_Request *request))
 	int rc = MPI_SUCCESS;
 
 	if (!r || *request == MPI_REQUEST_NULL)
-		return crcp_raise(NULL, MPI_ERR_REQUEST, "MPI_Cancel");
+		return crcp_error(NULL, MPI_ERR_REQUEST, "MPI_Cancel");
 	crcp_call_begin();
 	c = r->comm;
 	if (r->state == CRCP_ACTIVE) {
@@ -27,7 +27,7 @@ CRCP_API(int, MPI_Cancel, (MPI_Request *request))
 CRCP_API(int, MPI_Test_cancelled, (const MPI_Status *status, int *flag))
 {
 	if (!status || status == MPI_STATUS_IGNORE || !flag)
-		return crcp_raise(NULL, MPI_ERR_ARG, "MPI_Test_cancelled");
+		return crcp_error(NULL, MPI_ERR_ARG, "MPI_Test_cancelled");
 	*flag = status->_cancelled;
 	return MPI_SUCCESS;
 }
@@ -48,7 +48,7 @@ CRCP_API(int, MPI_Request_free, (MPI_Request *request))
 	int rc = MPI_SUCCESS;
 
 	if (!r || *request == MPI_REQUEST_NULL)
-		return crcp_raise(NULL, MPI_ERR_REQUEST, "MPI_Request_free");
+		return crcp_error(NULL, MPI_ERR_REQUEST, "MPI_Request_free");
 	crcp_call_begin();
 	c = r->comm;
 	if (r->state == CRCP_ACTIVE && r->op != CRCP_OP_WRAP)

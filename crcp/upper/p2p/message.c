@@ -199,7 +199,7 @@ CRCP_API(int, MPI_Mrecv, (void *buf, int count, MPI_Datatype type, MPI_Message *
 	int rc;
 
 	if (!message)
-		return crcp_raise(NULL, MPI_ERR_REQUEST, "MPI_Mrecv");
+		return crcp_error(NULL, MPI_ERR_REQUEST, "MPI_Mrecv");
 	crcp_call_begin();
 	crcp_request_stack(r, CRCP_OP_MRECV, c, buf, count, type, MPI_ANY_SOURCE, MPI_ANY_TAG);
 	rc = crcp_mrecv_start(r, message);
@@ -220,7 +220,7 @@ CRCP_API(int, MPI_Imrecv, (void *buf, int count, MPI_Datatype type, MPI_Message 
 	int rc;
 
 	if (!message)
-		return crcp_raise(NULL, MPI_ERR_REQUEST, "MPI_Imrecv");
+		return crcp_error(NULL, MPI_ERR_REQUEST, "MPI_Imrecv");
 	crcp_call_begin();
 	r = crcp_request_get(CRCP_OP_MRECV, c, buf, count, type, MPI_ANY_SOURCE, MPI_ANY_TAG);
 	rc = crcp_mrecv_start(r, message);

@@ -138,14 +138,14 @@ static int crcp_start_all(int count, MPI_Request *requests, const char *name)
 CRCP_API(int, MPI_Start, (MPI_Request *request))
 {
 	if (!request)
-		return crcp_raise(NULL, MPI_ERR_REQUEST, "MPI_Start");
+		return crcp_error(NULL, MPI_ERR_REQUEST, "MPI_Start");
 	return crcp_start_all(1, request, "MPI_Start");
 }
 
 CRCP_API(int, MPI_Startall, (int count, MPI_Request requests[]))
 {
 	if (count < 0 || (!requests && count))
-		return crcp_raise(NULL, count < 0 ? MPI_ERR_ARG : MPI_ERR_REQUEST, "MPI_Startall");
+		return crcp_error(NULL, count < 0 ? MPI_ERR_ARG : MPI_ERR_REQUEST, "MPI_Startall");
 	return crcp_start_all(count, requests, "MPI_Startall");
 }
 

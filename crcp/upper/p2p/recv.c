@@ -81,7 +81,7 @@ int crcp_request_error(struct crcp_comm *c, int code, bool from_log, const char 
 	/* A null handle has no handler of its own. */
 	if (c && c->h.flags & CRCP_H_NULL)
 		c = NULL;
-	return from_log ? crcp_raise(c, code, name) : crcp_error(c, code, name);
+	return from_log ? crcp_error(c, code, name) : crcp_error(c, code, name);
 }
 
 CRCP_API(int, MPI_Recv, (void *buf, int count, MPI_Datatype type, int source, int tag, MPI_Comm comm, MPI_Status *status))

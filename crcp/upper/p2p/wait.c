@@ -133,12 +133,12 @@ static int crcp_check_array(int count, MPI_Request *requests, const char *name)
 	int i;
 
 	if (count < 0)
-		return crcp_raise(NULL, MPI_ERR_ARG, name);
+		return crcp_error(NULL, MPI_ERR_ARG, name);
 	if (count > 0 && !requests)
-		return crcp_raise(NULL, MPI_ERR_REQUEST, name);
+		return crcp_error(NULL, MPI_ERR_REQUEST, name);
 	for (i = 0; i < count; i++)
 		if (__builtin_expect(!requests[i], 0))
-			return crcp_raise(NULL, MPI_ERR_REQUEST, name);
+			return crcp_error(NULL, MPI_ERR_REQUEST, name);
 	return MPI_SUCCESS;
 }
 
@@ -196,7 +196,7 @@ CRCP_API(int, MPI_Wait, (MPI_Request *request, MPI_Status *status))
 	struct crcp_request *r;
 
 	if (__builtin_expect(!request || !*request, 0))
-		return crcp_raise(NULL, MPI_ERR_REQUEST, "MPI_Wait");
+		return crcp_error(NULL, MPI_ERR_REQUEST, "MPI_Wait");
 	crcp_call_begin();
 	r = crcp_request(*request);
 	if (r->state == CRCP_ACTIVE)
@@ -217,7 +217,7 @@ CRCP_API(int, MPI_Test, (MPI_Request *request, int *flag, MPI_Status *status))
 	struct crcp_request *r;
 
 	if (__builtin_expect(!request || !*request, 0))
-		return crcp_raise(NULL, MPI_ERR_REQUEST, "MPI_Test");
+		return crcp_error(NULL, MPI_ERR_REQUEST, "MPI_Test");
 	crcp_call_begin();
 	r = crcp_request(*request);
 	if (r->state == CRCP_ACTIVE)
@@ -298,7 +298,7 @@ CRCP_API(int, MPI_Waitany, (int count, MPI_Request requests[], int *index, MPI_S
 	crcp_call_begin();
 	rc = crcp_any(count, requests, true, index, status, &f);
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? crcp_failure_report(&f, "MPI_Waitany", false) : crcp_raise(NULL, rc, "MPI_Waitany");
+	return rc == MPI_SUCCESS ? crcp_failure_report(&f, "MPI_Waitany", false) : crcp_error(NULL, rc, "MPI_Waitany");
 }
 
 CRCP_API(int, MPI_Testany, (int count, MPI_Request requests[], int *index, int *flag, MPI_Status *status))
@@ -314,7 +314,7 @@ CRCP_API(int, MPI_Testany, (int count, MPI_Request requests[], int *index, int *
 	crcp_poll_result(*flag);
 	crcp_call_end();
 	if (rc > MPI_SUCCESS)
-		return crcp_raise(NULL, rc, "MPI_Testany");
+		return crcp_error(NULL, rc, "MPI_Testany");
 	return crcp_failure_report(&f, "MPI_Testany", false);
 }
 
@@ -350,7 +350,7 @@ CRCP_API(int, MPI_Waitsome, (int count, MPI_Request requests[], int *outcount, i
 	crcp_call_begin();
 	rc = crcp_some(count, requests, true, outcount, indices, statuses, &f);
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? crcp_failure_report(&f, "MPI_Waitsome", true) : crcp_raise(NULL, rc, "MPI_Waitsome");
+	return rc == MPI_SUCCESS ? crcp_failure_report(&f, "MPI_Waitsome", true) : crcp_error(NULL, rc, "MPI_Waitsome");
 }
 
 CRCP_API(int, MPI_Testsome, (int count, MPI_Request requests[], int *outcount, int indices[], MPI_Status statuses[]))
@@ -364,7 +364,7 @@ CRCP_API(int, MPI_Testsome, (int count, MPI_Request requests[], int *outcount, i
 	rc = crcp_some(count, requests, false, outcount, indices, statuses, &f);
 	crcp_poll_result(*outcount != 0);
 	crcp_call_end();
-	return rc == MPI_SUCCESS ? crcp_failure_report(&f, "MPI_Testsome", true) : crcp_raise(NULL, rc, "MPI_Testsome");
+	return rc == MPI_SUCCESS ? crcp_failure_report(&f, "MPI_Testsome", true) : crcp_error(NULL, rc, "MPI_Testsome");
 }
 
 static int crcp_status_below(const struct crcp_request *r, int *flag, MPI_Status *status)
@@ -380,7 +380,7 @@ CRCP_API(int, MPI_Request_get_status, (MPI_Request request, int *flag, MPI_Statu
 	int rc = MPI_SUCCESS;
 
 	if (!r || !flag)
-		return crcp_raise(NULL, r ? MPI_ERR_ARG : MPI_ERR_REQUEST, "MPI_Request_get_status");
+		return crcp_error(NULL, r ? MPI_ERR_ARG : MPI_ERR_REQUEST, "MPI_Request_get_status");
 	crcp_call_begin();
 	if (r->state == CRCP_ACTIVE && r->op == CRCP_OP_WRAP && r->wrap_kind == 'g') {
 		/* not by a test: that would end the program's request */

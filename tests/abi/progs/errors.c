@@ -259,6 +259,67 @@ static void objects(void)
 	MPI_Group_free(&world);
 }
 
+static int no_copy(MPI_Datatype type, int key, void *extra, void *in, void *out, int *flag)
+{
+	(void)type, (void)key, (void)extra, (void)in, (void)out;
+	*flag = 1;
+	return MPI_ERR_OTHER;
+}
+
+static int no_copy_comm(MPI_Comm comm, int key, void *extra, void *in, void *out, int *flag)
+{
+	(void)comm, (void)key, (void)extra, (void)in, (void)out;
+	*flag = 1;
+	return MPI_ERR_OTHER;
+}
+
+static int kept; /* what the delete functions say */
+
+static int keep(MPI_Datatype type, int key, void *value, void *extra)
+{
+	(void)type, (void)key, (void)value, (void)extra;
+	return kept;
+}
+
+static int keep_comm(MPI_Comm comm, int key, void *value, void *extra)
+{
+	(void)comm, (void)key, (void)value, (void)extra;
+	return kept;
+}
+
+/* Functions of attributes that fail: what is said, whether there is an object afterwards */
+static void attributes(void)
+{
+	MPI_Datatype type, dup = MPI_INT;
+	MPI_Comm comm, comm_dup = MPI_COMM_WORLD;
+	int key;
+
+	MPI_Type_dup(MPI_INT, &type);
+	MPI_Type_create_keyval(no_copy, keep, &key, NULL);
+	MPI_Type_set_attr(type, key, &key);
+	kept = MPI_ERR_ARG;
+	TRY(MPI_Type_set_attr(type, key, &key));
+	TRY(MPI_Type_delete_attr(type, key));
+	TRY(MPI_Type_dup(type, &dup));
+	TRY(MPI_Type_free(&dup));
+	TRY(MPI_Type_free(&type));
+	TRY(MPI_Type_free(&type));
+	MPI_Type_free_keyval(&key);
+	kept = 0;
+	MPI_Comm_dup(MPI_COMM_SELF, &comm);
+	MPI_Comm_create_keyval(no_copy_comm, keep_comm, &key, NULL);
+	MPI_Comm_set_attr(comm, key, &key);
+	TRY(MPI_Comm_dup(comm, &comm_dup));
+	TRY(MPI_Comm_free(&comm_dup));
+	kept = MPI_ERR_ARG;
+	TRY(MPI_Comm_set_attr(comm, key, &key));
+	TRY(MPI_Comm_delete_attr(comm, key));
+	TRY(MPI_Comm_free(&comm));
+	kept = 0;
+	TRY(MPI_Comm_free(&comm));
+	MPI_Comm_free_keyval(&key);
+}
+
 static void files(void)
 {
 	char name[64];
@@ -340,6 +401,7 @@ int main(int argc, char **argv)
 	point_to_point();
 	collectives();
 	objects();
+	attributes();
 	files();
 	MPI_Comm_create_errhandler(on_comm, &handler);
 	MPI_Comm_set_errhandler(MPI_COMM_WORLD, handler);
