@@ -55,6 +55,7 @@ struct crcp_comm {
 	volatile uint64_t *clock_count; /* -> board->clocks[...].count */
 	uint64_t sent, received;  /* messages on this communicator since MPI_Init; never reset */
 	bool counted;             /* has point-to-point messages */
+	bool coming;              /* the real one is not made yet (MPI_Comm_idup), though its handle may be there: nothing may be asked of it */
 	bool outside;             /* has members that are not of this MPI_COMM_WORLD: while it lives there is no checkpoint */
 	struct crcp_log_message *log_head, *log_tail; /* drained messages in arrival order; NULL nearly always */
 	struct crcp_comm *prev, *next; /* all live communicators, in order of creation */

@@ -172,6 +172,7 @@ static void idup_done(void *arg)
 {
 	struct crcp_comm *c = arg;
 
+	c->coming = false;
 	crcp_comm_keep_handler(c);
 }
 
@@ -200,6 +201,7 @@ CRCP_API(int, MPI_Comm_idup, (MPI_Comm comm, MPI_Comm *newcomm, MPI_Request *req
 		crcp_call_end();
 		return crcp_error(p, MPI_ERR_NO_MEM, "MPI_Comm_idup");
 	}
+	c->coming = true;
 	place = (MPI_Comm *)&c->h.real; /* the lower library writes it when it is done */
 	r = CR_LOWER(crcp_lower.MPI_Comm_idup(parent, place, &real_request));
 	if (r != MPI_SUCCESS) {

@@ -182,7 +182,7 @@ static int crcp_drain_pass(unsigned int *ret_must, unsigned int *ret_taken)
 	*ret_taken = 0;
 	rc = crcp_drain_matched(ret_taken);
 	for (c = crcp.comms; c && rc == 0; c = c->next)
-		if (c->counted && c->h.real)
+		if (c->counted && c->h.real && !c->coming)
 			rc = crcp_drain_comm(c, ret_taken);
 	return rc;
 }

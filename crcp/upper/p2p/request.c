@@ -168,16 +168,14 @@ void crcp_request_finish(struct crcp_request *r)
 		crcp_p2p_unlock();
 	}
 	r->state = CRCP_COMPLETE;
-	if (__builtin_expect(nobodys, 0)) {
-		crcp_request_dispose(r);
-		return;
-	}
 	if (__builtin_expect(r->hook != NULL, 0)) {
 		void (*hook)(void *) = r->hook;
 
 		r->hook = NULL;
 		hook(r->hook_arg);
 	}
+	if (__builtin_expect(nobodys, 0))
+		crcp_request_dispose(r);
 }
 
 /* Test the next few requests that were freed. Any of them may stay active for good, so every look goes on behind those of the last one. */
