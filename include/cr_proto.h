@@ -111,11 +111,13 @@ struct cr_msg_begin {
 #define CR_BEGIN_TRACER_SKIP 256u
 #define CR_BEGIN_TRACE (CR_BEGIN_TRACED_ERROR | CR_BEGIN_TRACED_SKIP | CR_BEGIN_TRACER_ERROR | CR_BEGIN_TRACER_SKIP)
 
+#define CR_MSG_CLOCK_OBJECT 1u /* of an object that all members have or none: to be waited for also when nobody has entered a collective on it */
+
 struct cr_msg_clock {
 	uint64_t id;
 	uint64_t count;
 	uint32_t size;
-	uint32_t reserved;
+	uint32_t flags; /* CR_MSG_CLOCK_... */
 };
 
 struct cr_msg_clocks {

@@ -32,11 +32,14 @@ enum cr_rank_state {
 	CR_RANK_FAILED = 6,
 };
 
+/* In a clock's size: it is that of an object (communicator, file), which either all members have or none when the ranks are stopped. */
+#define CR_CLOCK_OBJECT 0x80000000u
+
 /* One communicator's collective clock. Entries are only appended, or marked dead (size 0) and reused. */
 struct cr_clock {
 	uint64_t id;             /* the same number on every member; 0 = free slot */
 	volatile uint64_t count; /* collectives that this rank has entered, the one that it is asking for included */
-	uint32_t size;           /* members; the clock is even when all report the same count */
+	uint32_t size;           /* members, and CR_CLOCK_OBJECT; the clock is even when all report the same count */
 	volatile uint32_t reported; /* written by the agent: low half of the count that its first report of a checkpoint showed as entered, or
 	                             * that was permitted. A rank that finds the order STOP behind an increment enters if it was, else takes it back. */
 };

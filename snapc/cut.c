@@ -16,6 +16,7 @@ struct cut_clock {
 	uint64_t id;
 	uint64_t target;
 	uint32_t size;      /* 0: nobody has said it yet */
+	bool object;        /* members that have it wait for those that do not, whatever its target */
 	uint32_t reporters; /* ranks that report it now */
 	uint32_t at_target; /* of them, those that have entered exactly target; counted by cut_count() */
 };
@@ -186,6 +187,7 @@ static int64_t cut_read_entries(struct snapc_cut *cut, uint32_t rank, const stru
 			return cr_err_set(err, EPROTO, "rank %u reports communicator %016" PRIx64 " with %u members, another rank with %u",
 					  rank, in.id, in.size, cut->clocks[index].size);
 		cut->clocks[index].size = in.size;
+		cut->clocks[index].object = in.flags & CR_MSG_CLOCK_OBJECT;
 		entries[n++] = (struct cut_entry){ .clock = (uint32_t)index, .entered = index == ask ? head->ask_count - 1 : in.count };
 		if (index == ask)
 			ask = -1;
@@ -327,9 +329,14 @@ static void cut_close(struct snapc_cut *cut)
 	}
 }
 
+static bool cut_clock_binds(const struct cut_clock *c)
+{
+	return (c->target || c->object) && c->reporters;
+}
+
 static bool cut_clock_even(const struct cut_clock *c)
 {
-	return !c->target || (!c->reporters) || (c->size && c->at_target == c->size);
+	return !cut_clock_binds(c) || (c->size && c->at_target == c->size);
 }
 
 /* Counts at_target. Return: rule 5. */
@@ -407,7 +414,7 @@ static bool cut_stallable(const struct snapc_cut *cut, uint64_t *ret_patience_ns
 	for (uint32_t i = 0; !waits && i < cut->nclocks; i++) {
 		const struct cut_clock *c = &cut->clocks[i];
 
-		waits = c->target && c->reporters && c->reporters < c->size;
+		waits = cut_clock_binds(c) && c->reporters < c->size;
 	}
 	*ret_patience_ns = !waits ? SNAPC_CUT_STALL_BLIND_NS : computes ? SNAPC_CUT_STALL_BUSY_NS : SNAPC_CUT_STALL_NS;
 	return refused;
@@ -501,7 +508,8 @@ void snapc_cut_explain(const struct snapc_cut *cut, char *text, size_t bytes)
 		named++;
 	}
 	if (!named)
-		snprintf(text, bytes, "%s", "no rank is behind, but a communicator is not known to all of its members");
+		snprintf(text, bytes, "%s", "no rank is behind, but a communicator is not known to all of its members: some have freed it (or made it) and the others "
+					    "have not yet");
 }
 
 uint32_t snapc_cut_raises(const struct snapc_cut *cut)

@@ -44,8 +44,10 @@
  * they would have done without the checkpoint; the price is a later cut.
  *
  * Communicators that come and go.  Making and freeing are themselves collectives of some communicator. A member that does not report a
- * communicator whose target is > 0 has not made it yet, or has freed it already; either way the others will follow without
- * help (or with rule 4), so such a communicator is not even until all members report it or none does.  A target of 0 binds nobody.
+ * communicator has not made it yet, or has freed it already; either way the others will follow without help (or with rule 4), so a
+ * communicator is not even until all members report it or none does: what only some have could not be made again after a restart.
+ * Only clocks that are not of an object (MPI_Comm_create_group enters a collective that others have not heard of) bind nobody while
+ * their target is 0.
  */
 #ifndef SNAPC_CUT_H
 #define SNAPC_CUT_H

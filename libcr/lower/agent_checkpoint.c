@@ -172,10 +172,11 @@ static void send_clocks(bool first)
 		for (uint32_t i = 0; i < slots && head.n < CLOCK_MAX; i++) {
 			struct cr_clock *k = &b->clocks[i];
 			uint64_t id = k->id, count = k->count;
+			uint32_t size = k->size & ~CR_CLOCK_OBJECT;
 
-			if (!id || k->size < 2)
+			if (!id || size < 2)
 				continue;
-			c[head.n++] = (struct cr_msg_clock){ .id = id, .count = count, .size = k->size };
+			c[head.n++] = (struct cr_msg_clock){ .id = id, .count = count, .size = size, .flags = size != k->size ? CR_MSG_CLOCK_OBJECT : 0 };
 			/* What the coordinator takes for entered; an increment that is being asked for is not. */
 			if (first)
 				k->reported = (uint32_t)(head.asking && head.ask_clock == id ? count - 1 : count);

@@ -109,6 +109,23 @@ job_end 100
 check "a receive whose communicator is freed: restarted, it ends" sh -c "[ $RC = 0 ] && grep -qx ok '$RUN/out.$SEG'"
 [ "$RC" = 0 ] || explain
 
+# A communicator that some have freed could not be made again by the others: the ranks are not stopped before all have
+run_in freed
+start_job 2 "$LIFE" freed 60 go end
+until_lines 1 freed
+checkpoint --term &
+saver=$!
+nap 1000
+: >"$RUN/go"
+check "a communicator that another rank has freed: saved when all have freed it" wait $saver
+job_end 60
+: >"$RUN/end"
+REF=$(awk '/^Snapshot Ref\.:/ { print $4 }' "$RUN/ckpt.out")
+restart
+job_end 100
+check "a communicator that another rank has freed: restarted, it ends" sh -c "[ $RC = 0 ] && grep -qx ok '$RUN/out.$SEG'"
+[ "$RC" = 0 ] || explain
+
 # Open MPI's own words about a fatal error, with the name of the call (from one rank: of several mpirun may lose them)
 words() { sed -n '/reported by process/d; s/^\[[^]]*\] \(\*\*\* \)/\1/p'; }
 native=$("$MPIRUN" -np 1 "$LIFE" wrong 1 - 2>&1 >/dev/null </dev/null | words; echo "${PIPESTATUS[0]}")

@@ -31,6 +31,8 @@ static void take_permit(void *arg, uint32_t rank, uint64_t clock, uint64_t count
 	p->count[p->n++] = count;
 }
 
+#define OBJECT (1ull << 32) /* with a size: of a clock that belongs to an object */
+
 /* A report with up to three clocks {id, count, size}, 0 ends. */
 static int report(struct snapc_cut *cut, uint32_t rank, uint32_t state, uint64_t ask_clock, uint64_t ask_count, uint64_t now_ns,
 		  const uint64_t (*clocks)[3])
@@ -41,7 +43,8 @@ static int report(struct snapc_cut *cut, uint32_t rank, uint32_t state, uint64_t
 
 	memset(table, 0, sizeof(table));
 	for (; clocks[head.n][0]; head.n++)
-		table[head.n] = (struct cr_msg_clock){ .id = clocks[head.n][0], .count = clocks[head.n][1], .size = (uint32_t)clocks[head.n][2] };
+		table[head.n] = (struct cr_msg_clock){ .id = clocks[head.n][0], .count = clocks[head.n][1], .size = (uint32_t)clocks[head.n][2],
+						      .flags = clocks[head.n][2] & OBJECT ? CR_MSG_CLOCK_OBJECT : 0 };
 	return snapc_cut_report(cut, rank, &head, table, now_ns, &err);
 }
 
@@ -278,6 +281,28 @@ static void unused_communicator_binds_nobody(void **state)
 	snapc_cut_destroy(cut);
 }
 
+static void unused_object_that_one_member_has_freed_is_not_even(void **state)
+{
+	struct snapc_cut *cut = snapc_cut_create(2);
+	struct permits p = { 0 };
+	uint64_t wake;
+
+	(void)state;
+	report(cut, 0, CR_RANK_RUNNING, 0, 0, 1, CLOCKS({ 1, 4, 2 | OBJECT }, { 5, 0, 2 | OBJECT }));
+	report(cut, 1, CR_RANK_RUNNING, 0, 0, 1, CLOCKS({ 1, 4, 2 | OBJECT }));
+	assert_int_equal(snapc_cut_step(cut, 1, take_permit, &p, &wake), SNAPC_CUT_WAIT);
+	assert_int_equal(p.n, 0);
+	/* the other wants to free it: it is let through as soon as nothing else moves */
+	report(cut, 0, CR_RANK_BLOCKED, 5, 1, 2, CLOCKS({ 1, 4, 2 | OBJECT }, { 5, 1, 2 | OBJECT }));
+	assert_int_equal(snapc_cut_step(cut, 2, take_permit, &p, &wake), SNAPC_CUT_WAIT);
+	assert_int_equal(snapc_cut_step(cut, wake, take_permit, &p, &wake), SNAPC_CUT_WAIT);
+	assert_int_equal(p.n, 1);
+	assert_int_equal(p.clock[0], 5);
+	report(cut, 0, CR_RANK_RUNNING, 0, 0, 3, CLOCKS({ 1, 4, 2 | OBJECT }));
+	assert_int_equal(snapc_cut_step(cut, 3, take_permit, &p, &wake), SNAPC_CUT_EVEN);
+	snapc_cut_destroy(cut);
+}
+
 static void contradictions_are_refused(void **state)
 {
 	struct snapc_cut *cut = snapc_cut_create(2);
@@ -342,6 +367,7 @@ int main(void)
 		cmocka_unit_test(communicator_that_a_member_does_not_report_is_not_even),
 		cmocka_unit_test(threads_that_ask_in_turn_do_not_keep_the_cut_from_being_raised),
 		cmocka_unit_test(unused_communicator_binds_nobody),
+		cmocka_unit_test(unused_object_that_one_member_has_freed_is_not_even),
 		cmocka_unit_test(contradictions_are_refused),
 		cmocka_unit_test(explanation_names_who_is_behind),
 		cmocka_unit_test(many_communicators),

@@ -95,6 +95,14 @@ static struct cr_clock *crcp_clock_of(volatile uint64_t *count)
 	return (struct cr_clock *)(void *)((char *)(uintptr_t)count - offsetof(struct cr_clock, count));
 }
 
+/* Who waits for all members of an object to have it, or none, hears of it. */
+static void crcp_clock_tell(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (crcp.board.order != CR_ORDER_RUN)
+		CR_GATE->board_notify();
+}
+
 void crcp_clock_attach(struct crcp_comm *c)
 {
 	uint32_t size = (uint32_t)(c->size + c->remote_size);
@@ -104,12 +112,13 @@ void crcp_clock_attach(struct crcp_comm *c)
 	if (size <= 1 || c->clock_id == 0)
 		return;
 	crcp_p2p_lock();
-	clock = crcp_clock_open(c->clock_id, size);
+	clock = crcp_clock_open(c->clock_id, size | CR_CLOCK_OBJECT);
 	crcp_p2p_unlock();
 	if (clock)
 		c->clock_count = &clock->count;
 	else
 		CR_GATE->nocr_set(CRCP_NOCR_CLOCKS, "more communicators are alive than ompi-cr counts collectives for");
+	crcp_clock_tell();
 }
 
 void crcp_clock_detach(struct crcp_comm *c)
@@ -128,6 +137,7 @@ void crcp_clock_detach(struct crcp_comm *c)
 		crcp_p2p.clock_hint = index;
 	c->clock_count = NULL;
 	crcp_p2p_unlock();
+	crcp_clock_tell();
 }
 
 /* One thread asks at a time. */

@@ -7,6 +7,7 @@
  *   mpi_life inside STEPS FILE    the same for rank 0; the others are inside of MPI_Init meanwhile
  *   mpi_life after STEPS MS       the ranks compute, leave MPI_Finalize, and live on for about MS milliseconds of work; rank 0 ends with status 3
  *   mpi_life stray STEPS FILE     rank 0 says "stray" and waits with a receive whose communicator is freed; its message comes when FILE is there
+ *   mpi_life freed STEPS FILE     rank 0 says "freed" and keeps, until FILE is there, a communicator that the others have freed and nobody has used for a collective
  *   mpi_life abort STEPS FILE     rank 1 aborts with code 7 when FILE is there, the others compute and exchange until then
  *   mpi_life wrong STEPS WORD     a message to a rank that there is not
  *
@@ -135,6 +136,21 @@ static void stray_receive(const char *file)
 	}
 }
 
+static void freed_by_others(const char *file)
+{
+	MPI_Comm comm;
+	int word = rank, got = -1;
+
+	MPI_Comm_dup(MPI_COMM_WORLD, &comm);
+	MPI_Sendrecv(&word, 1, MPI_INT, right, 1, &got, 1, MPI_INT, left, 1, comm, MPI_STATUS_IGNORE);
+	STEP_CHECK(got == left);
+	if (rank == 0) {
+		puts("freed"), fflush(stdout);
+		await_file(file);
+	}
+	MPI_Comm_free(&comm);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 3 ? argv[1] : "";
@@ -159,6 +175,8 @@ int main(int argc, char **argv)
 		printf("wanted %d provided %d\n", wanted, level), fflush(stdout);
 	if (strcmp(what, "stray") == 0)
 		stray_receive(argv[3]);
+	if (strcmp(what, "freed") == 0)
+		freed_by_others(argv[3]);
 	if (strcmp(what, "wrong") == 0)
 		MPI_Send(&is, 1, MPI_INT, 99, 0, MPI_COMM_WORLD);
 	if (strcmp(what, "abort") == 0)
