@@ -17,7 +17,7 @@
  *  3. r asks for (c, k), k > target[c], while r is below the target of some communicator: k is in the way of what r still owes, so
  *     target[c] becomes k.  Repeated until nothing changes.
  *  4. Nothing has changed for a while (no report, no permit), the cut is not even, and a rank below it waits for a message, or a
- *     communicator with a target has members that do not report it: the message may have to come from a rank that rule 2 holds back.
+ *     communicator that binds (below) has members that do not report it: the message may have to come from a rank that rule 2 holds back.
  *     The refused asks become targets, oldest ask first, one of them the first time, then two, four, ...  After a long while this is
  *     done even if nobody is known to wait.
  *  5. Every rank has reported and every communicator is even: stop.
@@ -46,8 +46,8 @@
  * Communicators that come and go.  Making and freeing are themselves collectives of some communicator. A member that does not report a
  * communicator has not made it yet, or has freed it already; either way the others will follow without help (or with rule 4), so a
  * communicator is not even until all members report it or none does: what only some have could not be made again after a restart.
- * Only clocks that are not of an object (MPI_Comm_create_group enters a collective that others have not heard of) bind nobody while
- * their target is 0.
+ * Only clocks that are not of an object bind nobody while their target is 0: MPI_Comm_create_group enters a collective that others have
+ * not heard of.
  */
 #ifndef SNAPC_CUT_H
 #define SNAPC_CUT_H
