@@ -87,7 +87,7 @@ void cr_id_tree_add(int program, int kernel)
 
 void cr_id_group_add(int program, int kernel)
 {
-	if (cr_lower.tree)
+	if (cr_lower.tree && program > 0) /* 0: of a process outside of the PID namespace */
 		table_add(cr_lower.tree->groups, CR_TREE_GROUPS, &cr_lower.tree->n_groups, program, kernel);
 }
 

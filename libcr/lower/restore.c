@@ -90,7 +90,8 @@ int cr_restore_needs(const char *path, struct cr_restore_needs *ret, struct cr_e
 	/* Processes of one file have one floor. */
 	l = payload(cr_tree_is(img) && cr_image_part(img, 1) ? cr_image_part(img, 1) : img, CR_REC_LAYOUT, sizeof(*l), err, &rc);
 	if (!rc)
-		*ret = (struct cr_restore_needs){ .fd_floor = (int)l->fd_floor, .program_pid = l->program_pid, .tree = cr_tree_is(img) };
+		*ret = (struct cr_restore_needs){ .fd_floor = (int)l->fd_floor, .program_pid = l->program_pid, .program_pgid = -1, .program_sid = -1,
+						   .tree = cr_tree_is(img) };
 	if (!rc && cr_image_find(img, CR_REC_GROUP, &rec) == 0 && rec.bytes >= sizeof(*g)) {
 		g = rec.data;
 		ret->program_pgid = g->pgid;

@@ -9,7 +9,7 @@
 struct cr_restore_needs {
 	int fd_floor;
 	int program_pid; /* the process's id, as the program knows it; of a tree: its root's */
-	int program_pgid, program_sid; /* likewise; 0: the file does not say */
+	int program_pgid, program_sid; /* likewise; 0: made outside of its PID namespace, -1: the file does not say */
 	bool tree;       /* several processes */
 };
 

@@ -326,7 +326,7 @@ static bool needs_leader(int index)
 {
 	int pgid = tree.p[index].pgid;
 
-	if (process_of(pgid) || tree.how.pgid == CR_IDS_LEAVE || (pgid == tree.p[0].pgid && tree.stays_in_group))
+	if (!pgid || process_of(pgid) || tree.how.pgid == CR_IDS_LEAVE || (pgid == tree.p[0].pgid && tree.stays_in_group))
 		return false;
 	for (int i = 0; i < index; i++)
 		if (tree.p[i].pgid == pgid)
@@ -357,6 +357,9 @@ static int join_group(const struct cr_tree_process *p, struct cr_err *err)
 
 	if (p->pgid == p->pid || tree.how.pgid == CR_IDS_LEAVE || (p->pgid == tree.p[0].pgid && tree.stays_in_group) || getpgrp() == kernel)
 		return 0;
+	if (!p->pgid)
+		return tree.how.pgid == CR_IDS_AUTO ? 0 : cr_err_set(err, EPERM, "process %d (%s): its process group was made outside of its PID namespace and cannot be joined; "
+							      "restart without --restore-pgid", p->pid, p->name);
 	return setpgid(0, kernel) < 0 ? cr_err_set(err, errno, "process %d (%s): it cannot join group %d: %s", p->pid, p->name, p->pgid, strerror(errno)) : 0;
 }
 
@@ -678,8 +681,7 @@ static int root_ids(struct cr_err *err)
 	bool stays = getpgrp() == getpid() || root->pgid != root->pid || in_foreground();
 
 	if (tree.how.sid == CR_IDS_RESTORE && root->sid != root->pid && root->sid != getsid(0))
-		return cr_err_set(err, EPERM, "session %d cannot be made again: process %d, which made it, is not in the file; restart without --restore-sid", root->sid,
-				  root->sid);
+		return cr_err_set(err, EPERM, "session %d cannot be made again: the process that made it is not in the file; restart without --restore-sid", root->sid);
 	tree.stays_in_group = tree.how.pgid == CR_IDS_LEAVE || (tree.how.pgid == CR_IDS_AUTO && stays);
 	tree.stays_in_session = tree.how.sid == CR_IDS_LEAVE || (tree.how.sid == CR_IDS_AUTO && stays);
 	if (tree.stays_in_group)

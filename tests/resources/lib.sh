@@ -67,6 +67,17 @@ resume()
 	JOB=$! STARTED+=($!)
 }
 
+# saved [OPTION...]: and ended
+saved()
+{
+	save --kill "$@" || { say_file "$RUN/ckpt.err"; return 1; }
+	wait "$JOB" 2>/dev/null
+	return 0
+}
+
+ended() { kill -TERM "$JOB" && job_end 60; }
+child_of() { ps -o pid= --ppid "$1" | head -1 | tr -d ' '; }
+
 once_more()
 {
 	save --kill || return 1
