@@ -32,6 +32,9 @@ static void message_down(struct snapc_checkpoint *c, struct snapc_part *p, uint3
 	else if (!c->world->node_link(c->world->arg, p->member.node))
 		snapc_checkpoint_fail(c, EHOSTDOWN, "the connection to node %s, where rank %u is, was lost in phase %s of the checkpoint",
 				      c->world->nodes(c->world->arg, &nnodes)[p->member.node].host, rank, snapc_phase_name(c->phase));
+	else if (c->phase == SNAPC_PHASE_REQUEST && p->member.facts.mpi == SNAPC_MPI_NONE) /* of a script; another may be the rank now */
+		snapc_checkpoint_fail(c, EAGAIN, "process %d of rank %u, which has not passed MPI_Init yet, ended in phase %s of the checkpoint: try again",
+				      p->member.facts.pid, rank, snapc_phase_name(c->phase));
 	else
 		snapc_checkpoint_fail(c, ESRCH, "rank %u (process %d) ended in phase %s of the checkpoint", rank, p->member.facts.pid,
 				      snapc_phase_name(c->phase));

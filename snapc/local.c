@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libcr/tools/process_stat.h"
 #include "snapc/listener.h"
 #include "snapc/local_private.h"
 #include "snapc/log.h"
@@ -27,6 +28,20 @@ static void local_send(struct snapc_local *local, uint32_t kind, const struct sn
 	local->link->send(local->link, &msg, payload);
 }
 
+/* Of processes of one rank that are no MPI programs: the one below which the others are, which stays while they come and go. */
+static struct snapc_proc *local_root(const struct snapc_local *local, struct snapc_proc *p)
+{
+	struct cr_process_stat st;
+
+	for (struct snapc_proc *up = p; up && up->pid > 0 && cr_process_stat(up->pid, &st);) {
+		for (up = local->procs; up && !(up->hello && up->rank == p->rank && up->pid == st.parent); up = up->next)
+			;
+		if (up)
+			p = up;
+	}
+	return p;
+}
+
 /* The process that stands for @rank, or NULL. */
 static struct snapc_proc *local_rank_process(const struct snapc_local *local, int32_t rank)
 {
@@ -40,10 +55,10 @@ static struct snapc_proc *local_rank_process(const struct snapc_local *local, in
 			first_mpi = p;
 			with_mpi++;
 		}
-		first = p; /* of a script the shell, which stays: the newest are first in the list */
+		first = p;
 	}
 	if (!first_mpi)
-		return first;
+		return first ? local_root(local, first) : NULL;
 	first_mpi->facts.rivals = with_mpi - 1;
 	return first_mpi;
 }

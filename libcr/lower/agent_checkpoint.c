@@ -139,6 +139,32 @@ static void text_add(void *arg, const char *reason)
 		t->used = t->used + (size_t)n < t->room ? t->used + (size_t)n : t->room - 1;
 }
 
+#define FAMILY_LOOKS 3
+
+/*
+ * What stands against a checkpoint of a program that runs. @family: of a rank, with its children, whom a shell makes and loses at any moment: what needs
+ * to know them is looked at in the checkpoint, and what was seen while one came or went is looked at again.
+ */
+static int check_running(bool family, struct text *t)
+{
+	bool gathering = cr_set.gathering;
+	size_t before = t->used;
+	int n;
+
+	cr_set.family = family && !cr_set.active;
+	for (int i = 1;; i++) {
+		cr_set.gathering = gathering || (cr_set.family && cr_procs_family());
+		n = cr_dump_check(cr_agent.dumping ? cr_agent.dump.pid : 0, text_add, t);
+		if (!n || !cr_set.family || cr_set.gathering || i == FAMILY_LOOKS)
+			break;
+		t->used = before;
+		t->buf[before] = '\0';
+	}
+	cr_set.gathering = gathering;
+	cr_set.family = false;
+	return n;
+}
+
 /* Reasons that pass by themselves end with these words: EAGAIN when there is no other. */
 static int refusal_code(const char *reasons)
 {
@@ -292,7 +318,7 @@ void cr_agent_ready(void)
 	reasons[0] = '\0';
 	if (cr_agent_callbacks_in_signals())
 		cr_dump_prepare();
-	if (!cr_agent_callbacks_in_signals() && cr_dump_check(cr_agent.dumping ? cr_agent.dump.pid : 0, text_add, &t)) {
+	if (!cr_agent_callbacks_in_signals() && check_running(cr_agent.begin.flags & CR_BEGIN_FAMILY, &t)) {
 		cr_agent_failed(CR_MSG_BEGIN, refusal_code(reasons), reasons);
 		return;
 	}
@@ -512,17 +538,13 @@ void cr_agent_exit(const struct cr_msg_exit *m)
 void cr_agent_check(int index)
 {
 	struct text t = { cr_agent.buf, 0, CR_MSG_MAX_BYTES };
-	bool gathering = cr_set.gathering;
 
 	cr_agent.buf[0] = '\0';
-	/* What needs to know the others of the tree is looked at in the checkpoint. */
-	cr_set.gathering |= index == 0 && !cr_set.active && cr_procs_family();
 	/* A coordinator that asks before it begins: what callbacks may take away does not count yet. */
 	if (index == 0 && cr_agent_callbacks_registered())
 		cr_nocr_list(text_add, &t);
 	else
-		cr_dump_check(cr_agent.dumping ? cr_agent.dump.pid : 0, text_add, &t);
-	cr_set.gathering = gathering;
+		check_running(index == 0, &t);
 	cr_message_send(cr_agent.conn[index], CR_MSG_CHECK_REPLY, 0, cr_agent.buf, t.used);
 }
 

@@ -124,7 +124,7 @@ void cr_process_check_children(int own_child, struct cr_process_refusals *refusa
 {
 	int floor = cr_process_floor();
 
-	if (cr_set.gathering && !cr_set.active)
+	if (cr_set.family || (cr_set.gathering && !cr_set.active))
 		return; /* who belongs to it is not known yet */
 	if (!check_children_files(own_child, floor, refusals))
 		check_all_processes(own_child, floor, refusals);

@@ -19,6 +19,7 @@ struct cr_set_fd {
 struct cr_set {
 	bool active;
 	bool gathering;     /* not known yet who shares what: what needs that is looked at later */
+	bool family;        /* a rank that runs: its children are saved with it, also those that it makes while we look */
 	const int32_t *pids; /* as the kernel knows them, in the order of the file; after them those who are left out */
 	uint32_t n, n_left;
 	int32_t skip;       /* who asked for the checkpoint, when it is a member of the family: left out; 0 none */

@@ -45,6 +45,8 @@ touch "$RUN/go"
 until_so here gone
 check "shells with children, before MPI: the job has gone on and is saved" checkpoint
 again
+saved_often() { for _ in 1 2 3 4; do checkpoint && again || { say_file "$RUN/ckpt.err"; return 1; }; done; }
+check "a shell that was restarted, whose children come and go: saved again" saved_often
 touch "$RUN/begin"
 until_so grep -q '^0: step 5' "$RUN/out.$SEG"
 check "the MPI program in a pipeline: saved" checkpoint
