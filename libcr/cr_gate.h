@@ -16,6 +16,7 @@
 
 #define CR_GATE_MAGIC 0x657461475243ULL
 #define CR_GATE_VERSION 3
+#define CR_OMIT_ENV "OMPI_CR_OMIT" /* in the environment of programs that cr_run --omit started: they leave themselves out of checkpoints */
 
 /* A thread of the program as the lower half knows it. Lower-half memory; gone after a restart. */
 struct cr_thread {

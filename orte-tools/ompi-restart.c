@@ -38,6 +38,7 @@ static const char usage[] =
 	"      --mca KEY VALUE, --gmca KEY VALUE   MCA parameter for mpirun\n"
 	"      --launcher NAME     mpirun or srun (default: as the job was started); options after -- are that launcher's\n"
 	"      --am NAME           AMCA parameter set (default: the saved one, else ft-enable-cr)\n"
+	"      --timeout SEC       end what was started when not all ranks are back after so long (default: 600)\n"
 	"      --json              print --info and --dry-run as JSON\n"
 	"  -v, --verbose           say what is done; -q, --quiet: errors only, no progress bar\n"
 	"  -p, --preload, --crdebug    of the original; refused, with what to do instead\n"
@@ -49,6 +50,7 @@ static const char usage[] =
 struct options {
 	const char *ref, *launcher;
 	int64_t seq;
+	uint32_t timeout_seconds; /* 0: the setting timeout_restart */
 	bool info, forked, showme, dry_run, fallback, quick, force, apponly, json, verbose, quiet;
 	struct restart_request request;
 	struct restart_words extra;
@@ -88,6 +90,7 @@ static const struct cr_option options[] = {
 	CR_OPTION_TAKE("gmca", 0, mca_take),
 	CR_OPTION_TEXT("am", 0, TO(request.amca)),
 	CR_OPTION_TEXT("launcher", 0, TO(launcher)),
+	CR_OPTION_NUMBER("timeout", 0, TO(timeout_seconds), 1, 1000000, "--timeout needs a number of seconds"),
 	CR_OPTION_SET("json", 0, TO(json), true),
 	CR_OPTION_SET("verbose", 'v', TO(verbose), true),
 	CR_OPTION_SET("quiet", 'q', TO(quiet), true),
@@ -231,7 +234,7 @@ static void command_show(const struct snapc_snapshot *s, const struct restart_wo
 
 static int command_run(const struct snapc_snapshot *s, const struct restart_words *command, const struct options *o)
 {
-	if (restart_environment_set(s) < 0) {
+	if (restart_environment_set(s, o->timeout_seconds) < 0) {
 		fprintf(stderr, "ompi-restart: no memory for the environment\n");
 		return EXIT_FAILED;
 	}

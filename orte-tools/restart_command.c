@@ -323,7 +323,7 @@ out:
 	return rc;
 }
 
-int restart_environment_set(const struct snapc_snapshot *s)
+int restart_environment_set(const struct snapc_snapshot *s, uint32_t timeout_seconds)
 {
 	static const char component_path[] = CR_MCADIR ":SYSTEM_DEFAULT:USER_DEFAULT";
 	char number[32];
@@ -343,5 +343,8 @@ int restart_environment_set(const struct snapc_snapshot *s)
 	snprintf(number, sizeof(number), "%u", s->seq);
 	rc |= setenv(SNAPC_ENV_RESTARTED_FROM, s->dir, 1);
 	rc |= setenv(SNAPC_ENV_RESTARTED_SEQ, number, 1);
+	snprintf(number, sizeof(number), "%u", timeout_seconds);
+	if (timeout_seconds)
+		rc |= setenv("OMPI_CR_TIMEOUT_RESTART", number, 1);
 	return rc ? -ENOMEM : 0;
 }

@@ -45,7 +45,8 @@ void restart_words_free(struct restart_words *w);
 /* As a line for a shell. */
 void restart_words_print(FILE *f, const struct restart_words *w);
 
-/* Put back what mpirun's environment needs: the saved OMPI_MCA_* and snapshot directory that are not set now, where our component is. */
-int restart_environment_set(const struct snapc_snapshot *s);
+/* Put back what mpirun's environment needs: the saved OMPI_MCA_* and snapshot directory that are not set now, where our component is.
+ * @timeout_seconds: until all ranks are back; 0: as it is set. */
+int restart_environment_set(const struct snapc_snapshot *s, uint32_t timeout_seconds);
 
 #endif

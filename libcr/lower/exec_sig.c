@@ -2,8 +2,8 @@
 /*
  * execve of the program: the new image is started through cr_run again, so that descendants stay protected.
  *
- * What the kernel would refuse, and what cr_run cannot start (static programs, set-uid files, other architectures), goes to the kernel
- * as it is. May run in a vfork child on a small stack: everything is on the stack and bounded. All signals stay blocked until the new
+ * What the kernel would refuse, and what cr_run cannot start (static programs, set-uid files, other architectures; cr_restart, which has
+ * what it needs), goes to the kernel as it is. May run in a vfork child on a small stack: everything is on the stack and bounded. All signals stay blocked until the new
  * image begins: a handler must not run above frames of the lower half.
  * Context: upper %fs, no libc.
  */
@@ -57,6 +57,8 @@ static long read_head(const char *path, char *head)
 		return fd;
 	n = cr_sys2(SYS_fstat, fd, &st);
 	if (n >= 0 && ((st.mode & S_IFMT) != S_IFREG || (st.mode & (S_ISUID | S_ISGID))))
+		n = -EACCES;
+	if (n >= 0 && st.ino == cr_lower.cr_restart_ino && st.dev == cr_lower.cr_restart_dev)
 		n = -EACCES;
 	if (n >= 0)
 		n = cr_sys3(SYS_read, fd, head, HEAD_BYTES);

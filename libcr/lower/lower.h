@@ -48,6 +48,7 @@ enum cr_stop_mode { CR_STOP_NONE = 0, CR_STOP_CLIENT = 1, CR_STOP_FREEZE = 2, CR
 struct cr_lower {
 	char *self_path;           /* cr_run or cr_restart: to be executed again by exec of descendants */
 	char *cr_run_path;
+	uint64_t cr_restart_dev, cr_restart_ino; /* a program may execute it: it brings a lower half of its own */
 	char *upper_dir;           /* where libcr.so and libmpi.so.40 of the upper half are */
 	int fd_floor;
 	struct cr_stdio stdio;     /* what 0, 1, 2 were when the first cr_run of this job's process, or cr_restart, began */

@@ -53,6 +53,7 @@ static int paths_find(struct cr_err *err)
 	const char *forced = getenv("OMPI_CR_UPPER_DIR");
 	char exe[1024], dir[1024], path[1200];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	struct stat st;
 
 	if (n <= 0)
 		return cr_err_set(err, errno, "cannot read /proc/self/exe: %s", strerror(errno));
@@ -62,6 +63,11 @@ static int paths_find(struct cr_err *err)
 	*strrchr(dir, '/') = '\0';
 	snprintf(path, sizeof(path), "%s/cr_run", dir);
 	cr_lower.cr_run_path = strdup(access(path, X_OK) ? exe : path);
+	snprintf(path, sizeof(path), "%s/cr_restart", dir);
+	if (stat(path, &st) == 0) {
+		cr_lower.cr_restart_dev = st.st_dev;
+		cr_lower.cr_restart_ino = st.st_ino;
+	}
 	if (forced) {
 		cr_lower.upper_dir = strdup(forced);
 		return 0;

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "libcr.h"
 #include "libcr/lower/agent_private.h"
 #include "libcr/lower/message.h"
 #include "libcr/lower/set.h"
@@ -36,6 +37,8 @@ static struct lead {
 	int skip;
 	int32_t *left; /* who is left out, as of the last look */
 	unsigned int n_left;
+	int32_t *omitted; /* who has asked for that itself, in a callback */
+	unsigned int n_omitted;
 	uint64_t deadline_ns;
 	struct cr_msg_begin begin;
 	struct cr_gathered gathered;
@@ -71,6 +74,9 @@ static void members_free(void)
 	free(lead.members);
 	lead.members = NULL;
 	lead.n = 0;
+	free(lead.omitted);
+	lead.omitted = NULL;
+	lead.n_omitted = 0;
 	if (lead.epoll_fd >= 0)
 		close(lead.epoll_fd);
 	lead.epoll_fd = -1;
@@ -200,6 +206,32 @@ static void member_drop(struct cr_lead_member *m)
 	members_renumber();
 }
 
+/* A callback of it wants the checkpoint without it: it and its descendants are left out, and run on. 0 or -ENOMEM. */
+static int member_omit(struct cr_lead_member *m)
+{
+	int32_t *more = realloc(lead.omitted, (lead.n_omitted + 1) * sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	lead.omitted = more;
+	lead.omitted[lead.n_omitted++] = m->proc.pid;
+	close(m->fd);
+	member_drop(m);
+	return 0;
+}
+
+/* Parents come before their children. */
+static bool is_omitted(const struct cr_proc *p)
+{
+	for (unsigned int i = 0; i < lead.n_omitted; i++)
+		if (lead.omitted[i] == p->pid)
+			return true;
+	for (unsigned int i = 0; i < lead.n_left; i++)
+		if (lead.left[i] == p->ppid)
+			return true;
+	return false;
+}
+
 /* Adds those that are not members yet; drops those that are gone. Their number, or -errno. */
 static int members_update(struct cr_err *err)
 {
@@ -225,7 +257,7 @@ static int members_update(struct cr_err *err)
 
 		if (found[i].state == 'Z' || found[i].state == 'X')
 			continue; /* its parent notes the status */
-		if (found[i].left_out) {
+		if (found[i].left_out || is_omitted(&found[i])) {
 			lead.left[lead.n_left++] = found[i].pid;
 			continue;
 		}
@@ -390,6 +422,8 @@ static void member_message(struct cr_lead_member *m)
 		if (h.bytes < sizeof(*f))
 			break;
 		f->text[sizeof(f->text) - 1] = '\0';
+		if (f->error == CR_EOMITTED && member_omit(m) == 0)
+			break;
 		fail(f->phase == CR_MSG_BEGIN ? CR_MSG_BEGIN : phase_message(), m, f->error, f->text);
 		break;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cr_run: start a program so that it can be checkpointed. It becomes the lower half of the program's process. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -23,8 +24,8 @@ static const char usage[] =
 	"Start PROGRAM, unmodified, so that it can be checkpointed (cr_checkpoint PID) and restarted (cr_restart FILE).\n"
 	"Programs that it executes are started in the same way. MPI programs: mpirun -am ft-enable-cr PROGRAM.\n"
 	"\n"
-	"      --run      accepted: the default\n"
-	"      --omit     of BLCR; refused, with what to do instead\n"
+	"      --run      the default\n"
+	"      --omit     leave PROGRAM and what it executes out of checkpoints; the later of the two counts\n"
 	"  -h, --help     print this help\n"
 	"      --version  print the version\n"
 	"\n"
@@ -84,7 +85,7 @@ static void preload_set(void)
 }
 
 /* The lower half's own environment stays as it was: the program gets a copy. */
-static char **environment_for_program(void)
+static char **environment_for_program(bool keep_omit, bool omit)
 {
 	extern char **environ;
 	char **copy, **saved = environ;
@@ -98,9 +99,28 @@ static char **environment_for_program(void)
 	memcpy(copy, environ, n * sizeof(*copy));
 	environ = copy;
 	preload_set();
+	if (!keep_omit && (omit ? setenv(CR_OMIT_ENV, "1", 1) : unsetenv(CR_OMIT_ENV)) < 0)
+		die(126, NULL, "out of memory");
 	copy = environ;
 	environ = saved;
 	return copy;
+}
+
+/* Is this process protected already, as what a protected program executes is? libcr.so is there then. */
+static bool inside(void)
+{
+	int (*protected)(void) = (int (*)(void))dlsym(RTLD_DEFAULT, "cr_protected");
+
+	return protected && protected();
+}
+
+static void become(char **argv, bool omit) __attribute__((noreturn));
+static void become(char **argv, bool omit)
+{
+	if ((omit ? setenv(CR_OMIT_ENV, "1", 1) : unsetenv(CR_OMIT_ENV)) < 0)
+		die(126, NULL, "out of memory");
+	execvp(argv[0], argv);
+	die(errno == ENOENT ? 127 : 126, argv[0], strerror(errno));
 }
 
 static int script(char **argv, char *path, char ***ret_argv, char **ret_path)
@@ -140,7 +160,7 @@ int main(int argc, char **argv)
 	const char *stdio = NULL;
 	char *path = NULL, **env, **av, *real;
 	uint64_t sp, mask;
-	int c, rc, floor, descendant = 0, tree_fd = -1;
+	int c, rc, floor, descendant = 0, omit = 0, tree_fd = -1;
 
 	cr_sys4(SYS_rt_sigprocmask, SIG_BLOCK, 0, &mask, 8);
 	while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
@@ -165,9 +185,9 @@ int main(int argc, char **argv)
 			tree_fd = (int)strtoul(optarg, NULL, 16);
 			break;
 		case 'r':
-			break;
 		case 'o':
-			die(2, NULL, "--omit is not supported: start the program without cr_run, or have it say CR_CHECKPOINT_OMIT in a callback (libcr(3))");
+			omit = c == 'o';
+			break;
 		default:
 			fputs(usage, stderr);
 			return 2;
@@ -179,6 +199,8 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
+	if (!path && inside())
+		become(av, omit);
 	if (!path) {
 		path = program_find(av[0]);
 		if (!path)
@@ -210,7 +232,7 @@ int main(int argc, char **argv)
 		prctl(PR_SET_NAME, strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
 		rc = cr_exec_load(path, &x, &err);
 	}
-	env = environment_for_program();
+	env = environment_for_program(descendant, omit);
 	if (!rc)
 		rc = cr_exec_stack(&x, path, av, env, &sp, &err);
 	if (!rc)

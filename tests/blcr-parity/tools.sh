@@ -228,6 +228,49 @@ fi
 
 check "SIMPLE pid_restore: --omit-never is refused, --omit-always taken" sh -c "cr_restart --omit-never x 2>&1 | grep -q 'no state that could be saved' && cr_restart --omit-always --check '$RUN/context' >/dev/null"
 
+# --- left out ---
+RUN=$WORK/omit
+mkdir -p "$RUN"
+# omitted ARGUMENTS-OF-CR_RUN...: as JOB, which is where cr_checkpoint finds it
+omitted()
+{
+	cr_run "$@" sleep 1000 >/dev/null 2>"$RUN/err" </dev/null &
+	JOB=$! STARTED+=($!)
+	for ((i = 0; i < 600; i++)); do
+		cr_checkpoint --check "$JOB" >/dev/null 2>&1 && return 0
+		nap 50
+	done
+	return 1
+}
+status_of() { "$@" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"; RC=$?; }
+omitted --omit
+status_of cr_checkpoint --term -f "$RUN/context" "$JOB"
+check "SIMPLE cr_omit: nobody is left, status 3" [ $RC = 3 ]
+check "SIMPLE cr_omit: no file is left, --term did not reach it" [ ! -e "$RUN/context" -a -d "/proc/$JOB" ]
+ended
+omitted --run --omit --run --
+check "SIMPLE cr_targ2: the later of --run and --omit counts" cr_checkpoint -q --kill -f "$RUN/context" "$JOB"
+wait "$JOB" 2>/dev/null
+# A tree without one of its members; cr_run and cr_restart, executed by what is protected itself
+cat >"$RUN/parent" <<-'SHELL'
+	cr_run --omit sleep 1000 &
+	echo "$!" >left
+	until [ -e go ]; do cr_run --run sleep 0.05; done
+	kill "$!"
+	wait "$!"
+	echo "status $?"
+SHELL
+(cd "$RUN" && exec cr_run sh ./parent) >"$RUN/out" 2>"$RUN/err" </dev/null &
+JOB=$! STARTED+=($!)
+for ((i = 0; i < 600; i++)); do [ -s "$RUN/left" ] && break; nap 50; done
+check "SIMPLE cr_omit: the rest of a tree is saved" cr_checkpoint -q --tree --kill -f "$RUN/context" "$JOB"
+wait "$JOB" 2>/dev/null
+check "SIMPLE cr_omit: who was left out has not noticed" kill "$(cat "$RUN/left")"
+touch "$RUN/go"
+echo 'cr_restart context; echo "then $?"' >"$RUN/again"
+(cd "$RUN" && cr_run sh ./again) >>"$RUN/out" 2>>"$RUN/err" </dev/null
+check "SIMPLE cr_omit: restarted by a protected script; its parent learns that it was killed" [ "$(tr '\n' ' ' <"$RUN/out")" = "status 137 then 0 " ]
+
 # --- who is traced, who traces ---
 cat >"$WORK/trace.py" <<-'PYTHON'
 	import ctypes, signal, sys

@@ -208,6 +208,12 @@ if want middle; then
 	check "the job is killed in a checkpoint: its coordinator ends too" ended "${daemon:-none}"
 	check "the job is killed in a checkpoint: nothing partial is left" nothing_left
 fi
+SEG=1
+CR_FAULT=restart:1:stop restart "$OLD" --timeout 5
+job_end 120
+say_file "$RUN/err.$SEG" 3
+check "ompi-restart --timeout: a rank that hangs in the restart ends what was started, with its number" [ "$RC" != 0 -a "$RC" != 124 ]
+check "ompi-restart --timeout: the limit is named" grep -q "rank 1.* not back within 5 s" "$RUN/err.$SEG"
 check "the old snapshot is valid in the end" old_is_valid
 SEG=1
 restart "$OLD"
