@@ -7,7 +7,7 @@ integ_c = $(integ)/plain_basic $(integ)/omp_plain $(integ)/threads $(integ)/bloc
 	$(integ)/pending $(integ)/vectors $(integ)/descriptors $(integ)/syscalls $(integ)/on_tty $(integ)/socketed $(integ)/storm $(integ)/await $(integ)/edges $(integ)/family $(integ)/thread_churn
 integ_special = $(integ)/plain_basic_nopie $(integ)/plain_basic_clang $(integ)/cxx_throw $(integ)/fort_plain $(integ)/plugin.so \
 	$(integ)/linked_rpath $(integ)/linked_runpath $(integ)/static
-integ_mpi_c = $(integ)/mpi_objects $(integ)/mpi_inflight $(integ)/omp_mpi $(integ)/mpi_stress $(integ)/mpi_steady $(integ)/raise_cut $(integ)/mpi_files $(integ)/mpi_rma $(integ)/mpi_dynamic $(integ)/mpi_threads $(integ)/mpi_shared $(integ)/mpi_life $(integ)/mpi_family $(integ)/mpi_idup tests/bench/mpi_overhead tests/bench/rma_nodes tests/bench/ballast
+integ_mpi_c = $(integ)/mpi_objects $(integ)/mpi_inflight $(integ)/omp_mpi $(integ)/mpi_stress $(integ)/mpi_steady $(integ)/raise_cut $(integ)/mpi_files $(integ)/mpi_rma $(integ)/mpi_dynamic $(integ)/mpi_threads $(integ)/mpi_shared $(integ)/mpi_life $(integ)/mpi_family $(integ)/mpi_idup $(integ)/mpi_graphs tests/bench/mpi_overhead tests/bench/rma_nodes tests/bench/ballast
 integ_mpi_f = $(integ)/ring_f08 $(integ)/ring_mpimod $(integ)/ring_mpifh
 # Programs that use libcr: linked with -lcr as it was built; cr_run gives them the installed one, by its soname.
 parity = tests/blcr-parity/progs

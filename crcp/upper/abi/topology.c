@@ -189,19 +189,66 @@ CRCP_API(int, MPI_Graph_create, (MPI_Comm comm, int nnodes, const int index[], c
 	return made(comm, r, real, newcomm, "MPI_Graph_create");
 }
 
+/* What the real library refuses at once, without a word to the other ranks. */
+static bool edges_refused(int size, int n, const int ranks[], const int weights[])
+{
+	if (n > 0 && (!ranks || !weights))
+		return true;
+	for (int i = 0; i < n; i++)
+		if (ranks[i] < 0 || ranks[i] >= size || (weights != MPI_UNWEIGHTED && weights[i] < 0))
+			return true;
+	return false;
+}
+
+static bool graph_refused(int size, int n, const int nodes[], const int degrees[], const int targets[], const int weights[])
+{
+	int at = 0;
+
+	if (n < 0 || (n > 0 && (!nodes || !degrees || !targets || !weights)))
+		return true;
+	for (int i = 0; i < n; at += degrees[i++])
+		if (nodes[i] < 0 || nodes[i] >= size || degrees[i] < 0 ||
+		    edges_refused(size, degrees[i], targets + at, weights == MPI_UNWEIGHTED ? weights : weights + at))
+			return true;
+	return false;
+}
+
+/*
+ * Open MPI sends the edges of a distributed graph on the given communicator under the tags -50 and -51, from any source, and where processes are under
+ * -111 and below. Non-blocking collectives on it have these tags too, once there were enough of them (every communicator that is made takes two): a rank that
+ * is late takes one for the other, and the job hangs. On a communicator that is new there are none.
+ */
+static int fresh_make(MPI_Comm parent, MPI_Comm *ret_fresh)
+{
+	MPI_Group group;
+	int r = CR_LOWER(crcp_lower.MPI_Comm_group(parent, &group));
+
+	if (r != MPI_SUCCESS)
+		return r;
+	r = CR_LOWER(crcp_lower.MPI_Comm_create(parent, group, ret_fresh));
+	CR_LOWER(crcp_lower.MPI_Group_free(&group));
+	return r;
+}
+
 CRCP_API(int, MPI_Dist_graph_create,
 	 (MPI_Comm comm, int n, const int nodes[], const int degrees[], const int targets[], const int weights[], MPI_Info info, int reorder,
 	  MPI_Comm *newcomm))
 {
-	MPI_Comm real = NULL, parent;
+	MPI_Comm real = NULL, fresh = NULL, parent;
 	MPI_Info real_info;
-	int r;
+	int r = MPI_SUCCESS;
 
 	crcp_call_begin();
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
 	real_info = crcp_info_real(info);
-	r = CR_LOWER(crcp_lower.MPI_Dist_graph_create(parent, n, nodes, degrees, targets, weights, real_info, reorder, newcomm ? &real : NULL));
+	if (crcp_is_live(comm) && !crcp_comm(comm)->recipe->inter && newcomm && !graph_refused(crcp_comm(comm)->size, n, nodes, degrees, targets, weights))
+		r = fresh_make(parent, &fresh);
+	if (r == MPI_SUCCESS)
+		r = CR_LOWER(crcp_lower.MPI_Dist_graph_create(fresh ? fresh : parent, n, nodes, degrees, targets, weights, real_info, reorder,
+							      newcomm ? &real : NULL));
+	if (fresh)
+		CR_LOWER(crcp_lower.MPI_Comm_free(&fresh));
 	return made(comm, r, real, newcomm, "MPI_Dist_graph_create");
 }
 
@@ -209,15 +256,22 @@ CRCP_API(int, MPI_Dist_graph_create_adjacent,
 	 (MPI_Comm comm, int indegree, const int sources[], const int sourceweights[], int outdegree, const int destinations[],
 	  const int destweights[], MPI_Info info, int reorder, MPI_Comm *newcomm))
 {
-	MPI_Comm real = NULL, parent;
+	MPI_Comm real = NULL, fresh = NULL, parent;
 	MPI_Info real_info;
-	int r;
+	int r = MPI_SUCCESS;
 
 	crcp_call_begin();
 	crcp_enter_collective(comm);
 	parent = CRCP_REAL(MPI_Comm, comm);
 	real_info = crcp_info_real(info);
-	r = CR_LOWER(crcp_lower.MPI_Dist_graph_create_adjacent(parent, indegree, sources, sourceweights, outdegree, destinations, destweights, real_info,
-							       reorder, newcomm ? &real : NULL));
+	/* without reordering nothing is sent */
+	if (reorder && crcp_is_live(comm) && !crcp_comm(comm)->recipe->inter && newcomm && indegree >= 0 && outdegree >= 0 &&
+	    !edges_refused(crcp_comm(comm)->size, indegree, sources, sourceweights) && !edges_refused(crcp_comm(comm)->size, outdegree, destinations, destweights))
+		r = fresh_make(parent, &fresh);
+	if (r == MPI_SUCCESS)
+		r = CR_LOWER(crcp_lower.MPI_Dist_graph_create_adjacent(fresh ? fresh : parent, indegree, sources, sourceweights, outdegree, destinations,
+								       destweights, real_info, reorder, newcomm ? &real : NULL));
+	if (fresh)
+		CR_LOWER(crcp_lower.MPI_Comm_free(&fresh));
 	return made(comm, r, real, newcomm, "MPI_Dist_graph_create_adjacent");
 }
