@@ -47,7 +47,8 @@ cr_run_DEPENDENCIES = libcr/libcr_lower.la libcr/libcr_sig.la libcr/lower/libcr_
 
 # For the tools: command lines, progress bars, /proc
 noinst_LTLIBRARIES += libcr/libcr_tool.la
-libcr_libcr_tool_la_SOURCES = libcr/tools/option.h libcr/tools/option.c libcr/tools/process_stat.h libcr/tools/process_stat.c libcr/tools/progress.h libcr/tools/progress.c
+libcr_libcr_tool_la_SOURCES = libcr/tools/option.h libcr/tools/option.c libcr/tools/process_stat.h libcr/tools/process_stat.c libcr/tools/progress.h libcr/tools/progress.c \
+	libcr/tools/dump_progress.h libcr/tools/dump_progress.c libcr/tools/process_memory.h libcr/tools/process_memory.c
 libcr_libcr_tool_la_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 
 cr_restart_SOURCES = libcr/tools/cr_restart.c libcr/tools/option.h libcr/tools/option.c libcr/tools/restart_hooks.c libcr/tools/restart_hooks.h libcr/tools/restart_ids.c libcr/tools/restart_ids.h libcr/tools/restart_parent.c libcr/tools/restart_parent.h
@@ -57,7 +58,8 @@ cr_restart_LDADD = $(lower_libs) libcr/blob_bin.o
 cr_restart_DEPENDENCIES = $(cr_run_DEPENDENCIES)
 
 cr_checkpoint_SOURCES = libcr/tools/cr_checkpoint.c libcr/tools/checkpoint_agent.c libcr/tools/checkpoint_agent.h libcr/tools/checkpoint_file.c libcr/tools/checkpoint_file.h \
-	libcr/tools/option.h libcr/tools/option.c libcr/tools/process_stat.h libcr/tools/process_stat.c libcr/lower/message.c
+	libcr/tools/checkpoint_watch.c libcr/tools/checkpoint_watch.h libcr/tools/dump_progress.h libcr/tools/dump_progress.c libcr/tools/progress.h libcr/tools/progress.c \
+	libcr/tools/process_memory.h libcr/tools/process_memory.c libcr/tools/option.h libcr/tools/option.c libcr/tools/process_stat.h libcr/tools/process_stat.c libcr/lower/message.c
 
 # ---- upper half
 upper_LTLIBRARIES += libcr/upper/libcr.la

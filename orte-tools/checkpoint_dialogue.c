@@ -121,9 +121,9 @@ static ssize_t tool_read(struct tool *t, char *buf, size_t room, int *told)
 				return 0;
 		}
 		checkpoint_progress_look(&t->progress);
-		n = poll(&in, 1, t->progress.running ? TOOL_LOOK_MS : wait_ms);
-		waited_ms += t->progress.running ? TOOL_LOOK_MS : 0;
-		if (n == 0 && t->progress.running && waited_ms < wait_ms)
+		n = poll(&in, 1, t->progress.dump.running ? TOOL_LOOK_MS : wait_ms);
+		waited_ms += t->progress.dump.running ? TOOL_LOOK_MS : 0;
+		if (n == 0 && t->progress.dump.running && waited_ms < wait_ms)
 			continue;
 		if (n == 0)
 			return -ETIMEDOUT;

@@ -14,6 +14,8 @@
 #include "libcr.h"
 #include "libcr/tools/process_stat.h"
 
+#define IDLE_MS 100
+
 /* execve ends the agent and its connections; the next program's agent comes with it. */
 static int gone(const struct checkpoint_agent *a, struct cr_err *err)
 {
@@ -53,12 +55,17 @@ int checkpoint_agent_expect(struct checkpoint_agent *a, uint32_t want, int timeo
 	}
 	for (;;) {
 		struct pollfd p = { .fd = a->fd, .events = POLLIN };
-		int64_t left = end - now_ms();
+		int64_t left = end - now_ms(), wait = a->idle && left > IDLE_MS ? IDLE_MS : left;
 		struct cr_msg_head h;
 		int n;
 
-		if (left <= 0 || poll(&p, 1, (int)left) == 0)
+		if (left <= 0)
 			return cr_err_set(err, ETIMEDOUT, "no answer from the process within %d seconds; it goes on", timeout_ms / 1000);
+		if (poll(&p, 1, (int)wait) == 0) {
+			if (a->idle)
+				a->idle(a->idle_arg);
+			continue;
+		}
 		n = cr_message_recv(a->fd, &h, a->payload);
 		if (n == -EPIPE || n == -ECONNRESET)
 			return gone(a, err);

@@ -17,6 +17,9 @@ struct checkpoint_agent {
 	/* The processes of the set, when there are several. */
 	int32_t members[CR_MSG_MAX_BYTES / sizeof(int32_t)];
 	uint32_t n_members;
+	/* Called ten times a second while an answer is waited for; NULL: nothing is. */
+	void (*idle)(void *arg);
+	void *idle_arg;
 	char payload[CR_MSG_MAX_BYTES + 1]; /* of the last answer, and a zero byte after it */
 };
 

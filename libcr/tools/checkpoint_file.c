@@ -12,7 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "libcr/tools/progress.h"
 
 static char guarded[1024];
 
@@ -141,9 +144,15 @@ static void sync_dir(const char *path)
 static int copy_to_fd(const struct checkpoint_file *f, struct cr_err *err)
 {
 	int in = open(f->temporary, O_RDONLY | O_CLOEXEC);
+	struct cr_progress bar;
 	char buf[65536];
 	ssize_t n = in < 0 ? -1 : 1;
+	struct stat st = { .st_size = 0 };
+	int failed;
 
+	if (in >= 0 && fstat(in, &st) < 0)
+		n = -1;
+	cr_progress_begin(&bar, "copy", (uint64_t)st.st_size, f->quiet);
 	while (n > 0 && (n = read(in, buf, sizeof(buf))) > 0) {
 		for (ssize_t done = 0, w; done < n; done += w) {
 			w = write(f->fd, buf + done, (size_t)(n - done));
@@ -152,10 +161,13 @@ static int copy_to_fd(const struct checkpoint_file *f, struct cr_err *err)
 				break;
 			}
 			w = w < 0 ? 0 : w;
+			cr_progress_add(&bar, (uint64_t)w);
 		}
 	}
+	failed = errno;
+	cr_progress_end(&bar);
 	if (n < 0)
-		cr_err_set(err, errno, "the context file cannot be copied to descriptor %d: %s", f->fd, strerror(errno));
+		cr_err_set(err, failed, "the context file cannot be copied to descriptor %d: %s", f->fd, strerror(errno));
 	if (in >= 0)
 		close(in);
 	if (n == 0 && !f->nosync)

@@ -14,6 +14,7 @@ struct checkpoint_file {
 	const char *name, *dir; /* as the user gave them; NULL: none */
 	int fd;                 /* the file is copied to it; -1: none */
 	bool nosync;
+	bool quiet;             /* no bar while it is copied */
 	enum checkpoint_replace replace;
 	const char *backup_name; /* NULL: NAME.~N~ */
 	char path[1024];         /* absolute; of a temporary one with @fd */

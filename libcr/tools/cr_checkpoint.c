@@ -12,6 +12,7 @@
 #include "libcr.h"
 #include "libcr/tools/checkpoint_agent.h"
 #include "libcr/tools/checkpoint_file.h"
+#include "libcr/tools/checkpoint_watch.h"
 #include "libcr/tools/option.h"
 
 enum { GRACE_S = 20, EXIT_TRY_AGAIN = 75, ERRNO_MAX = 133 };
@@ -45,7 +46,7 @@ static const char usage[] =
 	"      --ptraced-allow, --ptraced-error, --ptraced-skip   a process that is traced: save it (default), fail, leave it out with what is below it\n"
 	"      --ptracer-error, --ptracer-skip   the same for one that traces others\n"
 	"      --kmsg-none, --kmsg-error, --kmsg-warning   of BLCR: as it is anyway\n"
-	"  -q, --quiet, -v, --verbose\n"
+	"  -q, --quiet        no words when it succeeds, no progress bars; -v, --verbose: say what is done\n"
 	"  -h, --help         print this help\n"
 	"      --version      print the version\n"
 	"\n"
@@ -121,6 +122,7 @@ static int step(struct checkpoint_agent *a, const struct request *rq, const stru
 static int checkpoint(struct checkpoint_agent *a, struct request *rq, struct result *ret, struct cr_err *err)
 {
 	/* Stays frozen until the file is complete and the signal is sent. */
+	struct checkpoint_watch watch = { .agent = NULL };
 	bool stay = rq->signo == SIGKILL || rq->signo == SIGTERM || rq->signo == SIGABRT || rq->signo == SIGSTOP;
 	size_t n = sizeof(steps) / sizeof(steps[0]);
 	int rc = checkpoint_file_init(&rq->file, rq->pid, err);
@@ -128,6 +130,8 @@ static int checkpoint(struct checkpoint_agent *a, struct request *rq, struct res
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < n && !(stay && steps[i].request == CR_MSG_RESUME); i++) {
+		if (steps[i].request == CR_MSG_DUMP)
+			checkpoint_watch_begin(&watch, a, rq->file.temporary, rq->quiet);
 		rc = step(a, rq, &steps[i], err);
 		if (rc < 0)
 			goto abandon;
@@ -135,10 +139,12 @@ static int checkpoint(struct checkpoint_agent *a, struct request *rq, struct res
 			ret->stopped_ns = ((struct cr_msg_resumed *)a->payload)->stopped_ns;
 			ret->resumed = true;
 		}
+		checkpoint_watch_hide(&watch);
 		if (rq->verbose)
 			fprintf(stderr, "cr_checkpoint: step %zu of %zu done\n", i + 1, n);
 	}
 	rc = checkpoint_agent_expect(a, CR_MSG_DUMPED, rq->seconds * 1000, err);
+	checkpoint_watch_end(&watch);
 	if (rc < 0)
 		goto abandon;
 	ret->dumped = *(struct cr_msg_dumped *)a->payload;
@@ -150,6 +156,7 @@ static int checkpoint(struct checkpoint_agent *a, struct request *rq, struct res
 	return rc;
 
 abandon:
+	checkpoint_watch_end(&watch);
 	checkpoint_file_abandon(&rq->file);
 	return rc;
 }
@@ -249,6 +256,8 @@ static int options_parse(int argc, char **argv, struct request *rq)
 	if (optind + 1 != argc)
 		return cr_command_refuse(&command_line, "one process id is needed");
 	rq->pid = atoi(argv[optind]);
+	/* The terminal is the program's that called libcr. */
+	rq->file.quiet = rq->quiet = rq->quiet || rq->report_fd >= 0;
 	return rq->pid > 0 ? -1 : cr_command_refuse(&command_line, "%s: is no process id", argv[optind]);
 }
 

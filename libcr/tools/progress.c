@@ -101,14 +101,29 @@ void cr_progress_add(struct cr_progress *p, uint64_t more_bytes)
 	progress_update(p, more_bytes, true);
 }
 
+/* With the lock held. */
+static void progress_clear(struct cr_progress *p)
+{
+	if (p->drawn && write(STDERR_FILENO, "\r\033[K", 4) == 4)
+		p->drawn = false;
+}
+
+void cr_progress_hide(struct cr_progress *p)
+{
+	if (!p->on)
+		return;
+	pthread_mutex_lock(&p->lock);
+	progress_clear(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
 void cr_progress_end(struct cr_progress *p)
 {
 	if (!p->on)
 		return;
 	pthread_mutex_lock(&p->lock);
 	p->on = false;
-	if (p->drawn && write(STDERR_FILENO, "\r\033[K", 4) < 0)
-		p->drawn = false;
+	progress_clear(p);
 	pthread_mutex_unlock(&p->lock);
 	pthread_mutex_destroy(&p->lock);
 }

@@ -36,6 +36,8 @@ void cr_progress_begin(struct cr_progress *p, const char *what, uint64_t total_b
 /* Draws at once, then at most ten times a second. */
 void cr_progress_set(struct cr_progress *p, uint64_t done_bytes);
 void cr_progress_add(struct cr_progress *p, uint64_t more_bytes);
+/* For a line of text: the bar is away until it is drawn again. */
+void cr_progress_hide(struct cr_progress *p);
 /* Takes the bar away, so that the next line of text begins on an empty one. May be called twice. */
 void cr_progress_end(struct cr_progress *p);
 
