@@ -266,7 +266,7 @@ static int dry_run_check(const struct snapc_snapshot *s, const struct restart_wo
 	bool elsewhere = o->request.hostfile || o->request.srun || !restart_one_host(s);
 	int rc = o->force ? 0 : running_check(s);
 
-	return rc < 0 ? rc : restart_check(s, command->words[0], o->request.restorer, elsewhere);
+	return rc < 0 ? rc : restart_check(s, command->words[0], o->request.restorer, elsewhere, o->quiet);
 }
 
 static int restart(struct options *o, struct snapc_snapshot *s)

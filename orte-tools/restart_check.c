@@ -36,7 +36,7 @@ bool restart_one_host(const struct snapc_snapshot *s)
 }
 
 /* Return: exit status of `cr_restart --check`; -errno. Its words go to standard error, what it prints when all is well to nowhere. */
-static int rank_check(const struct snapc_snapshot *s, const struct snapc_rank *rank, const char *restorer)
+static int rank_check(const struct snapc_snapshot *s, const struct snapc_rank *rank, const char *restorer, bool quiet)
 {
 	char path[PATH_MAX];
 	int status, null;
@@ -52,7 +52,7 @@ static int rank_check(const struct snapc_snapshot *s, const struct snapc_rank *r
 		null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (null >= 0)
 			dup2(null, STDIN_FILENO), dup2(null, STDOUT_FILENO);
-		execl(restorer, restorer, "--check", path, (char *)NULL);
+		execl(restorer, restorer, "--check", path, quiet ? "--quiet" : (char *)NULL, (char *)NULL);
 		_exit(127);
 	}
 	while (waitpid(pid, &status, 0) < 0)
@@ -61,7 +61,7 @@ static int rank_check(const struct snapc_snapshot *s, const struct snapc_rank *r
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-int restart_check(const struct snapc_snapshot *s, const char *launcher, const char *restorer, bool elsewhere)
+int restart_check(const struct snapc_snapshot *s, const char *launcher, const char *restorer, bool elsewhere, bool quiet)
 {
 	int bad = 0;
 
@@ -78,7 +78,7 @@ int restart_check(const struct snapc_snapshot *s, const char *launcher, const ch
 		return 0;
 	}
 	for (uint32_t i = 0; i < s->np; i++) {
-		int rc = rank_check(s, &s->ranks[i], restorer);
+		int rc = rank_check(s, &s->ranks[i], restorer, quiet);
 
 		if (rc == 0)
 			continue;

@@ -135,7 +135,8 @@ int cr_restore_check_process(struct cr_image *img, struct cr_err *err)
 	return rc;
 }
 
-int cr_restore_check(const char *path, struct cr_image **ret_img, struct cr_err *err)
+int cr_restore_check(const char *path, void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes), void *arg, struct cr_image **ret_img,
+		     struct cr_err *err)
 {
 	struct cr_image *img = NULL;
 	int rc, fd = cr_fd_raise(open(path, O_RDONLY | O_CLOEXEC));
@@ -148,7 +149,7 @@ int cr_restore_check(const char *path, struct cr_image **ret_img, struct cr_err 
 		return rc;
 	rc = cr_tree_is(img) ? cr_tree_check(img, err) : cr_restore_check_process(img, err);
 	if (!rc)
-		rc = cr_image_verify_pages(img, NULL, NULL, err);
+		rc = cr_image_verify_pages(img, progress, arg, err);
 	if (rc) {
 		cr_image_close(img);
 		return rc;

@@ -36,11 +36,14 @@ struct cr_restore_how {
 /**
  * cr_restore_check - could this context file be restarted here?
  * @path: the file
+ * @progress: called now and then with the bytes of pages checked so far; may be NULL
+ * @arg: for @progress
  * @ret_img: opened and fully verified image; close with cr_image_close()
  *
  * Changes nothing. Checks structure, every checksum, processor, address ranges, files.
  */
-int cr_restore_check(const char *path, struct cr_image **ret_img, struct cr_err *err);
+int cr_restore_check(const char *path, void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes), void *arg, struct cr_image **ret_img,
+		     struct cr_err *err);
 
 /* The same of one part of a file that holds several processes; pages are not looked at. */
 int cr_restore_check_process(struct cr_image *img, struct cr_err *err);

@@ -17,11 +17,14 @@
 #include "libcr/lower/start.h"
 #include "libcr/lower/tree.h"
 #include "libcr/tools/option.h"
+#include "libcr/tools/progress.h"
 #include "libcr/tools/restart_hooks.h"
 #include "libcr/tools/restart_ids.h"
 #include "libcr/tools/restart_parent.h"
 
 #define TRIES_VARIABLE "OMPI_CR_LAYOUT_TRIES" /* set by this command for itself */
+
+#define BAR_DELAY_NS 1000000000u
 
 enum { LAYOUT_TRIES = 100 };
 
@@ -51,7 +54,7 @@ static const char usage[] =
 	"      --run-on-fail-perm CMD  ... when it failed for any other reason\n"
 	"      --run-on-failure CMD    all four; a status of CMD that is not 0 becomes this command's\n"
 	"      --kmsg-none, --kmsg-error, --kmsg-warning, --omit-maybe, --omit-always   of BLCR: as it is anyway; --omit-never: refused\n"
-	"  -q, --quiet             no words when it succeeds; --verbose: say what is done\n"
+	"  -q, --quiet             no words when it succeeds, no progress bar; --verbose: say what is done\n"
 	"  -h, --help              print this help\n"
 	"  -v, --version           print the version\n"
 	"\n"
@@ -240,6 +243,27 @@ static void begin_again(char **argv)
 	execv("/proc/self/exe", argv);
 }
 
+static void check_progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
+{
+	struct cr_progress *bar = arg;
+
+	bar->total = total_bytes;
+	cr_progress_set(bar, done_bytes);
+}
+
+/* Of a rank's, ompi-restart shows how far all are. */
+static int check(const struct request *rq, const char *path, struct cr_image **ret_img, struct cr_err *err)
+{
+	struct cr_progress bar;
+	int rc;
+
+	cr_progress_begin(&bar, "verify", 0, rq->quiet || rq->format);
+	cr_progress_delay(&bar, BAR_DELAY_NS);
+	rc = cr_restore_check(path, check_progress, &bar, ret_img, err);
+	cr_progress_end(&bar);
+	return rc;
+}
+
 /* Returns only after a failure. */
 static int restart(struct request *rq, const char *path, enum restart_class *ret_class, int *ret_words, struct cr_err *err)
 {
@@ -280,7 +304,7 @@ static int restart(struct request *rq, const char *path, enum restart_class *ret
 	if (!rc && strcmp(restart_fault(), "eio") == 0)
 		rc = cr_err_set(err, EIO, "%s: cannot read: %s", path, strerror(EIO));
 	if (!rc)
-		rc = cr_restore_check(path, &img, err);
+		rc = check(rq, path, &img, err);
 	if (rc == -EADDRINUSE)
 		begin_again(rq->argv);
 	if (!rc && rq->check) {

@@ -40,6 +40,11 @@ void cr_progress_begin(struct cr_progress *p, const char *what, uint64_t total_b
 		p->columns = size.ws_col;
 }
 
+void cr_progress_delay(struct cr_progress *p, uint64_t delay_ns)
+{
+	p->delay_ns = delay_ns;
+}
+
 static const char *progress_unit(uint64_t bytes, double *ret_divisor)
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
@@ -86,7 +91,7 @@ static void progress_update(struct cr_progress *p, uint64_t done, bool add)
 	now = progress_now();
 	pthread_mutex_lock(&p->lock);
 	p->done = add ? p->done + done : done;
-	if (!p->drawn || now - p->drawn_ns >= REDRAW_NS)
+	if (now - p->begin_ns >= p->delay_ns && (!p->drawn || now - p->drawn_ns >= REDRAW_NS))
 		progress_draw(p, now);
 	pthread_mutex_unlock(&p->lock);
 }

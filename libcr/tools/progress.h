@@ -19,6 +19,7 @@ struct cr_progress {
 	uint64_t done;
 	uint64_t begin_ns;
 	uint64_t drawn_ns;
+	uint64_t delay_ns;
 	unsigned int columns;
 	bool on, colour, drawn;
 };
@@ -33,6 +34,8 @@ bool cr_progress_wanted(void);
  * @quiet: the user wants no words
  */
 void cr_progress_begin(struct cr_progress *p, const char *what, uint64_t total_bytes, bool quiet);
+/* After the begin: what takes no longer shows nothing. */
+void cr_progress_delay(struct cr_progress *p, uint64_t delay_ns);
 /* Draws at once, then at most ten times a second. */
 void cr_progress_set(struct cr_progress *p, uint64_t done_bytes);
 void cr_progress_add(struct cr_progress *p, uint64_t more_bytes);
