@@ -51,7 +51,7 @@ libcr_libcr_tool_la_SOURCES = libcr/tools/option.h libcr/tools/option.c libcr/to
 	libcr/tools/dump_progress.h libcr/tools/dump_progress.c libcr/tools/process_memory.h libcr/tools/process_memory.c
 libcr_libcr_tool_la_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 
-cr_restart_SOURCES = libcr/tools/cr_restart.c libcr/tools/progress.h libcr/tools/progress.c libcr/tools/option.h libcr/tools/option.c libcr/tools/restart_hooks.c libcr/tools/restart_hooks.h libcr/tools/restart_ids.c libcr/tools/restart_ids.h libcr/tools/restart_parent.c libcr/tools/restart_parent.h
+cr_restart_SOURCES = libcr/tools/cr_restart.c libcr/tools/restart_report.h libcr/tools/restart_report.c libcr/tools/json.h libcr/tools/json.c libcr/tools/progress.h libcr/tools/progress.c libcr/tools/option.h libcr/tools/option.c libcr/tools/restart_hooks.c libcr/tools/restart_hooks.h libcr/tools/restart_ids.c libcr/tools/restart_ids.h libcr/tools/restart_parent.c libcr/tools/restart_parent.h
 cr_restart_CFLAGS = $(AM_CFLAGS) -fno-stack-protector
 cr_restart_LDFLAGS = $(lower_ldflags)
 cr_restart_LDADD = $(lower_libs) libcr/blob_bin.o

@@ -18,7 +18,7 @@ libcr_lower_libcr_mem_la_CFLAGS = $(AM_CFLAGS) $(XXHASH_CFLAGS)
 libcr_lower_libcr_mem_la_LIBADD = $(XXHASH_LIBS)
 
 bin_PROGRAMS += cr_inspect
-cr_inspect_SOURCES = libcr/tools/cr_inspect.c libcr/tools/inspect_record.c libcr/tools/inspect_record.h libcr/tools/progress.h libcr/tools/progress.c
+cr_inspect_SOURCES = libcr/tools/cr_inspect.c libcr/tools/inspect_record.c libcr/tools/inspect_record.h libcr/tools/json.h libcr/tools/json.c libcr/tools/progress.h libcr/tools/progress.c
 cr_inspect_LDADD = libcr/image/libcr_image.la
 
 if HAVE_CMOCKA

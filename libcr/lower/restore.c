@@ -109,42 +109,123 @@ int cr_restore_needs(const char *path, struct cr_restore_needs *ret, struct cr_e
 	return 0;
 }
 
+static int check_layout(const struct cr_image *img, struct cr_err *err)
+{
+	int rc = 0;
+	const struct cr_layout_payload *l = payload(img, CR_REC_LAYOUT, sizeof(*l), err, &rc);
+
+	return rc ? rc : layout_check(img, l, err);
+}
+
+static int check_cpu(const struct cr_image *img, struct cr_err *err)
+{
+	int rc = 0;
+	const struct cr_cpu_payload *cpu = payload(img, CR_REC_CPU, sizeof(*cpu), err, &rc);
+
+	return rc ? rc : cr_cpu_check(cpu, err);
+}
+
 /* Of one process: all but its pages. */
+static const struct check {
+	const char *what;
+	int (*check)(const struct cr_image *img, struct cr_err *err);
+} checks[] = {
+	{ "layout", check_layout },		 { "processor", check_cpu },	       { "memory", cr_mem_restore_check },
+	{ "files", cr_files_restore_check }, { "process", cr_process_restore_check }, { "threads", cr_thread_state_restore_check },
+};
+#define CHECKS (sizeof(checks) / sizeof(checks[0]))
+
 int cr_restore_check_process(struct cr_image *img, struct cr_err *err)
 {
-	const struct cr_layout_payload *l;
-	const struct cr_cpu_payload *cpu;
 	int rc = 0;
 
-	l = payload(img, CR_REC_LAYOUT, sizeof(*l), err, &rc);
-	if (!rc)
-		rc = layout_check(img, l, err);
-	if (!rc) {
-		cpu = payload(img, CR_REC_CPU, sizeof(*cpu), err, &rc);
-		if (!rc)
-			rc = cr_cpu_check(cpu, err);
-	}
-	if (!rc)
-		rc = cr_mem_restore_check(img, err);
-	if (!rc)
-		rc = cr_files_restore_check(img, err);
-	if (!rc)
-		rc = cr_process_restore_check(img, err);
-	if (!rc)
-		rc = cr_thread_state_restore_check(img, err);
+	for (size_t i = 0; i < CHECKS && !rc; i++)
+		rc = checks[i].check(img, err);
 	return rc;
+}
+
+struct findings {
+	cr_restore_found_fn *found;
+	void *arg;
+	int rc; /* of the first; of the one that may be gone in a new process */
+	struct cr_err *err;
+};
+
+static void finding(struct findings *f, const char *what, int pid, int rc, const struct cr_err *why)
+{
+	if (!rc)
+		return;
+	if (!f->rc || (rc == -EADDRINUSE && f->rc != rc))
+		f->rc = cr_err_set(f->err, rc, "%s", why->text);
+	f->found(f->arg, what, pid, why);
+}
+
+static void findings_process(struct findings *f, struct cr_image *img)
+{
+	const struct cr_layout_payload *l;
+	struct cr_err why = { "" };
+	int none = 0;
+
+	l = payload(img, CR_REC_LAYOUT, sizeof(*l), &why, &none);
+	for (size_t i = 0; i < CHECKS; i++) {
+		why.text[0] = '\0';
+		finding(f, checks[i].what, l ? l->program_pid : 0, checks[i].check(img, &why), &why);
+		/* What another version wrote is not looked at. */
+		if (i == 0 && f->rc == -ENOTSUP)
+			return;
+	}
+}
+
+static void findings_tree(struct findings *f, struct cr_image *img)
+{
+	struct cr_err why = { "" };
+	int rc = cr_tree_load(img, &why);
+
+	finding(f, "tree", 0, rc, &why);
+	if (!rc)
+		finding(f, "files", 0, cr_files_restore_check(cr_image_part(img, 0), &why), &why);
+	for (uint32_t i = 1; i < cr_image_parts(img) && !rc; i++)
+		findings_process(f, cr_image_part(img, i));
+}
+
+/* 0, or a negative errno with words. */
+static int image_open(const char *path, struct cr_image **ret_img, struct cr_err *err)
+{
+	int rc, fd = cr_fd_raise(open(path, O_RDONLY | O_CLOEXEC));
+
+	if (fd < 0)
+		return cr_err_set(err, errno, "cannot open %s: %s", path, strerror(errno));
+	rc = cr_image_open(fd, path, ret_img, err);
+	close(fd);
+	return rc;
+}
+
+int cr_restore_check_all(const char *path, cr_restore_found_fn *found, void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes), void *arg,
+			 struct cr_err *err)
+{
+	struct findings f = { .found = found, .arg = arg, .err = err };
+	struct cr_image *img = NULL;
+	struct cr_err why = { "" };
+	int rc = image_open(path, &img, &why);
+
+	finding(&f, "file", 0, rc, &why);
+	if (rc)
+		return f.rc;
+	if (cr_tree_is(img))
+		findings_tree(&f, img);
+	else
+		findings_process(&f, img);
+	finding(&f, "pages", 0, cr_image_verify_pages(img, progress, arg, &why), &why);
+	cr_image_close(img);
+	return f.rc;
 }
 
 int cr_restore_check(const char *path, void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes), void *arg, struct cr_image **ret_img,
 		     struct cr_err *err)
 {
 	struct cr_image *img = NULL;
-	int rc, fd = cr_fd_raise(open(path, O_RDONLY | O_CLOEXEC));
+	int rc = image_open(path, &img, err);
 
-	if (fd < 0)
-		return cr_err_set(err, errno, "cannot open %s: %s", path, strerror(errno));
-	rc = cr_image_open(fd, path, &img, err);
-	close(fd);
 	if (rc)
 		return rc;
 	rc = cr_tree_is(img) ? cr_tree_check(img, err) : cr_restore_check_process(img, err);

@@ -45,6 +45,22 @@ struct cr_restore_how {
 int cr_restore_check(const char *path, void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes), void *arg, struct cr_image **ret_img,
 		     struct cr_err *err);
 
+/* Something that a check has found: one word for what of the process it is about, the process's id as its program knows it (0: no one process), and why. */
+typedef void cr_restore_found_fn(void *arg, const char *what, int pid, const struct cr_err *why);
+
+/**
+ * cr_restore_check_all - what speaks against a restart of this context file here?
+ * @path: the file
+ * @found: called for each thing that is missing or wrong: of each process the first of its kind
+ * @progress: as for cr_restore_check()
+ * @arg: for both
+ *
+ * Changes nothing.
+ * Return: 0; the first negative errno, with its words; -EADDRINUSE when that is one: it may be gone in a new process.
+ */
+int cr_restore_check_all(const char *path, cr_restore_found_fn *found, void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes), void *arg,
+			 struct cr_err *err);
+
 /* The same of one part of a file that holds several processes; pages are not looked at. */
 int cr_restore_check_process(struct cr_image *img, struct cr_err *err);
 

@@ -113,6 +113,8 @@ int cr_merge_start(const char *path, const struct cr_lead_member *members, unsig
 
 bool cr_tree_is(const struct cr_image *img);
 int cr_tree_check(struct cr_image *img, struct cr_err *err);
+/* Its table of processes makes sense: then cr_image_part() has them. */
+int cr_tree_load(struct cr_image *img, struct cr_err *err);
 /* Becomes the processes of the file in children; returns their root's exit status as cr_restart's own, or -errno. The signal of @how is sent to each. */
 int cr_tree_run(struct cr_image *img, const struct cr_restore_how *how, struct cr_err *err);
 /* In a process of the tree, right before its threads go on: all have come so far. */

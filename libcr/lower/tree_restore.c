@@ -72,7 +72,7 @@ static int bad(const struct cr_image *img, const char *what, struct cr_err *err)
 }
 
 /* Sound: every parent is before its children, every process has a part of its own. */
-static int tree_load(struct cr_image *img, struct cr_err *err)
+int cr_tree_load(struct cr_image *img, struct cr_err *err)
 {
 	struct cr_image_record rec;
 	uint32_t n, running = 0;
@@ -192,7 +192,7 @@ static void objects_unmap(void)
 
 int cr_tree_check(struct cr_image *img, struct cr_err *err)
 {
-	int rc = tree_load(img, err);
+	int rc = cr_tree_load(img, err);
 
 	if (!rc)
 		rc = cr_files_restore_check(cr_image_part(img, 0), err);
@@ -693,7 +693,7 @@ static int root_ids(struct cr_err *err)
 
 int cr_tree_run(struct cr_image *img, const struct cr_restore_how *how, struct cr_err *err)
 {
-	int rc = tree_load(img, err);
+	int rc = cr_tree_load(img, err);
 
 	tree.how = *how;
 	if (rc)

@@ -15,6 +15,7 @@
 #include "libcr/image/cr_image.h"
 #include "libcr/image/cr_vma.h"
 #include "libcr/tools/inspect_record.h"
+#include "libcr/tools/json.h"
 #include "libcr/tools/progress.h"
 
 enum { EXIT_GOOD = 0, EXIT_BAD_FILE = 1, EXIT_USAGE = 2 };
@@ -154,7 +155,7 @@ static void print_records_json(const struct inspect *in)
 
 	cr_image_totals(in->img, &totals);
 	printf("{\"file\": ");
-	inspect_json_string(in->path, strlen(in->path));
+	cr_json_string(stdout, in->path, strlen(in->path));
 	printf(", \"complete\": true, \"pages_verified\": %s, \"file_bytes\": %" PRIu64 ", \"records\": %" PRIu64 ", \"pages\": %" PRIu64
 	       ", \"checksum\": \"%016" PRIx64 "\", \"entries\": [",
 	       in->verify ? "true" : "false", totals.file_bytes, totals.records, totals.pages, totals.checksum);
@@ -181,9 +182,9 @@ static int fail(const struct inspect *in, const char *text, int status)
 	fprintf(stderr, "cr_inspect: %s\n", text);
 	if (in->json) {
 		printf("{\"file\": ");
-		inspect_json_string(in->path, strlen(in->path));
+		cr_json_string(stdout, in->path, strlen(in->path));
 		printf(", \"complete\": false, \"error\": ");
-		inspect_json_string(text, strlen(text));
+		cr_json_string(stdout, text, strlen(text));
 		printf("}\n");
 	}
 	return status;

@@ -21,6 +21,7 @@
 #include "libcr/tools/restart_hooks.h"
 #include "libcr/tools/restart_ids.h"
 #include "libcr/tools/restart_parent.h"
+#include "libcr/tools/restart_report.h"
 
 #define TRIES_VARIABLE "OMPI_CR_LAYOUT_TRIES" /* set by this command for itself */
 
@@ -37,7 +38,7 @@ static const char usage[] =
 	"  -f, --file FILE         the same as FILE\n"
 	"  -F, --fd N              the file that is open as descriptor N\n"
 	"      --rank-file FORMAT  for ompi-restart: the file's name with one %d for the rank of this process\n"
-	"      --check             check everything, start nothing\n"
+	"      --check             check everything, start nothing; --json: print what was found as JSON\n"
 	"      --relocate OLD=NEW  where the saved program has a path that begins with OLD, use NEW; may be given again\n"
 	"      --restore-pid       a child takes the process id that it had; this command passes signals on and ends as it does.\n"
 	"                          Of several processes each takes its own, or none is started\n"
@@ -63,11 +64,12 @@ static const char usage[] =
 struct request {
 	const char *file, *format;
 	int fd; /* -1: none */
-	bool check, quiet, verbose, restore_pid;
+	bool check, json, quiet, verbose, restore_pid;
 	enum cr_restore_ids pgid, sid;
 	int signo;
 	char **argv; /* of this command */
 	struct restart_hooks hooks;
+	struct restart_report report;
 };
 
 static int rank_path(const char *format, char *path, size_t bytes, struct cr_err *err)
@@ -159,6 +161,7 @@ static const struct cr_option options[] = {
 	CR_OPTION_TEXT("file", 'f', TO(file)),
 	CR_OPTION_NUMBER("fd", 'F', TO(fd), 0, INT_MAX, NULL),
 	CR_OPTION_SET("check", 0, TO(check), true),
+	CR_OPTION_SET("json", 0, TO(json), true),
 	CR_OPTION_SET("quiet", 'q', TO(quiet), true),
 	CR_OPTION_SET("verbose", 0, TO(verbose), true),
 	CR_OPTION_TAKE("relocate", 0, relocate_take),
@@ -208,6 +211,8 @@ static int options_parse(int argc, char **argv, struct request *rq)
 		rq->file = argv[optind++];
 	if (optind != argc || (rq->file != NULL) + (rq->format != NULL) + (rq->fd >= 0) != 1)
 		return cr_command_refuse(&command_line, "one context file is needed: FILE, --fd or --rank-file");
+	if (rq->json && !rq->check)
+		return cr_command_refuse(&command_line, "--json goes with --check");
 	return -1;
 }
 
@@ -243,24 +248,39 @@ static void begin_again(char **argv)
 	execv("/proc/self/exe", argv);
 }
 
+struct checking {
+	struct cr_progress bar;
+	struct restart_report *report;
+};
+
 static void check_progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
 {
-	struct cr_progress *bar = arg;
+	struct checking *c = arg;
 
-	bar->total = total_bytes;
-	cr_progress_set(bar, done_bytes);
+	c->bar.total = total_bytes;
+	cr_progress_set(&c->bar, done_bytes);
+}
+
+static void check_found(void *arg, const char *what, int pid, const struct cr_err *why)
+{
+	struct checking *c = arg;
+
+	restart_report_add(c->report, what, pid, why);
 }
 
 /* Of a rank's, ompi-restart shows how far all are. */
-static int check(const struct request *rq, const char *path, struct cr_image **ret_img, struct cr_err *err)
+static int check(struct request *rq, const char *path, struct cr_image **ret_img, struct cr_err *err)
 {
-	struct cr_progress bar;
+	struct checking c = { .report = &rq->report };
 	int rc;
 
-	cr_progress_begin(&bar, "verify", 0, rq->quiet || rq->format);
-	cr_progress_delay(&bar, BAR_DELAY_NS);
-	rc = cr_restore_check(path, check_progress, &bar, ret_img, err);
-	cr_progress_end(&bar);
+	cr_progress_begin(&c.bar, "verify", 0, rq->quiet || rq->format);
+	cr_progress_delay(&c.bar, BAR_DELAY_NS);
+	if (rq->json)
+		rc = cr_restore_check_all(path, check_found, check_progress, &c, err);
+	else
+		rc = cr_restore_check(path, check_progress, &c, ret_img, err);
+	cr_progress_end(&c.bar);
 	return rc;
 }
 
@@ -308,7 +328,9 @@ static int restart(struct request *rq, const char *path, enum restart_class *ret
 	if (rc == -EADDRINUSE)
 		begin_again(rq->argv);
 	if (!rc && rq->check) {
-		if (!rq->quiet)
+		if (rq->json && restart_report_print(&rq->report, path) < 0)
+			exit(1);
+		if (!rq->json && !rq->quiet)
 			printf("%s: can be restarted here\n", path);
 		exit(0);
 	}
@@ -335,7 +357,7 @@ int main(int argc, char **argv)
 	enum restart_class class = RESTART_FAIL_ARGS;
 	struct cr_err err = { "" };
 	int rc, words = 2, status;
-	char path[PATH_MAX];
+	char path[PATH_MAX] = "";
 
 	rc = options_parse(argc, argv, &rq);
 	if (rc == 0)
@@ -356,6 +378,11 @@ int main(int argc, char **argv)
 	if (!rc)
 		rc = restart(&rq, path, &class, &words, &err);
 	dprintf(words >= 0 ? words : 2, "cr_restart: %s\n", err.text[0] ? err.text : strerror(-rc));
+	if (rq.json) {
+		if (!rq.report.problems)
+			restart_report_add(&rq.report, "file", 0, &err);
+		restart_report_print(&rq.report, path);
+	}
 	status = restart_hooks_run(&rq.hooks, class);
 	return status ? status : 1;
 }

@@ -20,47 +20,12 @@
 #include "libcr/image/cr_image_format.h"
 #include "libcr/image/thread_payload.h"
 #include "libcr/image/tree_payload.h"
+#include "libcr/tools/json.h"
 
 struct inspect_out {
 	bool json;
 	const char *between; /* before the next value, for people */
 };
-
-/* Length of the UTF-8 character at @text, 0 when it is none. */
-static size_t utf8_bytes(const char *text, size_t bytes)
-{
-	unsigned char c = (unsigned char)text[0];
-	size_t n = c >= 0xf0 && c < 0xf5 ? 4 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xc2 && c < 0xe0 ? 2 : 0;
-
-	if (n == 0 || n > bytes)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if (((unsigned char)text[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
-
-void inspect_json_string(const char *text, size_t bytes)
-{
-	putchar('"');
-	for (size_t i = 0; i < bytes; i++) {
-		unsigned char c = (unsigned char)text[i];
-		size_t n = utf8_bytes(text + i, bytes - i);
-
-		if (n) {
-			fwrite(text + i, 1, n, stdout);
-			i += n - 1;
-		} else if (c == '"' || c == '\\') {
-			printf("\\%c", c);
-		} else if (c < 0x20 || c >= 0x7f) {
-			/* a byte that is no text stands for the character of that number */
-			printf("\\u%04x", c);
-		} else {
-			putchar(c);
-		}
-	}
-	putchar('"');
-}
 
 /* Names may contain anything. */
 static void plain_string(const char *text, size_t bytes)
@@ -90,7 +55,7 @@ static void out_text(struct inspect_out *out, const char *key, const char *label
 {
 	out_begin(out, key, label);
 	if (out->json)
-		inspect_json_string(text, bytes);
+		cr_json_string(stdout, text, bytes);
 	else
 		plain_string(text, bytes);
 }

@@ -12,9 +12,6 @@
 #include "libcr/image/cr_image.h"
 #include "libcr/image/cr_vma.h"
 
-/* "a": with the marks around it and everything inside that JSON wants escaped. */
-void inspect_json_string(const char *text, size_t bytes);
-
 /* Copies the fixed part of a VMA record; *ret_name_bytes without the final zero. False when the record is too short for it. */
 bool inspect_get_vma(const struct cr_image_record *rec, struct cr_vma *ret, const char **ret_name, size_t *ret_name_bytes);
 
