@@ -23,6 +23,16 @@
 
 enum { HOOK_FAILED = 1, HOOK_USAGE = 2 };
 
+/* --- words that are no errors --- */
+
+enum hook_words { HOOK_WORDS_NONE, HOOK_WORDS_NOTE, HOOK_WORDS_MORE };
+
+/* For the whole process and its children: what is said. At first: notes. Context: before the first step. */
+void hook_words_set(enum hook_words most);
+bool hook_words_wanted(enum hook_words level);
+/* A line on standard error, if it is wanted. */
+__attribute__((format(printf, 2, 3))) void hook_say(enum hook_words level, const char *fmt, ...);
+
 /* --- identity --- */
 
 struct hook_user {

@@ -110,6 +110,7 @@ static int checkpoint(pid_t mpirun, bool term, struct hook_reference *r, struct 
 	if (!seq || !json_string(json, "dir", r->dir, sizeof(r->dir)))
 		return cr_err_set(err, EPROTO, "ompi-checkpoint of another version answers");
 	r->seq = strtoll(seq + 6, NULL, 10);
+	hook_say(HOOK_WORDS_MORE, "mpirun %d is saved as %s, sequence %lld", (int)mpirun, r->dir, r->seq);
 	return 0;
 }
 
@@ -144,6 +145,7 @@ static void save(const struct hook_place *chain, pid_t id, bool term, struct sav
 	s->rc = hook_job_find(id, &s->job, &s->err);
 	if (s->rc < 0)
 		return;
+	hook_say(HOOK_WORDS_MORE, "process %d: mpirun %d is the job's", (int)id, (int)s->job.mpirun);
 	if (term)
 		hook_job_signal(&s->job, true, SIGSTOP);
 	s->rc = checkpoint(s->job.mpirun, term, &r, &s->err);
@@ -222,6 +224,8 @@ int hook_save(const struct hook_user *user, const struct hook_place *place, bool
 		goto out;
 	}
 	rc = hook_place_write(place, user, s->text, err);
+	if (rc == 0)
+		hook_say(HOOK_WORDS_MORE, "the reference is in %s", place->path);
 	if (root && hook_user_become(user, rc < 0 ? NULL : err) < 0)
 		rc = rc < 0 ? rc : -EPERM;
 	if (rc < 0)
@@ -257,7 +261,7 @@ static void output_reopen(int fd, const char *path)
 	else if (dup2(file, fd) < 0)
 		why = strerror(errno);
 	if (why)
-		fprintf(stderr, "ompi-cr-hook: %s: output does not go on there: %s\n", path, why);
+		hook_say(HOOK_WORDS_NOTE, "%s: output does not go on there: %s", path, why);
 	if (file >= 0)
 		close(file);
 }
@@ -302,7 +306,7 @@ int hook_restart(const struct hook_user *user, const struct hook_place *place, b
 {
 	struct hook_reference r;
 	char seq[24];
-	char *argv[] = { (char *)"ompi-restart", (char *)"--fallback", (char *)"--seq", seq, r.dir, NULL };
+	char *argv[] = { (char *)"ompi-restart", (char *)"--fallback", (char *)"--seq", seq, r.dir, NULL, NULL };
 	int rc = reference_get(user, place, &r, err);
 
 	if (rc < 0)
@@ -310,6 +314,12 @@ int hook_restart(const struct hook_user *user, const struct hook_place *place, b
 	if (noted)
 		note(user, place, &r);
 	snprintf(seq, sizeof(seq), "%lld", r.seq);
+	hook_say(HOOK_WORDS_MORE, "restarting %s, sequence %s, in %s", r.dir, seq, r.cwd);
+	/* After the reference: ompi-restart sorts them. */
+	if (!hook_words_wanted(HOOK_WORDS_NOTE))
+		argv[5] = (char *)"--quiet";
+	else if (hook_words_wanted(HOOK_WORDS_MORE))
+		argv[5] = (char *)"--verbose";
 	if (chdir(r.cwd) < 0 && chdir("/") < 0)
 		return cr_err_set(err, errno, "%s: %s", r.cwd, strerror(errno));
 	output_reopen(STDERR_FILENO, r.error); /* first: what is said of the other goes there */

@@ -35,6 +35,6 @@ endif
 bin_PROGRAMS += orte-tools/sched/ompi-cr-hook
 orte_tools_sched_ompi_cr_hook_SOURCES = orte-tools/sched/ompi-cr-hook.c orte-tools/sched/hook.h orte-tools/sched/hooks.def \
 	orte-tools/sched/hook_identity.c orte-tools/sched/hook_process.c orte-tools/sched/hook_job.c orte-tools/sched/hook_place.c \
-	orte-tools/sched/hook_reference.c orte-tools/sched/hook_save.c
+	orte-tools/sched/hook_reference.c orte-tools/sched/hook_save.c orte-tools/sched/hook_words.c
 orte_tools_sched_ompi_cr_hook_CFLAGS = $(AM_CFLAGS) $(SANITIZE_CFLAGS)
 orte_tools_sched_ompi_cr_hook_LDADD = snapc/libsnapc.la

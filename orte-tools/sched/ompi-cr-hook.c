@@ -9,21 +9,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libcr/tools/option.h"
 #include "orte-tools/sched/hook.h"
 
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "unknown"
-#endif
 #define LSF_REFERENCE "ompi-cr.reference"
 
 static const char usage[] =
-	"Usage: ompi-cr-hook SUBCOMMAND [WORD]...\n"
+	"Usage: ompi-cr-hook [OPTION]... SUBCOMMAND [WORD]...\n"
 	"Save, end or bring back a job on behalf of a batch scheduler. The words are those of the scheduler's documentation:\n"
 	"\n"
 #define HOOK(name, function, least, most, words) "  " name " " words "\n"
 #include "orte-tools/sched/hooks.def"
 #undef HOOK
 	"\n"
+	"  -q, --quiet    errors only; -v, --verbose: say which mpirun is saved, where the snapshot and the reference are, what is restarted\n"
 	"  -h, --help     print this help\n"
 	"      --version  print the version\n"
 	"\n"
@@ -367,23 +366,34 @@ static int hook_run(const char *name, int n, char **words)
 	return HOOK_USAGE;
 }
 
+struct hook_options {
+	enum hook_words words;
+};
+
+static const struct cr_option options[] = {
+	CR_OPTION_SET("quiet", 'q', CR_OPTION_TO(struct hook_options, words), HOOK_WORDS_NONE),
+	CR_OPTION_SET("verbose", 'v', CR_OPTION_TO(struct hook_options, words), HOOK_WORDS_MORE),
+	CR_OPTION_END,
+};
+/* What follows the subcommand is the scheduler's. */
+static const struct cr_command command_line = { "ompi-cr-hook", usage, options, .then_command = true };
+
 int main(int argc, char **argv)
 {
+	struct hook_options o = { HOOK_WORDS_NOTE };
+	int status, at;
 	const char *base = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
 
 	if (!strcmp(base, "echkpnt.ompicr"))
 		return hook_run("lsf-echkpnt", argc - 1, argv + 1);
 	if (!strcmp(base, "erestart.ompicr"))
 		return hook_run("lsf-erestart", argc - 1, argv + 1);
-	if (argc < 2)
+	status = cr_command_parse(&command_line, argc, argv, &o);
+	if (status >= 0)
+		return status;
+	if (optind >= argc)
 		return fail(HOOK_USAGE, "the subcommand is missing; see --help");
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
-		fputs(usage, stdout);
-		return 0;
-	}
-	if (!strcmp(argv[1], "--version")) {
-		puts("ompi-cr-hook (ompi-cr) " PACKAGE_VERSION);
-		return 0;
-	}
-	return hook_run(argv[1], argc - 2, argv + 2);
+	hook_words_set(o.words);
+	at = optind;
+	return hook_run(argv[at], argc - at - 1, argv + at + 1);
 }

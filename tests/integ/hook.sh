@@ -93,7 +93,10 @@ begin torque
 check "torque-checkpoint, signal 0: saved" hook torque-checkpoint "$SID" 12.head "$user" "$group" "$WORK/spool/12.CK" ckpt.12.1 0 0
 check "torque-checkpoint, signal 0: the job goes on" more
 check "torque-checkpoint: the reference is the user's alone" [ "$(stat -c '%U %a' "$WORK/spool/12.CK/ckpt.12.1")" = "$user 600" ]
-check "torque-checkpoint, signal 15: saved" hook torque-checkpoint "$SID" 12.head "$user" "$group" "$WORK/spool/12.CK" ckpt.12.2 15 0
+check "torque-checkpoint: no words" [ ! -s "$RUN/hook.err" ]
+check "torque-checkpoint, signal 15: saved" hook --verbose torque-checkpoint "$SID" 12.head "$user" "$group" "$WORK/spool/12.CK" ckpt.12.2 15 0
+check "torque-checkpoint, --verbose: what is saved, and where" sh -c 'for w in "process $2: mpirun [0-9]* is the job.s" "is saved as .*ckpt, sequence [0-9]" "the reference is in $3"; do grep -q "^ompi-cr-hook: .*$w" "$1" || exit 1; done' - \
+	"$RUN/hook.err" "$SID" "$WORK/spool/12.CK"
 check "torque-checkpoint, signal 15: nothing of the job is left" gone
 check "torque-restart: ended with status 0" back torque-restart 0 12.head "$user" "$group" "$WORK/spool/12.CK" ckpt.12.2
 check "torque-restart: the output goes on in the job's file, and is an uninterrupted run's" result
@@ -103,6 +106,8 @@ begin lost
 hook torque-checkpoint "$SID" 13.head "$user" "$group" "$WORK/spool/12.CK" ckpt.13.1 15 0
 gone
 rm "$RUN/lost.out"
+"$HOOK" --quiet torque-restart 0 13.head "$user" "$group" "$WORK/spool/12.CK" nothing >"$RUN/hook.out" 2>"$RUN/hook.err"
+check "torque-restart, --quiet: errors are said all the same" sh -c "[ $? = 1 ] && [ -s '$RUN/hook.err' ]"
 check "torque-restart, the job's output file is gone: the job ends with status 0" back torque-restart 0 13.head "$user" "$group" "$WORK/spool/12.CK" ckpt.13.1
 check "torque-restart, the job's output file is gone: it is named" grep -q "lost.out: output does not go on there: No such file" "$RUN/back.err"
 tell
