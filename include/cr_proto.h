@@ -30,6 +30,8 @@
 #define CR_ENV_SNAPC_SOCKET "OMPI_CR_SNAPC_SOCKET"
 /* Environment of a node's snapcd, given by mpirun through its launcher: where the job's coordinator is. One line as in docs/protocol.md, section 5. */
 #define CR_ENV_COORDINATOR "OMPI_CR_COORDINATOR"
+/* Environment of a rank, for cr_run: the file of the program, as the launcher has found it (the working directory, mpirun --path), when it is named without a slash. */
+#define CR_ENV_PROGRAM "OMPI_CR_PROGRAM"
 
 enum cr_msg_type {
 	CR_MSG_HELLO = 1,   /* A->S  struct cr_msg_hello; first message on a connection */

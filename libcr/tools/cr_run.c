@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "include/cr_proto.h"
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/lower/engine.h"
 #include "libcr/lower/start.h"
@@ -69,6 +70,14 @@ static char *program_find(const char *name)
 	return NULL;
 }
 
+/* What a launcher has found, which looks in more places. Returns malloc'ed, or NULL. */
+static char *program_given(const char *name)
+{
+	const char *given = getenv(CR_ENV_PROGRAM), *last = given ? strrchr(given, '/') : NULL;
+
+	return last && strcmp(last + 1, name) == 0 ? strdup(given) : NULL;
+}
+
 /* The upper half's environment: our libraries first in LD_PRELOAD, the user's value kept aside for libcr.so to put back. */
 static void preload_set(void)
 {
@@ -99,6 +108,7 @@ static char **environment_for_program(bool keep_omit, bool omit)
 	memcpy(copy, environ, n * sizeof(*copy));
 	environ = copy;
 	preload_set();
+	unsetenv(CR_ENV_PROGRAM);
 	if (!keep_omit && (omit ? setenv(CR_OMIT_ENV, "1", 1) : unsetenv(CR_OMIT_ENV)) < 0)
 		die(126, NULL, "out of memory");
 	copy = environ;
@@ -202,7 +212,9 @@ int main(int argc, char **argv)
 	if (!path && inside())
 		become(av, omit);
 	if (!path) {
-		path = program_find(av[0]);
+		path = program_given(av[0]);
+		if (!path)
+			path = program_find(av[0]);
 		if (!path)
 			die(errno == ENOENT ? 127 : 126, av[0], strerror(errno));
 		if (access(path, X_OK))

@@ -461,9 +461,12 @@ static int setup_child(orte_job_t *jdata, orte_proc_t *child, orte_app_context_t
 {
 	(void)jdata;
 	(void)child;
-	(void)app;
-	if (state.coord.fd >= 0 || state.coord.node)
-		env_clean(env);
+	if (state.coord.fd < 0 && !state.coord.node)
+		return ORTE_SUCCESS;
+	env_clean(env);
+	/* cr_run is told the name alone. A fork agent of the user's is found as every program is. */
+	if (orte_fork_agent && !orte_fork_agent[1] && app->app && app->app[0] == '/' && app->argv && app->argv[0] && !strchr(app->argv[0], '/'))
+		opal_setenv(CR_ENV_PROGRAM, app->app, true, env);
 	return ORTE_SUCCESS;
 }
 

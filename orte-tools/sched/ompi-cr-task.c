@@ -6,11 +6,13 @@
  *   ompi-cr-task [--restored] PROGRAM [ARGUMENT]...       --restored: PROGRAM is the restorer, which needs no cr_run
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -64,6 +66,18 @@ static void node_start(const char *socket)
 		close(c.fd);
 }
 
+/* As srun does, which looks into the working directory too. */
+static void program_look(const char *name)
+{
+	char path[PATH_MAX], dir[PATH_MAX / 2];
+	struct stat st;
+
+	if (strchr(name, '/') || !getcwd(dir, sizeof(dir)) || snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+		return;
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0)
+		setenv(CR_ENV_PROGRAM, path, 1);
+}
+
 int main(int argc, char **argv)
 {
 	const char *base = getenv(CR_ENV_SNAPC_SOCKET), *node = getenv("SLURM_NODEID"), *local = getenv("SLURM_LOCALID");
@@ -87,6 +101,7 @@ int main(int argc, char **argv)
 	}
 	unsetenv(CR_ENV_COORDINATOR);
 	if (!restored) {
+		program_look(program[0]);
 		*--program = (char *)CR_BINDIR "/cr_run"; /* in the place of our own name */
 		execv(program[0], program);
 	} else {

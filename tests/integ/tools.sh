@@ -15,6 +15,12 @@ quiet_fails() { local want=$1; shift; "$@" >"$RUN/o" 2>"$RUN/e"; local rc=$?; [ 
 "$MPIRUN" -np 2 sh -c 'env | grep -c ^OMPI_CR_SNAPC_SOCKET=; cat /proc/self/maps | grep -cE "cr_run|libcr"; true' >"$RUN/plain" 2>/dev/null
 check "without -am the ranks are plain Open MPI" [ "$(sort -u "$RUN/plain" | tr -d '\n')" = 0 ]
 
+# Programs without a slash that are not in PATH: mpirun looks in the working directory, and in --path
+found() { (cd "$1" && shift && "$MPIRUN" -am ft-enable-cr -np 1 "$@") >"$RUN/o" 2>"$RUN/e" </dev/null || { say_file "$RUN/e"; return 1; }; }
+check "mpirun finds the program in the working directory" found "$PROGS" mpi_steady 2
+check "and in that of --wdir" found / --wdir "$PROGS" mpi_steady 2
+check "and in --path" found / --path "$PROGS" mpi_steady 2
+
 reference 2 "${prog[@]}" || { not_ok "uninterrupted run"; done_testing; }
 # It is not to end before it is told to
 export STEP_HOLD=550:$RUN/go
