@@ -112,7 +112,7 @@ check "--multi-prog is refused" [ "$(status ompi-cr-srun --multi-prog x)" = 2 ]
 check "several programs are refused" [ "$(status ompi-cr-srun -n 1 true : -n 1 true)" = 2 ]
 check "an option that srun has not is refused" [ "$(status ompi-cr-srun --nonsense 3 true)" = 2 ]
 check "no program: refused" [ "$(status ompi-cr-srun -N 2 -n 4)" = 2 ]
-in_place() { (cd "$PROGS" && salloc -Q -n 1 ompi-cr-srun -n 1 mpi_steady 2 >"$WORK/o" 2>&1 </dev/null) || { say_file "$WORK/o"; return 1; }; }
+in_place() { (cd "$PROGS" && salloc -Q -n 1 ompi-cr-srun -n 1 mpi_family 2 >"$WORK/o" 2>&1 </dev/null) || { say_file "$WORK/o"; return 1; }; }
 check "srun finds the program in the working directory" in_place
 check "the status of the program is srun's" [ "$(status salloc -Q -n 1 ompi-cr-srun -n 1 sh -c 'exit 5')" = 5 ]
 done_testing

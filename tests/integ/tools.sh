@@ -17,9 +17,9 @@ check "without -am the ranks are plain Open MPI" [ "$(sort -u "$RUN/plain" | tr 
 
 # Programs without a slash that are not in PATH: mpirun looks in the working directory, and in --path
 found() { (cd "$1" && shift && "$MPIRUN" -am ft-enable-cr -np 1 "$@") >"$RUN/o" 2>"$RUN/e" </dev/null || { say_file "$RUN/e"; return 1; }; }
-check "mpirun finds the program in the working directory" found "$PROGS" mpi_steady 2
-check "and in that of --wdir" found / --wdir "$PROGS" mpi_steady 2
-check "and in --path" found / --path "$PROGS" mpi_steady 2
+check "mpirun finds the program in the working directory" found "$PROGS" mpi_family 2
+check "and in that of --wdir" found / --wdir "$PROGS" mpi_family 2
+check "and in --path" found / --path "$PROGS" mpi_family 2
 
 reference 2 "${prog[@]}" || { not_ok "uninterrupted run"; done_testing; }
 # It is not to end before it is told to
