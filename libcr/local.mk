@@ -58,7 +58,7 @@ cr_restart_LDADD = $(lower_libs) libcr/blob_bin.o
 cr_restart_DEPENDENCIES = $(cr_run_DEPENDENCIES)
 
 cr_checkpoint_SOURCES = libcr/tools/cr_checkpoint.c libcr/tools/checkpoint_agent.c libcr/tools/checkpoint_agent.h libcr/tools/checkpoint_file.c libcr/tools/checkpoint_file.h \
-	libcr/tools/checkpoint_watch.c libcr/tools/checkpoint_watch.h libcr/tools/dump_progress.h libcr/tools/dump_progress.c libcr/tools/progress.h libcr/tools/progress.c \
+	libcr/tools/checkpoint_watch.c libcr/tools/checkpoint_watch.h libcr/tools/json.h libcr/tools/json.c libcr/tools/dump_progress.h libcr/tools/dump_progress.c libcr/tools/progress.h libcr/tools/progress.c \
 	libcr/tools/process_memory.h libcr/tools/process_memory.c libcr/tools/option.h libcr/tools/option.c libcr/tools/process_stat.h libcr/tools/process_stat.c libcr/lower/message.c
 
 # ---- upper half

@@ -13,6 +13,7 @@
 #include "libcr/tools/checkpoint_agent.h"
 #include "libcr/tools/checkpoint_file.h"
 #include "libcr/tools/checkpoint_watch.h"
+#include "libcr/tools/json.h"
 #include "libcr/tools/option.h"
 
 enum { GRACE_S = 20, EXIT_TRY_AGAIN = 75, ERRNO_MAX = 133 };
@@ -276,8 +277,9 @@ static void print_result(const struct request *rq, const struct result *res)
 	const char *name = rq->file.name ? rq->file.name : rq->file.path;
 
 	if (rq->json) {
-		printf("{\"pid\": %d, \"file\": \"%s\", \"bytes\": %lu, \"pages\": %lu, \"checksum\": \"%016lx\", ", rq->pid, rq->file.path, res->dumped.file_bytes,
-		       res->dumped.pages, res->dumped.checksum);
+		printf("{\"pid\": %d, \"file\": ", rq->pid);
+		cr_json_string(stdout, rq->file.path, strlen(rq->file.path));
+		printf(", \"bytes\": %lu, \"pages\": %lu, \"checksum\": \"%016lx\", ", res->dumped.file_bytes, res->dumped.pages, res->dumped.checksum);
 		if (res->resumed)
 			printf("\"stopped_ns\": %lu, ", res->stopped_ns);
 		printf("\"dump_ns\": %lu}\n", res->dumped.dump_ns);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# cr_restart --check --json: one object, everything that is missing or wrong in it; status and words as without --json.
+# cr_restart --check --json: one object, everything that is missing or wrong in it; status and words as without --json. cr_checkpoint --json: names as they are.
 # shellcheck source=tests/integ/lib.sh
 . "$(dirname "$0")/lib.sh"
 need cr_run "(this project: make install)"
@@ -33,7 +33,7 @@ saved()
 		[ -e "$RUN/ready.child" ] && { [ -z "${1:-}" ] || [ -e "$RUN/ready.parent" ]; } && break
 		nap 50
 	done
-	patiently cr_checkpoint "$@" --kill -f "$RUN/$name" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err" || { say_file "$RUN/ckpt.err"; return 1; }
+	patiently cr_checkpoint --json "$@" --kill -f "$RUN/$name" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err" || { say_file "$RUN/ckpt.err"; return 1; }
 	wait "$JOB" 2>/dev/null
 	return 0
 }
@@ -75,6 +75,9 @@ check "an incomplete file" found 1 'names == ["file"] and o["file"].endswith("/s
 check "no file" found 1 'names == ["file"] and "nothing" in p[0]["reason"]' "$RUN/nothing"
 cr_restart --json "$RUN/one" >"$RUN/out" 2>"$RUN/err" </dev/null
 check "without --check: wrong usage" sh -c "[ $? = 2 ] && [ ! -s '$RUN/out' ]"
+saved '"quoted"' || not_ok "saved: a name with quotes"
+check "cr_checkpoint --json: the same name" /usr/bin/python3 -c 'import json, sys
+sys.exit(not json.load(open(sys.argv[1]))["file"].endswith("/\"quoted\""))' "$RUN/ckpt.out"
 saved two --tree || { not_ok "saved: two processes"; done_testing; }
 check "two processes: ok" found 0 'o["ok"]' "$RUN/two"
 rm "$RUN/mapped"
