@@ -41,7 +41,8 @@ static const char usage[] =
 	"      --timeout SEC       end what was started when not all ranks are back after so long (default: 600)\n"
 	"      --json              print --info and --dry-run as JSON\n"
 	"  -v, --verbose           say what is done; -q, --quiet: errors only, no progress bar\n"
-	"  -p, --preload, --crdebug    of the original; refused, with what to do instead\n"
+	"  -p, --preload           of the original, as it is anyway: each rank reads and checks its whole file before it goes on\n"
+	"      --crdebug           of the original; refused, with what to do instead\n"
 	"  -h, --help              print this help\n"
 	"      --version           print the version\n"
 	"\n"
@@ -94,8 +95,7 @@ static const struct cr_option options[] = {
 	CR_OPTION_SET("json", 0, TO(json), true),
 	CR_OPTION_SET("verbose", 'v', TO(verbose), true),
 	CR_OPTION_SET("quiet", 'q', TO(quiet), true),
-	CR_OPTION_REFUSED("preload", 'p', "--preload is not needed: every node reads its context files from the snapshot directory; for one that it cannot see, "
-			  "`ompi-snapshot export` and `import` on that node"),
+	CR_OPTION_NOTHING("preload", 'p'),
 	CR_OPTION_REFUSED("crdebug", 0, "--crdebug is not supported: attach gdb to a rank, or set CR_DEBUG=2"),
 	CR_OPTION_END,
 };

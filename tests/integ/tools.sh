@@ -87,8 +87,8 @@ check "files and directories are the user's alone" [ -z "$(find "$OMPI_CR_SNAPSH
 # Restart: forms
 ompi-restart --info "$REF" >"$RUN/o" 2>&1
 check "--info: sequences and processes" sh -c "grep -qi 'Sequences: *$seqs' '$RUN/o' && grep -qi 'Processes: *2' '$RUN/o'"
-ompi-restart --showme "$REF/" >"$RUN/o" 2>&1
-check "--showme, with a slash at the end: the mpirun line" has 'mpirun.*ft-enable-cr.*cr_restart' "$RUN/o"
+ompi-restart -p --showme "$REF/" >"$RUN/o" 2>&1
+check "-p --showme, with a slash at the end: the mpirun line" has 'mpirun.*ft-enable-cr.*cr_restart' "$RUN/o"
 ompi-restart --dry-run "$REF" >"$RUN/o" 2>"$RUN/e" </dev/null
 check "--dry-run: every rank can be restarted here; the command, nothing started" sh -c "[ $? = 0 ] && grep -q '^mpirun.*cr_restart' '$RUN/o' && [ \$(wc -l <'$RUN/o') = 1 ]"
 : >"$RUN/go"
