@@ -2,9 +2,9 @@
 /*
  * execve of the program: the new image is started through cr_run again, so that descendants stay protected.
  *
- * What the kernel would refuse, and what cr_run cannot start (static programs, set-uid files, other architectures; cr_restart, which has
- * what it needs), goes to the kernel as it is. May run in a vfork child on a small stack: everything is on the stack and bounded. All signals stay blocked until the new
- * image begins: a handler must not run above frames of the lower half.
+ * What the kernel would refuse, and what cr_run cannot start (static programs, set-uid files, other architectures), goes to the kernel as
+ * it is; so does cr_restart, which brings a lower half of its own. May run in a vfork child on a small stack: everything is on the stack and
+ * bounded. All signals stay blocked until the new image begins: a handler must not run above frames of the lower half.
  * Context: upper %fs, no libc.
  */
 #include "libcr/lower/lower.h"
