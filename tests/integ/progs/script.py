@@ -17,6 +17,12 @@ def worker(todo, done):
         done.put(hashlib.sha256(item).digest())
 
 
+def say(*words):
+    """A line in one write: a checkpoint between two writes of a line would show it cut in two. print() makes several, with PYTHONUNBUFFERED."""
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
 def hold(step, steps):
     """As in step.h"""
     at, _, name = os.environ.get("STEP_HOLD", "0").partition(":")
@@ -40,12 +46,12 @@ def main():
                 out.seek(0)
                 state = hashlib.sha256(out.read()).digest()
             assert os.getpid() == pid
-            print("step", step, state.hex()[:24], flush=True)
+            say("step", step, state.hex()[:24])
             hold(step, steps)
             time.sleep(0.008)
     todo.put(None)
     thread.join()
-    print("ok")
+    say("ok")
 
 
 main()

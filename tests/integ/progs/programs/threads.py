@@ -4,6 +4,11 @@ import queue, sys, threading, time
 steps = int(sys.argv[1])
 queues = [queue.Queue() for _ in range(5)]
 
+def say(*words):
+    """A line in one write: a checkpoint between two writes of a line would show it cut in two. print() makes several, with PYTHONUNBUFFERED."""
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
 def known():
     a, b = 0, 1
     while True:
@@ -27,8 +32,8 @@ for step in range(1, steps + 1):
     queues[0].put(total)
     total = queues[4].get()
     time.sleep(0.003)
-    print("step", step, total, flush=True)
+    say("step", step, total)
 queues[0].put(None)
 for t in threads:
     t.join()
-print("end", queues[4].get(), threading.active_count())
+say("end", queues[4].get(), threading.active_count())
