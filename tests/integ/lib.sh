@@ -17,7 +17,7 @@ PREFIX=${OMPI_CR_PREFIX:-$TOP/_install}
 PROGS=${OMPI_CR_PROGS:-$TOP/_build/tests/integ/progs}
 SRC=$TOP/tests/integ/progs
 SEED=${SEED:-$(( (RANDOM << 15 | RANDOM) % 1000000 ))}
-CKPTS=${CKPTS:-$([ "${STRESS:-}" = long ] && echo 40 || echo 12)}
+if [ "${STRESS:-}" = long ]; then : "${CKPTS:=40}" "${SCALE:=100}"; else : "${CKPTS:=8}" "${SCALE:=75}"; fi
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/ompi-cr-test.XXXXXX")
 AGAIN=0 FRESH=0 RUN=$WORK SEG=0 JOB='' REF='' MODE=mpi N_TEST=0 N_FAILED=0 STARTED=()
 RND=$SEED
@@ -59,7 +59,7 @@ skip_all() { echo "1..0 # SKIP $*"; exit 0; }
 done_testing() { echo "1..$N_TEST"; [ "$N_FAILED" = 0 ]; exit; }
 
 # n STEPS: as many, or SCALE percent of them (a busy machine)
-n() { echo $(($1 * ${SCALE:-100} / 100)); }
+n() { echo $(($1 * SCALE / 100)); }
 
 # fit MOST SECONDS NP COMMAND...: the steps that take about so long here; at most MOST, and no less than a fourth of it: what is measured may have been something
 # else that the machine did. COMMAND takes their number as its last argument

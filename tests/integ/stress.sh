@@ -7,7 +7,7 @@
 if [ "${STRESS:-}" = long ]; then
 	CKPTS=300 LIMIT=3000 ROUNDS=${ROUNDS:-400000}
 else
-	CKPTS=${STRESS_CKPTS:-16} LIMIT=400 ROUNDS=${ROUNDS:-16000}
+	CKPTS=${STRESS_CKPTS:-12} LIMIT=400 ROUNDS=${ROUNDS:-12000}
 fi
 GAP=200
 filter() { grep -E '^ok|checksum'; }
