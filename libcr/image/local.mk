@@ -33,7 +33,8 @@ tests_unit_test_image_inspect_LDADD = libcr/image/libcr_image.la $(UNIT_LIBS)
 tests_unit_test_image_SOURCES = tests/unit/test_image.c
 tests_unit_test_image_CFLAGS = $(UNIT_CFLAGS) $(XXHASH_CFLAGS)
 tests_unit_test_image_LDADD = libcr/image/libcr_image.la $(XXHASH_LIBS) $(UNIT_LIBS)
-tests_unit_test_mem_SOURCES = tests/unit/test_mem.c
+tests_unit_test_mem_SOURCES = tests/unit/test_mem.c tests/unit/test_mem_areas.c tests/unit/test_mem_engine.c tests/unit/test_mem_objects.c \
+	tests/unit/test_mem_parts.c tests/unit/test_mem_parts.h tests/unit/test_mem_refuse.c
 tests_unit_test_mem_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_mem_LDADD = libcr/lower/libcr_mem.la libcr/image/libcr_image.la $(UNIT_LIBS)
 endif
