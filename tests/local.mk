@@ -7,7 +7,7 @@ integ_c = $(integ)/plain_basic $(integ)/omp_plain $(integ)/threads $(integ)/bloc
 	$(integ)/pending $(integ)/vectors $(integ)/descriptors $(integ)/syscalls $(integ)/on_tty $(integ)/socketed $(integ)/storm $(integ)/await $(integ)/edges $(integ)/family $(integ)/thread_churn
 integ_special = $(integ)/plain_basic_nopie $(integ)/plain_basic_clang $(integ)/cxx_throw $(integ)/fort_plain $(integ)/plugin.so \
 	$(integ)/linked_rpath $(integ)/linked_runpath $(integ)/static
-integ_mpi_c = $(integ)/mpi_objects $(integ)/mpi_inflight $(integ)/omp_mpi $(integ)/mpi_stress $(integ)/mpi_steady $(integ)/raise_cut $(integ)/mpi_files $(integ)/mpi_rma $(integ)/mpi_dynamic $(integ)/mpi_threads $(integ)/mpi_shared $(integ)/mpi_life $(integ)/mpi_family $(integ)/mpi_idup $(integ)/mpi_graphs tests/bench/mpi_overhead tests/bench/rma_nodes tests/bench/ballast
+integ_mpi_c = $(integ)/mpi_objects $(integ)/mpi_inflight $(integ)/omp_mpi $(integ)/mpi_stress $(integ)/mpi_steady $(integ)/raise_cut $(integ)/mpi_files $(integ)/mpi_rma $(integ)/mpi_dynamic $(integ)/mpi_shared $(integ)/mpi_life $(integ)/mpi_family $(integ)/mpi_idup $(integ)/mpi_graphs tests/bench/mpi_overhead tests/bench/rma_nodes tests/bench/ballast
 integ_mpi_f = $(integ)/ring_f08 $(integ)/ring_mpimod $(integ)/ring_mpifh
 # Programs that use libcr: linked with -lcr as it was built; cr_run gives them the installed one, by its soname.
 parity = tests/blcr-parity/progs
@@ -16,7 +16,9 @@ parity_progs = $(parity_c) $(parity)/testcxx
 LIBCR_LINK = -Llibcr/upper/.libs -Wl,-rpath,$(abs_top_builddir)/libcr/upper/.libs -lcr
 # The states that integ/mpi checkpoints in: one program of all in tests/integ/mpi
 mpi_table_c = $(wildcard $(top_srcdir)/tests/integ/mpi/*.c)
-integ_progs = $(integ)/mpi_table $(parity_progs) $(integ_c) $(integ_special) $(integ_mpi_c) $(integ_mpi_f)
+# The calls in which integ/threads_mpi has a thread: one program of all in tests/integ/threads
+mpi_threads_c = $(wildcard $(top_srcdir)/tests/integ/threads/*.c)
+integ_progs = $(integ)/mpi_table $(integ)/mpi_threads $(parity_progs) $(integ_c) $(integ_special) $(integ_mpi_c) $(integ_mpi_f)
 
 INTEG_CFLAGS = -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra
 integ_dir = $(MKDIR_P) $(@D) &&
@@ -49,6 +51,8 @@ $(integ)/mpi_stress: $(top_srcdir)/$(integ)/mpi_stress_parts.h $(top_srcdir)/$(i
 # MPI_UNWEIGHTED is an array of no elements to gcc
 $(integ)/mpi_table: $(mpi_table_c) $(top_srcdir)/tests/integ/mpi/table.h $(top_srcdir)/tests/integ/mpi/states.def $(top_srcdir)/$(integ)/step.h
 	$(AM_V_CC)$(integ_dir) $(MPICC) $(INTEG_CFLAGS) -Wno-stringop-overflow -Wno-stringop-overread -I$(top_srcdir)/$(integ) -o $@ $(mpi_table_c) -lm
+$(integ)/mpi_threads: $(mpi_threads_c) $(top_srcdir)/tests/integ/threads/threads.h $(top_srcdir)/$(integ)/step.h
+	$(AM_V_CC)$(integ_dir) $(MPICC) $(INTEG_CFLAGS) -pthread -I$(top_srcdir)/$(integ) -o $@ $(mpi_threads_c) -lm
 $(integ)/ring_f08: $(top_srcdir)/$(integ)/ring_f08.f90
 	$(AM_V_GEN)$(integ_dir) cd $(@D) && $(MPIFORT) -O2 -g -Wall -o $(@F) $(abs_top_srcdir)/$(integ)/ring_f08.f90
 $(integ)/ring_mpimod: $(top_srcdir)/$(integ)/ring_mpimod.f90

@@ -21,7 +21,7 @@ job_end 200
 check "restarted, the job ends as it should" [ "$RC" = 0 ]
 while read -r name; do
 	check "$name" grep -qx "$name ok" "$RUN/out.$SEG"
-done < <(sed -n 's/^\t{ "\([a-z_]*\)", [a-z_]*_block.*, 0 },$/\1/p' "$SRC/mpi_threads.c")
+done < <(sed -n 's/^\t{ "\([a-z_]*\)", [a-z_]*_block.*, 0 },$/\1/p' "$TOP/tests/integ/threads/main.c")
 
 GAP=250
 LIMIT=300
