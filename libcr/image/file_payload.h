@@ -32,7 +32,7 @@ enum cr_file_kind {
 
 /* Attributes of a FILE record. */
 #define CR_FILE_PSEUDO 0x1U /* on proc or sysfs: the size means nothing */
-#define CR_FILE_NAMELESS 0x2U /* DIRECTORY, PATH: a directory that was removed; the path is what it was called */
+#define CR_FILE_NAMELESS 0x2U /* DIRECTORY, PATH: a directory that was removed; FIFO: one that was; the path is what it was called */
 
 /* Attributes of a FILE_DATA record. */
 #define CR_FILE_DATA_PACKET 0x1U /* one packet of a pipe or socket: a read returns at its end */

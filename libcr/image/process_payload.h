@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Payloads of the PROCESS and TIMER records.  docs/context-file-format.md, sections "PROCESS" and "TIMER".
+ * Payloads of the PROCESS, TIMER and SETTINGS records.  docs/context-file-format.md, section 8.
  */
 #ifndef CR_IMAGE_PROCESS_PAYLOAD_H
 #define CR_IMAGE_PROCESS_PAYLOAD_H
@@ -50,6 +50,21 @@ struct cr_timer_payload {
 	uint64_t interval_ns;
 };
 
+#define CR_SETTINGS_OOM_SCORE_ADJ 0x1U   /* it could be read */
+#define CR_SETTINGS_COREDUMP_FILTER 0x2U /* it could be read */
+#define CR_SETTINGS_MLOCK_FUTURE 0x4U    /* mlockall(MCL_FUTURE) */
+#define CR_SETTINGS_MLOCK_ONFAULT 0x8U   /* with MCL_ONFAULT */
+#define CR_SETTINGS_MEMORY_MERGE 0x10U   /* PR_SET_MEMORY_MERGE */
+#define CR_SETTINGS_ALL 0x1fU
+
+struct cr_settings_payload {
+	int32_t oom_score_adj;
+	uint32_t coredump_filter;
+	uint32_t flags; /* CR_SETTINGS_... */
+	uint32_t mdwe;  /* PR_GET_MDWE */
+};
+
+_Static_assert(sizeof(struct cr_settings_payload) == 16, "SETTINGS payload is part of the format");
 _Static_assert(sizeof(struct cr_process_payload) == 352, "PROCESS payload is part of the format");
 _Static_assert(sizeof(struct cr_timer_payload) == 48, "TIMER payload is part of the format");
 

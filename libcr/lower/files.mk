@@ -9,7 +9,7 @@ libcr_lower_files_sources = \
 	libcr/lower/files_ops.c libcr/lower/files_queue.c libcr/lower/files_socket.c libcr/lower/files_socket_restore.c libcr/lower/files_unix.c \
 	libcr/lower/files_describe.c libcr/lower/files_kind.c libcr/lower/files_object.c libcr/lower/files_pipe.c libcr/lower/files_restore.c \
 	libcr/lower/files_restore_check.c libcr/lower/files_save.c libcr/lower/files_set.c libcr/lower/files_shared.c libcr/lower/files_unlinked.c libcr/lower/files_view.c \
-	libcr/lower/process.c libcr/lower/process_children.c libcr/lower/process_ipc.c libcr/lower/process_limits.c libcr/lower/process_timers.c
+	libcr/lower/process.c libcr/lower/process_children.c libcr/lower/process_ipc.c libcr/lower/process_limits.c libcr/lower/process_settings.c libcr/lower/process_timers.c
 
 if HAVE_CMOCKA
 check_LTLIBRARIES += tests/unit/libfiles_harness.la

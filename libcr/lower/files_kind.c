@@ -156,7 +156,7 @@ static bool take_path(struct classify *c, struct cr_open_file *file)
 
 static void take_named(struct classify *c, struct cr_open_file *file, uint32_t kind)
 {
-	if (!path_leads_here(file) && S_ISDIR(file->st.st_mode) && file->st.st_nlink == 0) {
+	if (!path_leads_here(file) && (S_ISDIR(file->st.st_mode) || kind == CR_FILE_FIFO) && file->st.st_nlink == 0) {
 		file->path = strndup(file->link, cr_file_name_bytes(file->link));
 		file->attrs |= CR_FILE_NAMELESS;
 		file->kind = kind;

@@ -3,7 +3,7 @@
  * Files and directories that lost the name under which they were opened.
  *
  * A file that has another name in the same directory is opened under that. A directory that was removed is empty and stays so: a new one, removed at
- * once, is the same.
+ * once, is the same. So is a FIFO that was removed, when what it held is put into the new one.
  */
 #include "libcr/lower/files_ops.h"
 
@@ -57,7 +57,7 @@ int cr_file_nameless_check(const char *path, struct cr_err *err)
 	int r = cr_file_unlinked_dir(path, dir, sizeof(dir));
 
 	if (r < 0)
-		return cr_err_set(err, r, "no place for the deleted directory %s: neither the one that it was in, nor $TMPDIR, nor /tmp can be written; set TMPDIR", path);
+		return cr_err_set(err, r, "no place for %s, which was deleted: neither the one that it was in, nor $TMPDIR, nor /tmp can be written; set TMPDIR", path);
 	return 0;
 }
 
@@ -77,5 +77,30 @@ int cr_file_nameless_dir(const char *path, uint32_t mode, int flags, int floor, 
 	rmdir(name);
 	if (fd < 0)
 		return cr_err_set(err, fd, "deleted directory %s: a new one cannot be opened: %s", path, strerror(-fd));
+	return fd;
+}
+
+int cr_file_nameless_fifo(const char *path, uint32_t mode, int flags, int floor, struct cr_err *err)
+{
+	char dir[CR_FILE_MAX_PATH_BYTES], name[CR_FILE_MAX_PATH_BYTES + 48];
+	int fd, r;
+
+	r = cr_file_unlinked_dir(path, dir, sizeof(dir));
+	if (r < 0)
+		return cr_file_nameless_check(path, err);
+	snprintf(name, sizeof(name), "%s/.cr-deleted-XXXXXX", dir);
+	/* In a directory of its own nobody else comes across it. */
+	if (!mkdtemp(name))
+		return cr_err_set(err, errno, "deleted FIFO %s: a new one cannot be made in %s: %s", path, dir, strerror(errno));
+	strcat(name, "/fifo");
+	r = mkfifo(name, 0600) < 0 ? -errno : 0;
+	fd = r < 0 ? r : cr_file_open_high(name, flags, 0, floor);
+	if (fd >= 0)
+		(void)!chmod(name, mode & 07777);
+	unlink(name);
+	name[strlen(name) - strlen("/fifo")] = '\0';
+	rmdir(name);
+	if (fd < 0)
+		return cr_err_set(err, fd, "deleted FIFO %s: a new one cannot be made in %s: %s", path, dir, strerror(-fd));
 	return fd;
 }

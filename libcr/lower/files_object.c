@@ -150,7 +150,13 @@ static int create_pipe(struct cr_file_object *obj, int floor, struct cr_err *err
 /* O_RDWR on a FIFO never blocks and gives both ends. */
 static int hold_fifo(struct cr_file_object *obj, const struct cr_file_view *view, int floor, struct cr_err *err)
 {
-	obj->write_end = cr_file_open_high(view->path, O_RDWR | O_NONBLOCK, 0, floor);
+	if (view->head.attrs & CR_FILE_NAMELESS) {
+		obj->write_end = cr_file_nameless_fifo(view->path, view->head.mode, O_RDWR | O_NONBLOCK, floor, err);
+		if (obj->write_end < 0)
+			return obj->write_end;
+	} else {
+		obj->write_end = cr_file_open_high(view->path, O_RDWR | O_NONBLOCK, 0, floor);
+	}
 	if (obj->write_end < 0)
 		return cr_err_set(err, obj->write_end, "%s: cannot be opened: %s", view->path, strerror(-obj->write_end));
 	obj->read_used = true;

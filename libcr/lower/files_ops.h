@@ -87,10 +87,11 @@ struct cr_file_queue_to {
 int cr_file_queue_send(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, int from,
 		       const struct cr_file_queue_to *to, struct cr_err *err);
 
-/* files_nameless.c: directories that were removed */
+/* files_nameless.c: directories and FIFOs that were removed */
 int cr_file_nameless_check(const char *path, struct cr_err *err);
 /* A new one, removed: a descriptor at or above @floor, given; or a negative errno. */
 int cr_file_nameless_dir(const char *path, uint32_t mode, int flags, int floor, struct cr_err *err);
+int cr_file_nameless_fifo(const char *path, uint32_t mode, int flags, int floor, struct cr_err *err);
 
 /* files_lock.c: locks, leases and the receiver of signals; of any kind. */
 bool cr_file_lock_check(struct cr_open_file *file, struct cr_file_refusals *refusals);

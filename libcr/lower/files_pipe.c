@@ -14,6 +14,24 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+/* A reader that no writer ever had sees no hang-up. tee(2) says the same as read(2), and takes nothing. */
+static bool never_written(int fd, int floor)
+{
+	int available = 0, p[2];
+	ssize_t n;
+
+	if (ioctl(fd, FIONREAD, &available) < 0 || available || pipe2(p, O_CLOEXEC | O_NONBLOCK) < 0)
+		return false;
+	p[0] = cr_file_move_high(p[0], floor);
+	p[1] = cr_file_move_high(p[1], floor);
+	n = p[1] < 0 ? -1 : tee(fd, p[1], 1, SPLICE_F_NONBLOCK);
+	if (p[0] >= 0)
+		close(p[0]);
+	if (p[1] >= 0)
+		close(p[1]);
+	return n == 0;
+}
+
 /* The far end may be closed everywhere (then the kernel reports a hang-up), but not open elsewhere. */
 static const char *far_end_outside(const struct cr_file_set *set, const struct cr_open_file *file)
 {
@@ -32,7 +50,7 @@ static const char *far_end_outside(const struct cr_file_set *set, const struct c
 	if (poll(&p, 1, 0) < 0)
 		return "its state cannot be asked for";
 	if (reads)
-		return p.revents & POLLHUP ? NULL : "its writing end is held by another process";
+		return p.revents & POLLHUP || never_written(p.fd, set->floor) ? NULL : "its writing end is held by another process";
 	return p.revents & POLLERR ? NULL : "its reading end is held by another process";
 }
 

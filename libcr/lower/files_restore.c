@@ -15,6 +15,7 @@
 #include "libcr/image/tree_payload.h"
 #include "libcr/lower/cr_files.h"
 #include "libcr/lower/files_ops.h"
+#include "libcr/lower/set.h"
 
 /* F_GETFL shows these only by accident of the first open; they must not act a second time. */
 #define NOT_REOPENED (O_CREAT | O_EXCL | O_TRUNC)
@@ -275,6 +276,7 @@ static int restore_all(const struct cr_image *img, int floor, bool low, struct c
 		r = place_low(&x, err);
 	/* All others are closed before: closing one of a file would give up its locks. */
 	close_all(&x);
+	cr_set_shared_close();
 	if (r >= 0)
 		r = finish_records(&x, err);
 	restore_fini(&x);

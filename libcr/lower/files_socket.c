@@ -50,11 +50,16 @@ static bool refuse(struct cr_file_refusals *refusals, const struct cr_open_file 
 	return false;
 }
 
+static bool polls(int fd, short events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	return poll(&p, 1, 0) > 0 && p.revents & events;
+}
+
 static bool readable(int fd)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return poll(&p, 1, 0) > 0 && p.revents & POLLIN;
+	return polls(fd, POLLIN);
 }
 
 /* The file of a bound socket must still be there under its name: a restart binds it again there. */
@@ -204,6 +209,11 @@ static bool check_unix(const struct cr_file_set *set, struct cr_open_file *file,
 			return refuse(refusals, file, "and connections of other processes wait to be accepted; accept them before the checkpoint");
 		return take_unix_path(file, s, &diag, refusals);
 	}
+	/* Looking at the queue would take the error; urgent data looks like any other there. */
+	if (polls(file->fds[0].fd, POLLERR))
+		return refuse(refusals, file, "with an error that the program has not seen yet; read it or close the socket before the checkpoint");
+	if (polls(file->fds[0].fd, POLLPRI))
+		return refuse(refusals, file, "in which urgent data waits (MSG_OOB), which a checkpoint cannot save; receive it before the checkpoint");
 	if (diag.has_peer)
 		return take_unix_pair(set, file, s, &diag, refusals);
 	if (diag.state == STATE_ESTABLISHED && s->type != SOCK_DGRAM)
@@ -214,7 +224,7 @@ static bool check_unix(const struct cr_file_set *set, struct cr_open_file *file,
 	return take_unix_path(file, s, &diag, refusals);
 }
 
-/* Ends of a pair; and one that was accepted with the one that listens under its name. */
+/* Ends of a pair; one that waits to be accepted, and one that was accepted, with the one that listens. */
 void cr_file_socket_relate(const struct cr_file_set *set, void (*join)(void *arg, unsigned int a, unsigned int b), void *arg)
 {
 	unsigned int i, k;
@@ -223,6 +233,7 @@ void cr_file_socket_relate(const struct cr_file_set *set, void (*join)(void *arg
 		const struct cr_open_file *file = &set->files[i], *other;
 		struct sockaddr_storage mine, theirs;
 		socklen_t len = sizeof(mine);
+		uint32_t queue, place;
 		struct cr_unix_diag diag;
 
 		if (!S_ISSOCK(file->st.st_mode) || file->flags & O_PATH || get_int(file->fds[0].fd, SOL_SOCKET, SO_DOMAIN) != AF_UNIX)
@@ -231,6 +242,8 @@ void cr_file_socket_relate(const struct cr_file_set *set, void (*join)(void *arg
 			other = diag.peer_ino ? file_of_ino(set, diag.peer_ino) : NULL;
 			if (other)
 				join(arg, i, (unsigned int)(other - set->files));
+			else if (!diag.peer_ino && find_queue(set, file, &queue, &place))
+				join(arg, i, queue);
 		}
 		if (getsockname(file->fds[0].fd, (void *)&mine, &len) < 0 || len <= sizeof(sa_family_t))
 			continue;
@@ -403,7 +416,7 @@ int cr_file_socket_save(const struct cr_file_set *set, const struct cr_open_file
 	r = cr_file_data_put(file, CR_FILE_DATA_STATE, s, sizeof(*s), w, err);
 	if (r >= 0)
 		r = save_options(file, w, err);
-	if (r < 0 || (s->state != CR_FILE_SOCKET_PAIR && s->state != CR_FILE_SOCKET_CLOSED && !(s->family == AF_UNIX && s->state == CR_FILE_SOCKET_OPEN)))
+	if (r < 0 || (s->state != CR_FILE_SOCKET_PAIR && s->state != CR_FILE_SOCKET_CLOSED && !(s->family == AF_UNIX && s->type == SOCK_DGRAM && s->state == CR_FILE_SOCKET_OPEN)))
 		return r;
 	if (s->state == CR_FILE_SOCKET_PAIR) {
 		int theirs = get_int(set->files[s->peer].fds[0].fd, SOL_SOCKET, SO_SNDBUF);

@@ -12,6 +12,7 @@
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,15 @@ static const struct cr_socket_option options[] = {
 	{ IPPROTO_IP, IP_MULTICAST_LOOP, true }, { IPPROTO_TCP, TCP_NODELAY, true },	{ IPPROTO_TCP, TCP_KEEPIDLE, true },
 	{ IPPROTO_TCP, TCP_KEEPINTVL, true },	{ IPPROTO_TCP, TCP_KEEPCNT, true },	{ IPPROTO_TCP, TCP_DEFER_ACCEPT, true },
 	{ IPPROTO_TCP, TCP_USER_TIMEOUT, true }, { IPPROTO_TCP, TCP_FASTOPEN, true },	{ IPPROTO_TCP, TCP_MAXSEG, false },
+	{ SOL_SOCKET, SO_NO_CHECK, true },	{ SOL_SOCKET, SO_RXQ_OVFL, true },	{ IPPROTO_IP, IP_RECVTTL, true },
+	{ IPPROTO_IP, IP_RECVTOS, true },	{ IPPROTO_IP, IP_MTU_DISCOVER, true },	{ IPPROTO_IP, IP_MINTTL, true },
+	{ IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, true }, { IPPROTO_IPV6, IPV6_MULTICAST_HOPS, true }, { IPPROTO_IPV6, IPV6_MULTICAST_LOOP, true },
+	{ IPPROTO_IPV6, IPV6_RECVTCLASS, true }, { IPPROTO_IPV6, IPV6_RECVHOPLIMIT, true }, { IPPROTO_IPV6, IPV6_RECVERR, true },
+	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, true }, { IPPROTO_IPV6, IPV6_DONTFRAG, true }, { IPPROTO_IPV6, IPV6_FREEBIND, true },
+	{ IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, true }, { IPPROTO_IPV6, IPV6_MINHOPCOUNT, true }, { IPPROTO_IPV6, IPV6_ADDR_PREFERENCES, true },
+	{ IPPROTO_TCP, TCP_CORK, true },	{ IPPROTO_TCP, TCP_SYNCNT, true },	{ IPPROTO_TCP, TCP_LINGER2, true },
+	{ IPPROTO_TCP, TCP_WINDOW_CLAMP, false }, { IPPROTO_TCP, TCP_NOTSENT_LOWAT, true }, { IPPROTO_TCP, TCP_CONGESTION, false },
+	{ IPPROTO_UDP, UDP_CORK, true },	{ IPPROTO_UDP, UDP_SEGMENT, true },	{ IPPROTO_UDP, UDP_GRO, true },
 };
 
 const struct cr_socket_option *cr_socket_options(unsigned int *ret_n)
@@ -53,6 +63,8 @@ bool cr_socket_option_fits(const struct cr_socket_option *option, const struct c
 		return s->family == AF_INET;
 	case IPPROTO_TCP:
 		return s->family != AF_UNIX && s->type == SOCK_STREAM;
+	case IPPROTO_UDP:
+		return s->family != AF_UNIX && s->type == SOCK_DGRAM;
 	}
 	return true;
 }

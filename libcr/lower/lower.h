@@ -221,6 +221,8 @@ long cr_lower_fork(uint64_t child_tid, uint64_t flags, uint64_t parent_tid); /* 
 
 /* thread_state.c: what the program changed of its threads since the launch; the agent has kept it. */
 struct cr_thread_state_payload;
+/* When the filter is installed and before the program runs: what its threads have then is not the program's doing. */
+void cr_thread_state_record(void);
 int cr_thread_state_check(cr_nocr_fn report, void *arg);
 int cr_thread_state_put(struct cr_image_writer *w, const struct cr_slot *s, struct cr_err *err);
 /* The record of thread @tid: 1 and its parts, borrowed; 0: there is none. */

@@ -61,7 +61,7 @@ struct cr_private {
 	uint64_t reserved[2];
 	volatile uint64_t handlers[CR_NSIG];
 	/* not read by assembly */
-	struct cr_ksigaction actions[CR_NSIG]; /* as the program set them; valid where the kernel holds our trampoline */
+	struct cr_ksigaction actions[CR_NSIG]; /* as the program set them; zero: as it found them */
 	volatile uint64_t mmap_next;
 	uint64_t brk_current;
 	uint32_t n_extra;

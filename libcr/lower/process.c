@@ -266,6 +266,8 @@ int cr_process_save(struct cr_image_writer *w, const struct cr_tid_map *tids, st
 	rec.p.cwd_bytes = (uint32_t)strlen(rec.cwd) + 1;
 	rec.p.cwd_deleted = deleted;
 	r = cr_image_put(w, CR_REC_PROCESS, &rec, sizeof(rec.p) + rec.p.cwd_bytes, err);
+	if (r >= 0)
+		r = cr_process_settings_save(w, err);
 	return r < 0 ? r : cr_process_timers_save(w, tids, err);
 }
 
@@ -311,6 +313,8 @@ int cr_process_restore_check(const struct cr_image *img, struct cr_err *err)
 	if (r < 0)
 		return r;
 	r = cr_process_limits_check(&p, err);
+	if (r >= 0)
+		r = cr_process_settings_check(img, err);
 	return r < 0 ? r : cr_process_timers_check(img, err);
 }
 
@@ -393,6 +397,8 @@ int cr_process_restore_timers(const struct cr_image *img, const struct cr_tid_ma
 	r = cr_process_timers_restore(img, tids, err);
 	if (r >= 0)
 		r = restore_itimers(&p, err);
+	if (r >= 0)
+		r = cr_process_settings_restore(img, err);
 	/* Last: files of proc about a process that is not dumpable belong to root. 2 can be had, but not be set. */
 	if (r >= 0 && p.dumpable != 1 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		r = cr_err_set(err, errno, "PR_SET_DUMPABLE: %s", strerror(errno));

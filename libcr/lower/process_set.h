@@ -33,6 +33,11 @@ int cr_process_limits_save(struct cr_process_payload *p, struct cr_err *err);
 int cr_process_limits_check(const struct cr_process_payload *p, struct cr_err *err);
 int cr_process_limits_restore(const struct cr_process_payload *p, struct cr_err *err);
 
+/* process_settings.c */
+int cr_process_settings_save(struct cr_image_writer *w, struct cr_err *err);
+int cr_process_settings_check(const struct cr_image *img, struct cr_err *err);
+int cr_process_settings_restore(const struct cr_image *img, struct cr_err *err);
+
 /* process_timers.c */
 void cr_process_check_timers(struct cr_process_refusals *refusals);
 int cr_process_timers_save(struct cr_image_writer *w, const struct cr_tid_map *tids, struct cr_err *err);

@@ -182,6 +182,11 @@ static int save_timer(struct cr_timer_payload *t, struct cr_image_writer *w, con
 		return cr_err_set(err, errno, "timer %d cannot be read: %s", t->id, strerror(errno));
 	t->value_ns = to_ns(&left.it_value);
 	t->interval_ns = to_ns(&left.it_interval);
+	/* It outlives the thread that it notified, and notifies nobody. */
+	if (t->notify & SIGEV_THREAD_ID && (t->tid <= 0 || (syscall(SYS_tgkill, getpid(), t->tid, 0) < 0 && errno == ESRCH))) {
+		t->notify = SIGEV_NONE;
+		t->tid = 0;
+	}
 	if (t->tid && tids && tids->to_program) {
 		tid = tids->to_program(t->tid);
 		if (tid <= 0)

@@ -353,13 +353,12 @@ static int sigactions_restore(const struct cr_image *img, struct cr_err *err)
 
 		if (sig == SIGKILL || sig == SIGSTOP || sig == SIGSYS || sig == CR_SIGNUM)
 			continue;
-		if (p->kind[sig] == 2) {
+		/* SIGCHLD without a handler has flags that count. */
+		if (p->kind[sig] == 2 || CR_PRIVATE->actions[sig].handler == p->kind[sig]) {
 			a = CR_PRIVATE->actions[sig];
 			a.mask &= ~CR_RESERVED_MASK;
-			a.handler = trampoline;
-		} else {
-			a.handler = p->kind[sig];
 		}
+		a.handler = p->kind[sig] == 2 ? trampoline : p->kind[sig];
 		rc = (int)cr_sys4(SYS_rt_sigaction, sig, &a, 0, 8);
 		if (rc < 0)
 			return cr_err_set(err, rc, "cannot restore the action of signal %d: %s", sig, strerror(-rc));
@@ -395,6 +394,7 @@ int cr_restore_run(struct cr_image *img, const struct cr_restore_how *how, struc
 	rc = cr_filter_install((int)l->fd_floor, true, &floor, &inherited, err);
 	if (rc)
 		return rc;
+	cr_thread_state_record();
 	rc = cr_mem_restore(img, &source, err);
 	if (rc)
 		return rc;

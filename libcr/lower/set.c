@@ -2,6 +2,8 @@
 /* Who is saved together with this process: the state and two questions. */
 #include "libcr/lower/set.h"
 
+#include <unistd.h>
+
 struct cr_set cr_set;
 
 bool cr_set_has(int pid)
@@ -26,4 +28,13 @@ long cr_set_shared(int fd)
 		if (cr_set.fds[i].fd == fd)
 			return cr_set.fds[i].number;
 	return -1;
+}
+
+void cr_set_shared_close(void)
+{
+	for (uint32_t i = 0; i < cr_set.n_shared; i++) {
+		if (cr_set.shared[i] >= 0)
+			close(cr_set.shared[i]);
+		cr_set.shared[i] = -1;
+	}
 }

@@ -37,5 +37,7 @@ bool cr_set_has(int pid);
 bool cr_set_left_out(int pid);
 /* The number of the shared description that @fd refers to, or -1. */
 long cr_set_shared(int fd);
+/* Restart: before record locks are taken, as closing any descriptor of a file gives those up. */
+void cr_set_shared_close(void);
 
 #endif

@@ -29,6 +29,7 @@ long cr_emul_sigaction(int sig, const struct cr_ksigaction *act, struct cr_ksiga
 {
 	struct cr_private *p = CR_PRIVATE;
 	struct cr_ksigaction given, knew, kold, previous;
+	uint64_t handler;
 	long r;
 
 	if (set_bytes != 8 || sig < 1 || sig >= CR_NSIG)
@@ -39,6 +40,7 @@ long cr_emul_sigaction(int sig, const struct cr_ksigaction *act, struct cr_ksiga
 		act = &given;
 	}
 	previous = p->actions[sig];
+	handler = p->handlers[sig];
 	if (sig == SIGSYS || sig == CR_SIGNUM) { /* remembered, never installed */
 		if (act)
 			p->actions[sig] = *act;
@@ -47,17 +49,17 @@ long cr_emul_sigaction(int sig, const struct cr_ksigaction *act, struct cr_ksiga
 	if (act) {
 		knew = *act;
 		knew.mask &= ~CR_RESERVED_MASK;
+		p->actions[sig] = *act;
 		if (act->handler > 1) {
-			p->actions[sig] = *act;
 			p->handlers[sig] = act->handler;
 			knew.handler = blob_signal;
 		}
 	}
 	r = cr_sys4(SYS_rt_sigaction, sig, act ? &knew : 0, old ? &kold : 0, 8);
 	if (r < 0) {
-		if (act && act->handler > 1) {
+		if (act) {
 			p->actions[sig] = previous;
-			p->handlers[sig] = previous.handler;
+			p->handlers[sig] = handler;
 		}
 		return r;
 	}

@@ -36,6 +36,7 @@ struct privileges {
 	unsigned int uid[4], gid[4]; /* real, effective, saved, file system */
 	uint64_t cap[5];             /* inheritable, permitted, effective, bounding, ambient */
 	unsigned int no_new_privs;
+	unsigned int seccomp, filters; /* mode; how many filters, 0 before Linux 5.9 */
 	uint32_t *groups;
 	uint32_t n_groups;
 };
@@ -82,6 +83,8 @@ static int privileges_read(int tid, struct privileges *p)
 		found |= sscanf(line, "Uid: %u %u %u %u", &p->uid[0], &p->uid[1], &p->uid[2], &p->uid[3]) == 4;
 		sscanf(line, "Gid: %u %u %u %u", &p->gid[0], &p->gid[1], &p->gid[2], &p->gid[3]);
 		sscanf(line, "NoNewPrivs: %u", &p->no_new_privs);
+		sscanf(line, "Seccomp: %u", &p->seccomp);
+		sscanf(line, "Seccomp_filters: %u", &p->filters);
 		for (size_t i = 0; i < 5; i++)
 			if (strncmp(line, caps[i], 7) == 0)
 				p->cap[i] = strtoull(line + 7, NULL, 16);
@@ -104,14 +107,35 @@ static bool same_privileges(const struct privileges *a, const struct privileges 
 	       (a->n_groups == 0 || memcmp(a->groups, b->groups, a->n_groups * sizeof(*a->groups)) == 0);
 }
 
-/* 1: reported; 0: nothing against it, or the thread is gone. */
+/* Not the agent's: SECCOMP_FILTER_FLAG_TSYNC gives the program's to every thread of the process. */
+static unsigned int launch_seccomp, launch_filters;
+
+void cr_thread_state_record(void)
+{
+	struct privileges p;
+
+	if (privileges_read((int)syscall(SYS_gettid), &p) == 0) {
+		launch_seccomp = p.seccomp;
+		launch_filters = p.filters;
+	}
+	free(p.groups);
+}
+
+/* How many reasons; 0 also when the thread is gone. */
 static int check_thread(int tid, const struct privileges *launch, cr_nocr_fn report, void *arg)
 {
 	struct privileges p;
 	char text[CR_ERR_TEXT_BYTES];
+	bool there = privileges_read(tid, &p) == 0;
 	int n = 0;
 
-	if (privileges_read(tid, &p) == 0 && !same_ids(&p, launch)) {
+	if (there && (p.seccomp != launch_seccomp || p.filters > launch_filters)) {
+		snprintf(text, sizeof(text), "thread %d has restricted its system calls (%s), which a checkpoint cannot save; ask for it before that", cr_id_to_program(tid),
+			 p.seccomp == 1 ? "seccomp, strict mode" : "a seccomp filter");
+		report(arg, text);
+		n++;
+	}
+	if (there && !same_ids(&p, launch)) {
 		snprintf(text, sizeof(text), "thread %d runs as user %u and group %u and was launched as user %u and group %u; a checkpoint cannot save a changed identity: start the program as that user",
 			 cr_id_to_program(tid), p.uid[1], p.gid[1], launch->uid[1], launch->gid[1]);
 		report(arg, text);

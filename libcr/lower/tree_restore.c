@@ -203,9 +203,7 @@ int cr_tree_check(struct cr_image *img, struct cr_err *err)
 
 void cr_tree_shared_close(void)
 {
-	for (uint32_t i = 0; i < cr_set.n_shared; i++)
-		if (cr_set.shared[i] >= 0)
-			close(cr_set.shared[i]);
+	cr_set_shared_close();
 	free(cr_set.shared);
 	cr_set.shared = NULL;
 	cr_set.n_shared = 0;

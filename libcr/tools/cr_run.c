@@ -227,6 +227,7 @@ int main(int argc, char **argv)
 		rc = cr_filter_install(cr_lower.fd_floor, false, &floor, &cr_lower.filter_inherited, &err);
 	if (!rc) {
 		cr_lower.fd_floor = floor;
+		cr_thread_state_record();
 		/* A descendant may have lost what it takes, or its program's environment may be older than a restart on another machine. */
 		rc = cr_engine_start(!descendant, &err);
 	}

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <sys/socket.h>
 
 #include "resource.h"
@@ -12,6 +13,32 @@
 static int tcp4, tcp6, udp, loose, fresh, on = 1;
 static struct sockaddr_in at4, at_udp;
 static struct sockaddr_in6 at6;
+
+/* Options that nothing else here looks at. */
+static const struct {
+	int *fd, level, name, value;
+} options[] = {
+	{ &fresh, IPPROTO_TCP, TCP_CORK, 1 },	    { &fresh, IPPROTO_TCP, TCP_SYNCNT, 4 },	  { &fresh, IPPROTO_TCP, TCP_LINGER2, 11 },
+	{ &fresh, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 777 }, { &fresh, IPPROTO_IP, IP_RECVTTL, 1 },	  { &loose, IPPROTO_IP, IP_RECVTOS, 1 },
+	{ &loose, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO }, { &loose, IPPROTO_IP, IP_MINTTL, 5 }, { &loose, SOL_SOCKET, SO_NO_CHECK, 1 },
+	{ &loose, SOL_SOCKET, SO_RXQ_OVFL, 1 },	    { &loose, IPPROTO_UDP, UDP_CORK, 0 },	  { &udp, IPPROTO_UDP, UDP_GRO, 1 },
+	{ &tcp6, IPPROTO_IPV6, IPV6_RECVTCLASS, 1 }, { &tcp6, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1 }, { &tcp6, IPPROTO_IPV6, IPV6_RECVERR, 1 },
+	{ &tcp6, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO }, { &tcp6, IPPROTO_IPV6, IPV6_DONTFRAG, 1 }, { &tcp6, IPPROTO_IPV6, IPV6_MINHOPCOUNT, 8 },
+};
+
+static void check_options(int set)
+{
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		socklen_t len = sizeof(int);
+		int now = -1;
+
+		if (*options[i].fd < 0)
+			continue;
+		if (set)
+			CHECK(setsockopt(*options[i].fd, options[i].level, options[i].name, &options[i].value, len) == 0);
+		CHECK(getsockopt(*options[i].fd, options[i].level, options[i].name, &now, &len) == 0 && now == options[i].value);
+	}
+}
 
 static void setup(void)
 {
@@ -33,6 +60,7 @@ static void setup(void)
 	CHECK(getsockname(udp, (void *)&at_udp, &len) == 0 && setsockopt(udp, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on)) == 0);
 	CHECK((loose = socket(AF_INET, SOCK_DGRAM, 0)) >= 0);
 	CHECK((fresh = socket(AF_INET, SOCK_STREAM, 0)) >= 0 && setsockopt(fresh, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0);
+	check_options(1);
 }
 
 static void verify(void)
@@ -66,4 +94,5 @@ static void verify(void)
 	CHECK(getsockopt(fresh, IPPROTO_TCP, TCP_NODELAY, &v, &len) == 0 && v == 1);
 	len = sizeof(in);
 	CHECK(getpeername(fresh, (void *)&in, &len) == -1 && errno == ENOTCONN);
+	check_options(0);
 }

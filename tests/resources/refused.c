@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/bpf.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/perf_event.h>
 #include <linux/netlink.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netpacket/packet.h>
 #include <pthread.h>
@@ -102,6 +104,30 @@ static void passed(void)
 	CHECK(gone >= 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, p) == 0);
 	memcpy(CMSG_DATA(&c.h), &gone, sizeof(int));
 	CHECK(write(p[0], "before", 6) == 6 && sendmsg(p[0], &m, 0) == 1 && close(gone) == 0);
+}
+
+static void urgent(void)
+{
+	int p[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, p) == 0 && send(p[0], "ab", 2, MSG_OOB) == 2);
+}
+
+/* The other end was closed with something unread: told once. */
+static void unseen_error(void)
+{
+	int p[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, p) == 0 && write(p[0], "x", 1) == 1 && close(p[1]) == 0);
+	fd = p[0];
+}
+
+static void filter(void)
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog all = { .len = 1, .filter = &allow };
+
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) == 0);
 }
 
 static void netlink(void)
@@ -288,6 +314,7 @@ static const struct {
 	{ "packet", packet },		    { "raw_ip", raw_ip },	      { "io_uring", uring },		  { "aio", aio },
 	{ "userfaultfd", userfault },	    { "perf_event", perf },	      { "fanotify", fanotify },		  { "bpf", bpf },
 	{ "namespace", namespace },	    { "pty", pty },		      { "other_pidfd", other_pidfd },	  { "events", events },
+	{ "urgent", urgent }, { "unseen_error", unseen_error }, { "filter", filter },
 	{ "lost_name", lost_name }, { "foreign_proc", foreign_proc },
 	{ "owner", owner },		    { "identity", identity },	      { "inheritance", inheritance },	  { "chroot", other_root },
 	{ "deadline", deadline },	    { "semaphores", semaphores },     { "queue", queue },
@@ -306,5 +333,9 @@ static void setup(void)
 
 static void verify(void)
 {
+	char got;
+
 	CHECK(fd < 0 || fcntl(fd, F_GETFD) >= 0);
+	if (strcmp(argument, "unseen_error") == 0)
+		CHECK(read(fd, &got, 1) == -1 && errno == ECONNRESET);
 }

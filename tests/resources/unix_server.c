@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Listening UNIX sockets with a path and with an abstract name, a connection to one of them with both ends here, a bound datagram socket.
+ * Listening UNIX sockets with a path and with an abstract name, a connection to one of them with both ends here, a bound datagram socket, sockets that were
+ * only made.
  */
 #include <stddef.h>
 #include <sys/socket.h>
@@ -9,9 +10,10 @@
 
 #include "resource.h"
 
+static struct sockaddr_un later = { .sun_family = AF_UNIX, .sun_path = "later" };
 static struct sockaddr_un path = { .sun_family = AF_UNIX, .sun_path = "service" }, hidden = { .sun_family = AF_UNIX }, mail = { .sun_family = AF_UNIX, .sun_path = "mail" };
 static socklen_t hidden_len;
-static int by_path, by_name, client, server, box;
+static int by_path, by_name, client, server, box, fresh[2], named;
 
 static void setup(void)
 {
@@ -23,6 +25,8 @@ static void setup(void)
 	CHECK((server = accept(by_path, NULL, NULL)) >= 0);
 	CHECK(write(client, "asked", 5) == 5);
 	CHECK((box = socket(AF_UNIX, SOCK_DGRAM, 0)) >= 0 && bind(box, (void *)&mail, sizeof(mail)) == 0);
+	CHECK((fresh[0] = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0 && (fresh[1] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) >= 0);
+	CHECK((named = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0 && bind(named, (void *)&later, sizeof(later)) == 0);
 }
 
 static void talk(int listening, void *to, socklen_t len, int type)
@@ -55,5 +59,13 @@ static void verify(void)
 	CHECK(write(client, "asked", 5) == 5);
 	CHECK((fd = socket(AF_UNIX, SOCK_DGRAM, 0)) >= 0 && sendto(fd, "m", 1, 0, (void *)&mail, sizeof(mail)) == 1);
 	CHECK(read(box, got, 8) == 1 && got[0] == 'm');
+	close(fd);
+	for (int i = 0; i < 2; i++) {
+		len = sizeof(un);
+		CHECK(getpeername(fresh[i], (void *)&un, &len) == -1 && errno == ENOTCONN);
+	}
+	len = sizeof(un);
+	CHECK(getsockname(named, (void *)&un, &len) == 0 && strcmp(un.sun_path, "later") == 0);
+	CHECK((fd = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0 && connect(fd, (void *)&later, sizeof(later)) == -1 && errno == ECONNREFUSED);
 	close(fd);
 }

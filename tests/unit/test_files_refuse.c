@@ -207,7 +207,10 @@ static void inherited_side(void)
 
 static void make_fifo_end(void)
 {
-	CHECK(mkfifo("fifo-end", 0600) == 0);
+	int writer;
+
+	CHECK(mkfifo("fifo-end", 0600) == 0 && (writer = open("fifo-end", O_RDWR)) >= 0 && fcntl(writer, F_DUPFD, TEST_FLOOR) >= 0);
+	close(writer);
 	to_five(open("fifo-end", O_RDONLY | O_NONBLOCK));
 }
 
@@ -218,7 +221,7 @@ static void test_pipes_of_others(void **state)
 	(void)state;
 	test_refused(make_reader, TEXTS("descriptor 5 ", "pipe:[", "its writing end is held by another process"));
 	test_refused(make_writer, TEXTS("descriptor 5 ", "pipe:[", "its reading end is held by another process"));
-	test_refused(make_fifo_end, TEXTS("descriptor 5 ", "/fifo-end"));
+	test_refused(make_fifo_end, TEXTS("descriptor 5 ", "/fifo-end", "its writing end is held by another process"));
 	assert_int_equal(pipe(p), 0);
 	outer_pipe[0] = fcntl(p[0], F_DUPFD, TEST_FLOOR + 80);
 	outer_pipe[1] = fcntl(p[1], F_DUPFD, TEST_FLOOR + 80);

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A parent with children that know each other in every way: ids, groups, a session, a pipe, a pair of sockets, a file position that they share, shared
- * memory with a lock in it, a child that has ended. Every step checks all of it.
+ * A parent with children that know each other in every way: ids, groups, a session, a pipe, a pair of sockets, a file position that they share, record locks
+ * on that file, a connection that waits to be accepted until the end, shared memory with a lock in it, a child that has ended. Every step checks all of it.
  * Usage: family STEPS
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +33,9 @@ struct shared {
 static struct shared *sh;
 static int me;
 static int last_fd; /* a file whose position all share */
+static int listening;
+static struct sockaddr_un service = { .sun_family = AF_UNIX };
+static socklen_t service_bytes;
 
 static void fail(const char *what, long a, long b)
 {
@@ -58,6 +63,25 @@ static void check_ids(void)
 	}
 }
 
+/* Everybody's own byte of the shared file. */
+static void take_lock(void)
+{
+	struct flock own = { .l_type = F_WRLCK, .l_start = me, .l_len = 1 };
+
+	if (fcntl(last_fd, F_SETLK, &own))
+		fail("F_SETLK", errno, 0);
+}
+
+static void check_locks(void)
+{
+	for (int i = 0; i <= CHILDREN; i++) {
+		struct flock l = { .l_type = F_WRLCK, .l_start = i, .l_len = 1 };
+
+		same("F_GETLK", fcntl(last_fd, F_GETLK, &l), 0);
+		same("another's record lock", l.l_type, i == me ? F_UNLCK : F_WRLCK);
+	}
+}
+
 static void take_turn(void)
 {
 	char digit;
@@ -67,6 +91,7 @@ static void take_turn(void)
 		pthread_cond_wait(&sh->turn_changed, &sh->lock);
 	if (sh->step >= 0) {
 		check_ids();
+		check_locks();
 		sh->sum += (long)me * sh->step;
 		if (read(last_fd, &digit, 1) != 1)
 			fail("read", errno, 0);
@@ -85,9 +110,35 @@ static void on_usr1(int sig)
 	got_usr1++;
 }
 
+static void listen_at(pid_t pid)
+{
+	service_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)snprintf(service.sun_path + 1, 50, "cr-family-%d", (int)pid));
+	listening = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (listening < 0 || bind(listening, (void *)&service, service_bytes) || listen(listening, 3))
+		fail("listen", errno, 0);
+}
+
+static int connect_there(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	if (fd < 0 || connect(fd, (void *)&service, service_bytes))
+		fail("connect", errno, 0);
+	return fd;
+}
+
+static void accept_at_last(void)
+{
+	int fd = accept(listening, NULL, NULL);
+
+	if (fd < 0 || write(fd, "!", 1) != 1)
+		fail("accept", errno, 0);
+}
+
 static void child(int number, int in, int out)
 {
 	char line[64];
+	int waiting;
 	ssize_t n;
 
 	me = number;
@@ -99,6 +150,8 @@ static void child(int number, int in, int out)
 	sh->pid[me] = getpid();
 	sh->pgid[me] = getpgrp();
 	sh->sid[me] = getsid(0);
+	take_lock();
+	waiting = me == 1 ? connect_there() : -1;
 	if (write(out, "r", 1) != 1)
 		_exit(1);
 	while ((n = read(in, line, sizeof(line))) > 0) {
@@ -106,6 +159,8 @@ static void child(int number, int in, int out)
 		if (write(out, line, (size_t)n) != n)
 			fail("write", errno, 0);
 	}
+	if (waiting >= 0)
+		same("what is said to the one that waited", read(waiting, line, 2), 1);
 	_exit(10 + me);
 }
 
@@ -133,6 +188,8 @@ int main(int argc, char **argv)
 	sh->pid[0] = getpid();
 	sh->pgid[0] = getpgrp();
 	sh->sid[0] = getsid(0);
+	take_lock();
+	listen_at(sh->pid[0]);
 	ended = fork();
 	if (ended == 0)
 		_exit(3);
@@ -188,6 +245,7 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		nanosleep(&pause, NULL);
 	}
+	accept_at_last();
 	same("the one that ended", waitpid(ended, &status, 0), ended);
 	same("its status", status, 3 << 8);
 	same("the one that was killed", waitpid(killed, &status, 0), killed);
