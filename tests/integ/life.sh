@@ -93,6 +93,20 @@ job_end 100
 the_end() { [ "$RC:$(tail -n 1 "$RUN/out.$SEG")" = 3:after ] && [[ $native == *"$(cat "$RUN/out.$SEG")" ]]; }
 check "MPI_Finalize: the last snapshot, restarted, ends with the native status and result" the_end
 
+# A rank is in MPI_Finalize, where it waits for the other one
+run_in last
+start_job 2 "$LIFE" last 60 go
+until_lines 1 last
+nap 300 # that is not told by anything: the other one is there soon
+check "a rank that waits in MPI_Finalize: the job is saved, and goes on" checkpoint
+check "a rank that waits in MPI_Finalize: saved once more" checkpoint
+kill_job
+: >"$RUN/go"
+restart
+job_end 100
+check "a rank that waits in MPI_Finalize: restarted, it ends" sh -c "[ $RC = 0 ] && grep -qx ok '$RUN/out.$SEG'"
+[ "$RC" = 0 ] || explain
+
 # A receive that has outlived its communicator passes by itself: try again
 run_in stray
 start_job 2 "$LIFE" stray 60 go end

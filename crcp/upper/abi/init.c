@@ -87,6 +87,9 @@ CRCP_API(double, MPI_Wtick, (void))
 }
 
 /* ---- init ---- */
+/* Where the ranks meet at the end, with nobody else's messages; NULL: a rank alone. */
+static MPI_Comm meeting;
+
 static int make_private(void)
 {
 	MPI_Comm world = (MPI_Comm)crcp_real(MPI_COMM_WORLD), dup = NULL;
@@ -133,6 +136,11 @@ static int init(int *argc, char ***argv, int required, int *provided, const char
 		crcp.initialized = 1;
 	}
 	crcp_call_end();
+	if (r == MPI_SUCCESS && crcp_comm(MPI_COMM_WORLD)->size > 1) {
+		r = PMPI_Comm_dup(MPI_COMM_WORLD, &meeting);
+		if (r == MPI_SUCCESS)
+			r = PMPI_Comm_set_errhandler(meeting, MPI_ERRORS_RETURN);
+	}
 	crcp_nocr_drop(CRCP_NOCR_TRANSIT);
 	if (r != MPI_SUCCESS)
 		return crcp_error(NULL, r, function);
@@ -195,20 +203,38 @@ int crcp_reinit(void)
 }
 
 /* ---- finalize ---- */
+/*
+ * Returns when every rank has entered MPI_Finalize. The real one waits for that too, but nothing can be saved meanwhile: a rank that waits for messages can.
+ * Each round doubles the number of ranks that it has heard of.
+ */
+static void meet(void)
+{
+	int size, rank;
+
+	if (!meeting)
+		return;
+	size = crcp_comm(meeting)->size;
+	rank = crcp_comm(meeting)->rank;
+	for (int far = 1; far < size; far *= 2)
+		(void)PMPI_Sendrecv(NULL, 0, MPI_BYTE, (rank + far) % size, 0, NULL, 0, MPI_BYTE, (rank + size - far) % size, 0, meeting, MPI_STATUS_IGNORE);
+	(void)PMPI_Comm_free(&meeting);
+}
+
 CRCP_API(int, MPI_Finalize, (void))
 {
 	MPI_Comm private = NULL;
 	int r;
 
 	if (crcp_is_up()) {
+		/* MPI 3.1, 8.7.1: as if MPI_COMM_SELF were freed first, while MPI still works */
+		crcp_attrs_delete_all(MPI_COMM_SELF);
+		crcp_attrs_delete_all(MPI_COMM_WORLD);
+		meet();
 		/* Counted like a collective, so that a cut has all ranks before it or all in it. */
 		crcp_call_begin();
 		crcp_collective_enter(crcp_comm(MPI_COMM_WORLD));
 		crcp_nocr_add(CRCP_NOCR_TRANSIT, "MPI_Finalize was entered and has not returned");
 		crcp_call_end();
-		/* MPI 3.1, 8.7.1: as if MPI_COMM_SELF were freed first, while MPI still works */
-		crcp_attrs_delete_all(MPI_COMM_SELF);
-		crcp_attrs_delete_all(MPI_COMM_WORLD);
 	}
 	crcp_call_begin();
 	if (crcp_is_up()) {

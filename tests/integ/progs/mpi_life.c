@@ -8,6 +8,7 @@
  *   mpi_life after STEPS MS       the ranks compute, leave MPI_Finalize, and live on for about MS milliseconds of work; rank 0 ends with status 3
  *   mpi_life stray STEPS FILE     rank 0 says "stray" and waits with a receive whose communicator is freed; its message comes when FILE is there
  *   mpi_life freed STEPS FILE     rank 0 says "freed" and keeps, until FILE is there, a communicator that the others have freed and nobody has used for a collective
+ *   mpi_life last STEPS FILE      rank 0 says "last" and enters MPI_Finalize when FILE is there, the others at once
  *   mpi_life abort STEPS FILE     rank 1 aborts with code 7 when FILE is there, the others compute and exchange until then
  *   mpi_life wrong STEPS WORD     a message to a rank that there is not
  *
@@ -183,6 +184,10 @@ int main(int argc, char **argv)
 		abort_steps(argv[3]);
 	else
 		both_threads();
+	if (strcmp(what, "last") == 0 && rank == 0) {
+		puts("last"), fflush(stdout);
+		await_file(argv[3]);
+	}
 	MPI_Finalize();
 	if (strcmp(what, "after") == 0) {
 		(void)step_work(1, atoi(argv[3]));
