@@ -10,8 +10,8 @@ run() { if want "$1"; then chain "$@"; fi; }
 translated() { local RESTART_WITH="${AS_USER:-}"; run "$@"; }
 [ "$(id -u)" != 0 ] || AS_USER="setpriv --bounding-set=-sys_admin,-checkpoint_restore"
 
-run "C: ids, groups, sessions, locks in shared memory, statuses" 1 "$PROGS/family" $(n 300)
-translated "C: the same, with other ids below" 1 "$PROGS/family" $(n 300)
+run "C: ids, groups, sessions, locks in shared memory, statuses" 1 "$PROGS/family" $(n 220)
+translated "C: the same, with other ids below" 1 "$PROGS/family" $(n 220)
 run "bash: jobs, pipelines, a co-process, wait" 1 /bin/bash "$SRC/tree_jobs.bash" $(n 24)
 translated "bash: the same, with other ids below" 1 /bin/bash "$SRC/tree_jobs.bash" $(n 24)
 translated "perl: fork, sockets, zombies" 1 /usr/bin/perl "$SRC/tree_fork.pl" $(n 60)

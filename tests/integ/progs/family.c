@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "step.h"
+
 enum { CHILDREN = 4 };
 
 struct shared {
@@ -166,7 +168,7 @@ static void child(int number, int in, int out)
 
 int main(int argc, char **argv)
 {
-	int steps = argc > 1 ? atoi(argv[1]) : 100, to[CHILDREN + 1], from[CHILDREN + 1], status;
+	int steps = step_count(argc, argv, 100), to[CHILDREN + 1], from[CHILDREN + 1], status;
 	pthread_mutexattr_t ma;
 	pthread_condattr_t ca;
 	char name[] = "family.XXXXXX";
@@ -243,6 +245,7 @@ int main(int argc, char **argv)
 		same("nobody has ended", waitpid(sh->pid[2], &status, WNOHANG), 0);
 		printf("step %d sum %ld\n", step, sh->sum);
 		fflush(stdout);
+		step_hold(step);
 		nanosleep(&pause, NULL);
 	}
 	accept_at_last();
