@@ -62,6 +62,9 @@ enum cr_msg_type {
 	CR_MSG_GIVE,        /* S->A  struct cr_msg_give + n * int32_t: the set, + n_left * int32_t: who is left out; what do you hold? */
 	CR_MSG_GIVEN,       /* A->S  struct cr_msg_given + n_fds * int32_t + n_ended * struct cr_msg_ended; then the descriptors, CR_GIVE_FDS at a time with one byte */
 	CR_MSG_SHARE,       /* S->A  n * struct cr_msg_share: descriptors whose description is saved by the leader */
+	CR_MSG_CHECK_SET,   /* S->A  struct cr_msg_check_set: can you be checkpointed with those who are meant? Nobody is stopped */
+	CR_MSG_CHECKED,     /* A->S  the answer: for each of them struct cr_msg_checked + bytes of text, one reason per line */
+	CR_MSG_CHECK_MEMBER, /* S->A  from the leader: struct cr_msg_give + pids as in GIVE + n * struct cr_msg_share: the answer is CHECK_REPLY */
 };
 
 struct cr_msg_head {
@@ -212,6 +215,7 @@ struct cr_msg_given {
 	uint32_t n_ended;
 	int32_t foreground;           /* of the controlling terminal; 0 none */
 	int32_t fd_floor;
+	uint32_t omits;               /* cr_run --omit started it */
 	char name[16];
 };
 
@@ -225,6 +229,19 @@ struct cr_msg_ended {
 struct cr_msg_share {
 	int32_t fd;
 	uint32_t number;
+};
+
+struct cr_msg_check_set {
+	uint32_t flags; /* CR_BEGIN_* */
+};
+
+enum cr_checked { CR_CHECKED_MEMBER = 0, CR_CHECKED_LEFT_OUT = 1 };
+
+struct cr_msg_checked {
+	int32_t pid; /* as the kernel knows it */
+	uint32_t state; /* enum cr_checked */
+	uint32_t bytes;
+	char name[16];
 };
 
 struct cr_msg_exit {

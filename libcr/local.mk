@@ -23,15 +23,15 @@ CLEANFILES += libcr/blob.o libcr/blob.so libcr/blob_bin.o
 # ---- code that runs in signal handlers and on the program's %fs: no TLS, no stack protector, no vector registers
 noinst_LTLIBRARIES += libcr/libcr_sig.la libcr/libcr_lower.la
 libcr_libcr_sig_la_SOURCES = libcr/lower/memory_sig.c libcr/lower/signal_sig.c libcr/lower/ids_sig.c libcr/lower/syscall_sig.c \
-	libcr/lower/exec_sig.c libcr/lower/exec_env_sig.c libcr/lower/patch_sig.c libcr/lower/copy_sig.c libcr/lower/thread_state_sig.c
+	libcr/lower/exec_sig.c libcr/lower/exec_env_sig.c libcr/lower/patch_sig.c libcr/lower/copy_sig.c libcr/lower/thread_state_sig.c libcr/lower/ipc_sig.c
 libcr_libcr_sig_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -ftls-model=initial-exec -mgeneral-regs-only -mfsgsbase -fno-tree-loop-distribute-patterns
 
 libcr_libcr_lower_la_SOURCES = libcr/lower/window.c libcr/lower/exec_image.c libcr/lower/descriptors.c libcr/lower/seccomp.c \
 	libcr/lower/threads.c libcr/lower/thread_state.c libcr/lower/thunk.c libcr/lower/nocr.c libcr/lower/freeze.c libcr/lower/dump.c libcr/lower/pending.c libcr/lower/restore.c \
 	libcr/lower/ask.c libcr/lower/helper.c libcr/lower/agent_callbacks.c \
 	libcr/lower/remote_address.c libcr/lower/remote_call.c libcr/lower/remote_combine.c libcr/lower/remote_conn.c libcr/lower/remote_memory.c libcr/lower/remote_serve.c libcr/lower/remote_wire.c \
-	libcr/lower/tree.h libcr/lower/tree_find.c libcr/lower/traced.c libcr/lower/tree_lead.c libcr/lower/tree_gather.c libcr/lower/tree_member.c libcr/lower/tree_merge.c libcr/lower/tree_restore.c \
-	libcr/lower/agent.c libcr/lower/agent_checkpoint.c libcr/lower/agent_private.h libcr/lower/message.c libcr/lower/start.c libcr/arch/x86_64/cpu.c libcr/arch/x86_64/lower.S $(libcr_lower_files_sources)
+	libcr/lower/tree.h libcr/lower/tree_find.c libcr/lower/traced.c libcr/lower/tree_lead.c libcr/lower/tree_gather.c libcr/lower/tree_gather.h libcr/lower/tree_check.c libcr/lower/tree_member.c libcr/lower/tree_merge.c libcr/lower/tree_restore.c \
+	libcr/lower/agent.c libcr/lower/agent_checkpoint.c libcr/lower/agent_check.c libcr/lower/agent_private.h libcr/lower/message.c libcr/lower/start.c libcr/lower/ipc_table.c libcr/arch/x86_64/cpu.c libcr/arch/x86_64/lower.S $(libcr_lower_files_sources)
 libcr_libcr_lower_la_CFLAGS = $(AM_CFLAGS) -fno-stack-protector -mfsgsbase
 libcr_libcr_lower_la_CPPFLAGS = $(AM_CPPFLAGS) -DCR_UPPERDIR='"$(upperdir)"'
 
@@ -57,7 +57,7 @@ cr_restart_LDFLAGS = $(lower_ldflags)
 cr_restart_LDADD = $(lower_libs) libcr/blob_bin.o
 cr_restart_DEPENDENCIES = $(cr_run_DEPENDENCIES)
 
-cr_checkpoint_SOURCES = libcr/tools/cr_checkpoint.c libcr/tools/checkpoint_agent.c libcr/tools/checkpoint_agent.h libcr/tools/checkpoint_file.c libcr/tools/checkpoint_file.h \
+cr_checkpoint_SOURCES = libcr/tools/cr_checkpoint.c libcr/tools/checkpoint_agent.c libcr/tools/checkpoint_agent.h libcr/tools/checkpoint_check.c libcr/tools/checkpoint_check.h libcr/tools/checkpoint_file.c libcr/tools/checkpoint_file.h \
 	libcr/tools/checkpoint_watch.c libcr/tools/checkpoint_watch.h libcr/tools/json.h libcr/tools/json.c libcr/tools/dump_progress.h libcr/tools/dump_progress.c libcr/tools/progress.h libcr/tools/progress.c \
 	libcr/tools/process_memory.h libcr/tools/process_memory.c libcr/tools/option.h libcr/tools/option.c libcr/tools/process_stat.h libcr/tools/process_stat.c libcr/lower/message.c
 

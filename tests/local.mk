@@ -4,7 +4,7 @@
 
 integ = tests/integ/progs
 integ_c = $(integ)/plain_basic $(integ)/omp_plain $(integ)/threads $(integ)/blockall $(integ)/timers $(integ)/dlopener $(integ)/altstack $(integ)/over_clock \
-	$(integ)/pending $(integ)/vectors $(integ)/descriptors $(integ)/syscalls $(integ)/on_tty $(integ)/socketed $(integ)/storm $(integ)/await $(integ)/edges $(integ)/family $(integ)/thread_churn
+	$(integ)/pending $(integ)/vectors $(integ)/descriptors $(integ)/syscalls $(integ)/on_tty $(integ)/socketed $(integ)/storm $(integ)/await $(integ)/edges $(integ)/family $(integ)/ipc_family $(integ)/thread_churn
 integ_special = $(integ)/plain_basic_nopie $(integ)/plain_basic_clang $(integ)/cxx_throw $(integ)/fort_plain $(integ)/plugin.so \
 	$(integ)/linked_rpath $(integ)/linked_runpath $(integ)/static
 integ_mpi_c = $(integ)/mpi_objects $(integ)/mpi_inflight $(integ)/omp_mpi $(integ)/mpi_stress $(integ)/mpi_steady $(integ)/raise_cut $(integ)/mpi_files $(integ)/mpi_rma $(integ)/mpi_dynamic $(integ)/mpi_shared $(integ)/mpi_life $(integ)/mpi_family $(integ)/mpi_idup $(integ)/mpi_graphs tests/bench/mpi_overhead tests/bench/rma_nodes tests/bench/ballast

@@ -27,19 +27,20 @@ enum cr_file_kind {
 	CR_FILE_SOCKET = 16,
 	CR_FILE_MEMFD = 17,    /* its content is stored; the path is what proc calls it */
 	CR_FILE_SHARED = 18,   /* in a tree: description @ino of what its processes share */
+	CR_FILE_MQUEUE = 19,   /* POSIX message queue; its content is stored; the path is its name */
 	CR_FILE_KINDS          /* one more than the last */
 };
 
 /* Attributes of a FILE record. */
 #define CR_FILE_PSEUDO 0x1U /* on proc or sysfs: the size means nothing */
-#define CR_FILE_NAMELESS 0x2U /* DIRECTORY, PATH: a directory that was removed; FIFO: one that was; the path is what it was called */
+#define CR_FILE_NAMELESS 0x2U /* DIRECTORY, PATH: a directory that was removed; FIFO: one that was; the path is what it was called. MQUEUE: the same */
 
 /* Attributes of a FILE_DATA record. */
 #define CR_FILE_DATA_PACKET 0x1U /* one packet of a pipe or socket: a read returns at its end */
 #define CR_FILE_DATA_STATE 0x2U  /* the state of the object: the structure of its kind, below */
 #define CR_FILE_DATA_LOCK 0x4U   /* array of struct cr_file_lock: locks and leases on this description */
 #define CR_FILE_DATA_OWNER 0x8U  /* struct cr_file_owner */
-#define CR_FILE_DATA_ITEM 0x10U  /* EPOLL, INOTIFY: one watch. SOCKET: one option */
+#define CR_FILE_DATA_ITEM 0x10U  /* EPOLL, INOTIFY: one watch. SOCKET: one option. MQUEUE: one message, in the order in which they are received */
 #define CR_FILE_DATA_MESSAGE 0x20U /* SOCKET: struct cr_file_message: of the content that follows */
 #define CR_FILE_DATA_ALL 0x3fU
 
@@ -103,6 +104,17 @@ struct cr_file_signalfd {
 struct cr_file_memfd {
 	uint32_t seals; /* F_GET_SEALS */
 	uint32_t reserved; /* 0 */
+};
+
+struct cr_file_mqueue {
+	uint64_t max_messages, message_bytes; /* mq_maxmsg, mq_msgsize */
+	uint32_t uid, gid;
+};
+
+/* Followed by @bytes of text. */
+struct cr_file_mqueue_message {
+	uint32_t priority;
+	uint32_t bytes;
 };
 
 struct cr_file_epoll_item {
@@ -172,7 +184,7 @@ _Static_assert(sizeof(struct cr_file_fd) == 16, "FILE payload is part of the for
 _Static_assert(sizeof(struct cr_file_data_payload) == 24, "FILE_DATA payload is part of the format");
 _Static_assert(sizeof(struct cr_file_eventfd) == 16 && sizeof(struct cr_file_timerfd) == 32 && sizeof(struct cr_file_epoll_item) == 24 &&
 		       sizeof(struct cr_file_inotify_item) == 8 && sizeof(struct cr_file_lock) == 24 && sizeof(struct cr_file_socket) == 160 &&
-		       sizeof(struct cr_file_socket_option) == 32,
+		       sizeof(struct cr_file_socket_option) == 32 && sizeof(struct cr_file_mqueue) == 24 && sizeof(struct cr_file_mqueue_message) == 8,
 	       "FILE_DATA content is part of the format");
 
 #endif

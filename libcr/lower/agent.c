@@ -85,6 +85,16 @@ static void on_message(int index)
 		cr_agent.reconnects = 0;
 	if (h.type == CR_MSG_CHECK) {
 		cr_agent_check(index);
+	} else if (h.type == CR_MSG_CHECK_SET && PAYLOAD(struct cr_msg_check_set)) {
+		cr_agent_check_set(index, PAYLOAD(struct cr_msg_check_set)->flags);
+	} else if (h.type == CR_MSG_CHECK_MEMBER && PAYLOAD(struct cr_msg_give)) {
+		cr_agent_check_member(index, PAYLOAD(struct cr_msg_give), (size_t)n);
+	} else if (h.type == CR_MSG_GIVE && !h.checkpoint && PAYLOAD(struct cr_msg_give)) {
+		/* For a question: a descriptor that was closed meanwhile ends it, and it is asked again. */
+		struct cr_err err = { "" };
+
+		if (cr_member_give(cr_agent.conn[index], 0, &err))
+			conn_drop(index);
 	} else if (h.type == CR_MSG_BEGIN && PAYLOAD(struct cr_msg_begin)) {
 		cr_agent_begin(index, PAYLOAD(struct cr_msg_begin));
 	} else if (h.type == CR_MSG_NOCR && PAYLOAD(struct cr_msg_nocr)) {

@@ -15,6 +15,7 @@
 
 #include "libcr.h"
 #include "libcr/arch/x86_64/raw.h"
+#include "libcr/lower/tree.h"
 
 #define LIMIT_DEFAULT_S 30
 
@@ -117,6 +118,16 @@ static const char *context_of(const struct cr_callback_place *p, const struct cr
 	return p == &c->places[0] ? "thread context" : "signal context";
 }
 
+/* Who leaves itself out takes its descendants along, so of a tree nothing is left without its root; a group or a session may have others. */
+static const char *omitted_leader(void)
+{
+	if (!cr_lead_active())
+		return "";
+	return cr_agent.begin.flags & (CR_BEGIN_GROUP | CR_BEGIN_SESSION)
+		       ? "; it is the one who was asked, and would lead the others: ask for another process of that group or session, which does not descend from it"
+		       : "; it is the root of the set, and who is left out takes along what descends from it, so nothing is left";
+}
+
 static void fail_refused(struct cr_callbacks *c)
 {
 	int flags = c->refused_flags, code = (int)((unsigned int)flags >> 16);
@@ -126,7 +137,7 @@ static void fail_refused(struct cr_callbacks *c)
 	switch (flags & 0xffff) {
 	case CR_CHECKPOINT_OMIT:
 		code = CR_EOMITTED;
-		snprintf(text, sizeof(text), "left out of the checkpoint, as %.200s asked (CR_CHECKPOINT_OMIT)", by);
+		snprintf(text, sizeof(text), "left out of the checkpoint, as %.200s asked (CR_CHECKPOINT_OMIT)%s", by, omitted_leader());
 		break;
 	case CR_CHECKPOINT_TEMP_FAILURE:
 		code = code ? code : CR_ETEMPFAIL;

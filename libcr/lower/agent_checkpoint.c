@@ -125,46 +125,6 @@ void cr_agent_failed(uint32_t phase, int error, const char *text)
 	cr_agent_tell(CR_MSG_FAILED, &f, sizeof(f));
 }
 
-struct text {
-	char *buf;
-	size_t used, room;
-};
-
-static void text_add(void *arg, const char *reason)
-{
-	struct text *t = arg;
-	int n = snprintf(t->buf + t->used, t->room - t->used, "%s%s", t->used ? "\n" : "", reason);
-
-	if (n > 0)
-		t->used = t->used + (size_t)n < t->room ? t->used + (size_t)n : t->room - 1;
-}
-
-#define FAMILY_LOOKS 3
-
-/*
- * What stands against a checkpoint of a program that runs. @family: of a rank, with its children, whom a shell makes and loses at any moment: what needs
- * to know them is looked at in the checkpoint, and what was seen while one came or went is looked at again.
- */
-static int check_running(bool family, struct text *t)
-{
-	bool gathering = cr_set.gathering;
-	size_t before = t->used;
-	int n;
-
-	cr_set.family = family && !cr_set.active;
-	for (int i = 1;; i++) {
-		cr_set.gathering = gathering || (cr_set.family && cr_procs_family());
-		n = cr_dump_check(cr_agent.dumping ? cr_agent.dump.pid : 0, text_add, t);
-		if (!n || !cr_set.family || cr_set.gathering || i == FAMILY_LOOKS)
-			break;
-		t->used = before;
-		t->buf[before] = '\0';
-	}
-	cr_set.gathering = gathering;
-	cr_set.family = false;
-	return n;
-}
-
 /* Reasons that pass by themselves end with these words: EAGAIN when there is no other. */
 static int refusal_code(const char *reasons)
 {
@@ -262,15 +222,6 @@ void cr_agent_board_look(void)
 
 #define SEVERAL (CR_BEGIN_TREE | CR_BEGIN_FAMILY | CR_BEGIN_GROUP | CR_BEGIN_SESSION)
 
-/* Who asks; never saved itself. */
-static int peer_of(int index)
-{
-	struct ucred c;
-	socklen_t len = sizeof(c);
-
-	return index == 0 || getsockopt(cr_agent.conn[index], SOL_SOCKET, SO_PEERCRED, &c, &len) ? 0 : c.pid;
-}
-
 void cr_agent_begin(int index, const struct cr_msg_begin *m)
 {
 	bool writing = cr_agent.dumping || cr_lead_active(), several;
@@ -294,7 +245,7 @@ void cr_agent_begin(int index, const struct cr_msg_begin *m)
 	/* A rank without a family is saved alone, unless it gets one before it is frozen. */
 	several = m->flags & CR_BEGIN_FAMILY ? cr_procs_family() : m->flags & SEVERAL;
 	if (several)
-		rc = cr_lead_begin(m, peer_of(index), &err);
+		rc = cr_lead_begin(m, cr_agent_peer(index), &err);
 	else if (m->flags & CR_BEGIN_TRACE)
 		rc = cr_traced_mark(m->flags, &(struct cr_proc){ .pid = getpid() }, 1, &err);
 	if (rc < 0) {
@@ -313,12 +264,12 @@ static void cr_agent_converge(void);
 void cr_agent_ready(void)
 {
 	char reasons[CR_TEXT_BYTES];
-	struct text t = { reasons, 0, sizeof(reasons) };
+	struct cr_agent_text t = { reasons, 0, sizeof(reasons) };
 
 	reasons[0] = '\0';
 	if (cr_agent_callbacks_in_signals())
 		cr_dump_prepare();
-	if (!cr_agent_callbacks_in_signals() && check_running(cr_agent.begin.flags & CR_BEGIN_FAMILY, &t)) {
+	if (!cr_agent_callbacks_in_signals() && cr_agent_check_running(cr_agent.begin.flags & CR_BEGIN_FAMILY, &t)) {
 		cr_agent_failed(CR_MSG_BEGIN, refusal_code(reasons), reasons);
 		return;
 	}
@@ -402,7 +353,7 @@ void cr_agent_freeze_now(void)
 	const char *limit = getenv("OMPI_CR_TIMEOUT_FREEZE");
 	struct cr_err err = { "" };
 	char reasons[CR_TEXT_BYTES];
-	struct text t = { reasons, 0, sizeof(reasons) };
+	struct cr_agent_text t = { reasons, 0, sizeof(reasons) };
 	uint64_t seconds = limit && atoi(limit) > 0 ? (uint64_t)atoi(limit) : 30;
 	int n, rc;
 
@@ -426,7 +377,7 @@ void cr_agent_freeze_now(void)
 		return;
 	/* What the program began after it was asked: now nothing moves any more. */
 	reasons[0] = '\0';
-	if (cr_agent_callbacks_in_signals() ? cr_dump_check(0, text_add, &t) : cr_nocr_list(text_add, &t)) {
+	if (cr_agent_callbacks_in_signals() ? cr_dump_check(0, cr_agent_text_add, &t) : cr_nocr_list(cr_agent_text_add, &t)) {
 		cr_agent_failed(CR_MSG_FREEZE, refusal_code(reasons), reasons);
 		return;
 	}
@@ -533,19 +484,6 @@ void cr_agent_exit(const struct cr_msg_exit *m)
 		cr_sys2(SYS_kill, getpid(), -m->status);
 	}
 	cr_sys1(SYS_exit_group, m->status < 0 ? 128 - m->status : m->status);
-}
-
-void cr_agent_check(int index)
-{
-	struct text t = { cr_agent.buf, 0, CR_MSG_MAX_BYTES };
-
-	cr_agent.buf[0] = '\0';
-	/* A coordinator that asks before it begins: what callbacks may take away does not count yet. */
-	if (index == 0 && cr_agent_callbacks_registered())
-		cr_nocr_list(text_add, &t);
-	else
-		check_running(index == 0, &t);
-	cr_message_send(cr_agent.conn[index], CR_MSG_CHECK_REPLY, 0, cr_agent.buf, t.used);
 }
 
 /* What the coordinator grants: enter (clock, count). */

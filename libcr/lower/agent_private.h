@@ -53,7 +53,6 @@ void cr_agent_freeze(void);
 void cr_agent_dump(struct cr_msg_dump *m);
 void cr_agent_dump_result(void);
 void cr_agent_exit(const struct cr_msg_exit *m);
-void cr_agent_check(int index);
 void cr_agent_give(int index, const struct cr_msg_give *m, size_t bytes);
 void cr_agent_order(uint32_t order);
 void cr_agent_tell(uint32_t type, const void *payload, size_t bytes);
@@ -63,6 +62,21 @@ void cr_agent_tree_ready(void);
 void cr_agent_tree_frozen(void);
 void cr_agent_tree_snapped(void);
 
+/* agent_check.c */
+struct cr_agent_text {
+	char *buf;
+	size_t used, room;
+};
+void cr_agent_text_add(void *arg, const char *reason); /* struct cr_agent_text */
+/*
+ * What stands against a checkpoint of a program that runs. @family: of a rank, with its children, whom a shell makes and loses at any moment: what needs
+ * to know them is looked at in the checkpoint, and what was seen while one came or went is looked at again.
+ */
+int cr_agent_check_running(bool family, struct cr_agent_text *t);
+int cr_agent_peer(int index); /* who asks; never saved itself */
+void cr_agent_check(int index);
+void cr_agent_check_set(int index, uint32_t flags);
+void cr_agent_check_member(int index, const struct cr_msg_give *m, size_t bytes);
 
 /* agent_callbacks.c */
 /* Does the program have callbacks that may change what stands against a checkpoint? */

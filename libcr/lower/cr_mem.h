@@ -35,6 +35,10 @@ struct cr_mem_set {
 	bool (*saved_before)(const struct cr_vma *vma);
 	/* Restart: where the lower half has the object mapped, as a whole; NULL: it is this process's alone. */
 	void *(*object)(const struct cr_vma *vma);
+	/* Another name, in the same directory, of the file that lost this one: malloc'ed; NULL: none */
+	char *(*other_name)(const char *name, uint32_t dev_major, uint32_t dev_minor, uint64_t ino);
+	/* Restart: will this file be made before it is mapped? */
+	bool (*made)(const char *name);
 };
 
 extern struct cr_mem_set cr_mem_set;

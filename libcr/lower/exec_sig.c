@@ -103,7 +103,7 @@ static const char *hex(uint64_t v, char text[17])
 
 long cr_emul_execve(const char *path, char *const *argv, char *const *envp, uint64_t mask)
 {
-	char head[HEAD_BYTES], script_head[HEAD_BYTES], mask_text[17], tree_text[17];
+	char head[HEAD_BYTES], script_head[HEAD_BYTES], mask_text[17], tree_text[17], ipc_text[17];
 	const char *exe = path, *extra[3] = { NULL, NULL, NULL }, **args;
 	char *interp, *arg;
 	uint64_t argc, envc, k = 0, bytes;
@@ -155,6 +155,10 @@ long cr_emul_execve(const char *path, char *const *argv, char *const *envp, uint
 		args[k++] = "--tree";
 		args[k++] = hex((uint64_t)cr_lower.tree_fd, tree_text);
 	}
+	if (cr_lower.ipc) {
+		args[k++] = "--ipc";
+		args[k++] = hex((uint64_t)cr_lower.ipc_fd, ipc_text);
+	}
 	args[k++] = "--";
 	for (int i = 0; i < 3 && extra[i]; i++)
 		args[k++] = extra[i];
@@ -168,8 +172,12 @@ long cr_emul_execve(const char *path, char *const *argv, char *const *envp, uint
 		if (envc)
 			n = cr_exec_env(envp, args + k, envc);
 	}
+	if (n >= 0 && cr_lower.ipc)
+		cr_sys3(SYS_fcntl, cr_lower.ipc_fd, F_SETFD, 0);
 	if (n >= 0)
 		n = cr_sys3(SYS_execve, cr_lower.cr_run_path, args, envc ? (char *const *)(args + k) : envp);
+	if (cr_lower.ipc)
+		cr_sys3(SYS_fcntl, cr_lower.ipc_fd, F_SETFD, FD_CLOEXEC);
 	if (argc + envc > ARGS_ON_STACK)
 		cr_sys2(SYS_munmap, args, bytes);
 	return n;

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #define STREAM_FLAGS (O_APPEND | O_NONBLOCK)
-#define MQUEUE_MAGIC 0x19800202
 #define PIDFS_MAGIC 0x50494446
 
 struct classify {
@@ -219,7 +218,11 @@ static void take_regular(struct classify *c, struct cr_open_file *file)
 	struct statfs fs = { 0 };
 
 	fstatfs(file->fds[0].fd, &fs);
-	if (file->link[0] != '/' || fs.f_type == MQUEUE_MAGIC || fs.f_type == PIDFS_MAGIC || fs.f_type == NSFS_MAGIC ||
+	if (fs.f_type == CR_FILE_MQUEUE_MAGIC && file->link[0] == '/' && !strchr(file->link + 1, '/')) {
+		file->kind = CR_FILE_MQUEUE;
+		return;
+	}
+	if (file->link[0] != '/' || fs.f_type == CR_FILE_MQUEUE_MAGIC || fs.f_type == PIDFS_MAGIC || fs.f_type == NSFS_MAGIC ||
 	    fs.f_type == SECRETMEM_MAGIC || fs.f_type == DMA_BUF_MAGIC || fs.f_type == ANON_INODE_FS_MAGIC ||
 	    (file->st.st_nlink == 0 && strncmp(file->link, "/memfd:", 7) == 0)) {
 		take_object(c, file);

@@ -309,7 +309,7 @@ void cr_file_object_close(struct cr_file_object *obj)
 	if (!obj->open)
 		return;
 	/* Last, because the program's own mode may forbid what was needed here. */
-	if (is_file(obj) && obj->write_end >= 0)
+	if ((is_file(obj) || obj->kind == CR_FILE_MQUEUE) && obj->write_end >= 0)
 		(void)!fchmod(obj->write_end, obj->mode & 07777);
 	if (obj->seals && obj->write_end >= 0)
 		(void)!fcntl(obj->write_end, F_ADD_SEALS, obj->seals);

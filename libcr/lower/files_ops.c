@@ -30,6 +30,8 @@ static const struct cr_file_ops ops[CR_FILE_KINDS] = {
 	[CR_FILE_SOCKET] = { .check = cr_file_socket_check, .save = cr_file_socket_save, .restore_check = cr_file_socket_restore_check,
 			     .open = cr_file_socket_open, .finish = cr_file_socket_finish },
 	[CR_FILE_MEMFD] = { .link = "/memfd:", .check = cr_file_memfd_check, .save = cr_file_memfd_save, .open = cr_file_object_make, .save_once = true },
+	[CR_FILE_MQUEUE] = { .check = cr_file_mqueue_check, .save = cr_file_mqueue_save, .restore_check = cr_file_mqueue_restore_check, .open = cr_file_mqueue_open,
+			     .save_once = true },
 	[CR_FILE_SHARED] = { .open = cr_file_shared_open },
 };
 

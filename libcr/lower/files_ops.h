@@ -74,6 +74,14 @@ int cr_file_memfd_save(const struct cr_file_set *set, const struct cr_open_file 
 /* A new one, empty: a descriptor, given; or a negative errno. */
 int cr_file_memfd_create(const struct cr_file_view *view, int floor, struct cr_err *err);
 
+/* files_mqueue.c */
+/* Before a thread gets a table of its own: when that is closed what the process has registered with mq_notify is gone. 0, or -ENOTSUP: there is such. */
+int cr_file_mqueue_quiet(int floor, struct cr_err *err);
+bool cr_file_mqueue_check(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals);
+int cr_file_mqueue_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+int cr_file_mqueue_restore_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+int cr_file_mqueue_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
+
 /* files_queue.c: what waits in a UNIX socket. @sndbuf: the largest send buffer of those who write into it. */
 int cr_file_queue_save(const struct cr_file_set *set, const struct cr_open_file *file, int sndbuf, struct cr_image_writer *w, struct cr_err *err);
 /* Where datagrams go that are not sent by a connected socket. */

@@ -17,7 +17,7 @@ struct cr_file_object {
 	uint32_t kind;
 	uint32_t mode;
 	int read_end;
-	int write_end; /* also the unlinked file and the memfd */
+	int write_end; /* also the unlinked file, the memfd, the message queue */
 	int seals;     /* of the memfd, set when everything is in it */
 	bool read_used; /* the end itself became the program's; the next description of that direction is opened anew */
 	bool write_used;

@@ -14,6 +14,7 @@
 
 #include "libcr/lower/cr_files.h"
 #include "libcr/lower/files_ops.h"
+#include "libcr/lower/shm_file.h"
 
 static const char *type_name(uint32_t mode)
 {
@@ -62,6 +63,8 @@ int cr_file_named_check(const struct cr_image *img, const struct cr_image_record
 	(void)rec;
 	if (head->attrs & CR_FILE_NAMELESS)
 		return cr_file_nameless_check(view->path, err);
+	if (cr_shm_makes(view->path))
+		return 0;
 	if (lstat(view->path, &st) < 0)
 		return cr_err_set(err, errno, "descriptor %d: %s, open at the checkpoint: %s; put it back under this name", view->fds[0].fd, view->path,
 				  strerror(errno));

@@ -79,8 +79,8 @@ DIR *cr_file_opendir_high(const char *path, int floor)
 
 bool cr_file_same_description(int fd_a, int fd_b, bool stopped)
 {
-	pid_t pid = getpid();
-	long order = syscall(SYS_kcmp, pid, pid, KCMP_FILE, fd_a, fd_b);
+	pid_t tid = (pid_t)syscall(SYS_gettid); /* a thread may have a table of its own */
+	long order = syscall(SYS_kcmp, tid, tid, KCMP_FILE, fd_a, fd_b);
 	int flags_a, flags_b, seen;
 
 	if (order >= 0)
@@ -273,14 +273,14 @@ close_dir:
 	return r;
 }
 
-int cr_file_set_create_shared(const int *fds, unsigned int n, int floor, struct cr_file_set **ret, struct cr_err *err)
+int cr_file_set_create_shared(const int *fds, unsigned int n, int floor, bool stopped, struct cr_file_set **ret, struct cr_err *err)
 {
 	struct cr_file_set *set = calloc(1, sizeof(*set));
 
 	if (!set)
 		return cr_err_set(err, ENOMEM, "out of memory while listing descriptors");
 	set->floor = floor;
-	set->stopped = true;
+	set->stopped = stopped;
 	set->shared = true;
 	for (unsigned int i = 0; i < n; i++) {
 		int r = take_fd(set, fds[i]);

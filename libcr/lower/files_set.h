@@ -16,6 +16,8 @@
 #include "libcr/image/file_payload.h"
 #include "libcr/lower/cr_files.h"
 
+#define CR_FILE_MQUEUE_MAGIC 0x19800202 /* statfs of a POSIX message queue */
+
 /* One open file description. */
 struct cr_open_file {
 	struct cr_file_fd *fds;
@@ -55,8 +57,8 @@ struct cr_file_refusals {
 	void *name_arg;
 };
 
-/* The set of what several processes hold: @fds, which are descriptors of this one now. All are stopped. */
-int cr_file_set_create_shared(const int *fds, unsigned int n, int floor, struct cr_file_set **ret, struct cr_err *err);
+/* The set of what several processes hold: @fds, which are descriptors of this one now. @stopped: none of them runs. */
+int cr_file_set_create_shared(const int *fds, unsigned int n, int floor, bool stopped, struct cr_file_set **ret, struct cr_err *err);
 /* Marks what is one process's alone; @owner[fd] is the process that fd came from. Numbers the others. Returns how many those are. */
 int cr_file_set_share(struct cr_file_set *set, const struct cr_stdio *stdio, const uint32_t *owner, struct cr_file_refusals *refusals);
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #include "libcr/lower/files_ops.h"
 #include "libcr/lower/set.h"
@@ -39,7 +40,11 @@ static void group_join(void *arg, unsigned int a, unsigned int b)
 /* Is the content the object's, so that all of its descriptions must be made together? */
 static bool is_whole(const struct cr_open_file *file)
 {
-	return !(file->flags & O_PATH) && (S_ISFIFO(file->st.st_mode) || (S_ISREG(file->st.st_mode) && file->st.st_nlink == 0));
+	struct statfs fs = { 0 };
+
+	if (file->flags & O_PATH || (!S_ISFIFO(file->st.st_mode) && !S_ISREG(file->st.st_mode)))
+		return false;
+	return S_ISFIFO(file->st.st_mode) || file->st.st_nlink == 0 || (fstatfs(file->fds[0].fd, &fs) == 0 && fs.f_type == CR_FILE_MQUEUE_MAGIC);
 }
 
 static void find_groups(const struct cr_file_set *set, struct groups *g)

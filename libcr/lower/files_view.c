@@ -57,7 +57,7 @@ int cr_file_view_parse(const struct cr_image_record *rec, struct cr_file_view *r
 		return cr_err_set(err, EBADMSG, "FILE record at offset %llu: the path is missing", offset);
 	if (check_fds(&view, offset, err) < 0)
 		return -EBADMSG;
-	if (view.head.kind != CR_FILE_MEMFD)
+	if (view.head.kind != CR_FILE_MEMFD && view.head.kind != CR_FILE_MQUEUE)
 		view.path = cr_relocate(view.path);
 	*ret = view;
 	return 0;

@@ -84,8 +84,12 @@ struct cr_lower {
 	struct cr_tree_shared *tree; /* of a tree that was restarted; else NULL. Shared with all of its processes and their descendants */
 	int tree_fd;                 /* the same memory, for programs that they execute; not close-on-exec */
 
+	struct cr_ipc_table *ipc;  /* who uses which System V object; NULL: none */
+	int ipc_fd;                /* the same memory, for programs that this one executes */
+
 	int notify_fd;             /* eventfd: the board changed */
 	int agent_tid;
+	bool omits;                /* cr_run --omit: it leaves itself out of checkpoints */
 	bool filter_inherited;
 	bool fs_by_kernel;         /* no FSGSBASE here: %fs is read and changed by arch_prctl() */
 };

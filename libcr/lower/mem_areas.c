@@ -307,22 +307,29 @@ static int areas_add(struct cr_mem_areas *areas, const struct smaps_entry *e, ui
 /* The parts of the entry that lie in the program's ranges: the kernel merges neighbours without asking whose they are. */
 static int areas_add_entry(struct cr_mem_areas *areas, const struct area_ranges *ranges, struct smaps_entry *e)
 {
+	char *was = e->name, *other = NULL;
 	bool deleted;
+	int rc = 0;
 
 	unescape(e->name);
 	deleted = strip_deleted(e);
-	for (unsigned int i = 0; i < ranges->n; i++) {
+	/* sem_open() makes a file under another name than the one that it is to have. */
+	if (deleted && e->perms[3] == 's' && begins_with(e->name, "/dev/shm/") && cr_mem_set.other_name)
+		other = cr_mem_set.other_name(e->name, e->dev_major, e->dev_minor, e->ino);
+	if (other) {
+		e->name = other;
+		deleted = false;
+	}
+	for (unsigned int i = 0; i < ranges->n && !rc; i++) {
 		uint64_t start = e->start > ranges->range[i].start ? e->start : ranges->range[i].start;
 		uint64_t end = e->end < ranges->range[i].end ? e->end : ranges->range[i].end;
-		int rc;
 
-		if (start >= end)
-			continue;
-		rc = areas_add(areas, e, start, end, deleted);
-		if (rc < 0)
-			return rc;
+		if (start < end)
+			rc = areas_add(areas, e, start, end, deleted);
 	}
-	return 0;
+	free(other);
+	e->name = was;
+	return rc < 0 ? rc : 0;
 }
 
 /* "START-END PERMS OFFSET MAJOR:MINOR INODE   NAME" */

@@ -24,6 +24,9 @@
 
 #include "libcr/image/relocate.h"
 #include "libcr/lower/files_ops.h"
+#include "libcr/lower/ipc.h"
+#include "libcr/lower/set.h"
+#include "libcr/lower/shm_file.h"
 
 #define CWD_LINK "/proc/thread-self/cwd"
 #define STATUS "/proc/thread-self/status"
@@ -268,7 +271,14 @@ int cr_process_save(struct cr_image_writer *w, const struct cr_tid_map *tids, st
 	r = cr_image_put(w, CR_REC_PROCESS, &rec, sizeof(rec.p) + rec.p.cwd_bytes, err);
 	if (r >= 0)
 		r = cr_process_settings_save(w, err);
-	return r < 0 ? r : cr_process_timers_save(w, tids, err);
+	if (r >= 0)
+		r = cr_process_timers_save(w, tids, err);
+	/* Of a set the leader saves the objects, with what the processes share. */
+	if (r >= 0 && !cr_set.active)
+		r = cr_ipc_save(w, err);
+	if (r >= 0 && !cr_set.active)
+		r = cr_shm_save(w, err);
+	return r < 0 ? r : cr_ipc_save_process(w, err);
 }
 
 /* *ret_cwd is borrowed from the image. */

@@ -25,7 +25,7 @@ int cr_process_floor(void);
 void cr_process_check_children(int own_child, struct cr_process_refusals *refusals);
 void cr_process_check_threads(struct cr_process_refusals *refusals);
 
-/* process_ipc.c: System V semaphores and message queues that this process used last. */
+/* ipc_find.c: System V semaphores and message queues that others use too. */
 void cr_process_check_ipc(struct cr_process_refusals *refusals);
 
 /* process_limits.c */

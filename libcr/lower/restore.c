@@ -24,6 +24,8 @@
 #include "libcr/image/cr_image.h"
 #include "libcr/image/relocate.h"
 #include "libcr/image/thread_payload.h"
+#include "libcr/lower/ipc.h"
+#include "libcr/lower/shm_file.h"
 #include "libcr/lower/start.h"
 #include "libcr/lower/tree.h"
 
@@ -130,8 +132,9 @@ static const struct check {
 	const char *what;
 	int (*check)(const struct cr_image *img, struct cr_err *err);
 } checks[] = {
-	{ "layout", check_layout },		 { "processor", check_cpu },	       { "memory", cr_mem_restore_check },
+	{ "layout", check_layout },		 { "processor", check_cpu },	       { "shared memory", cr_shm_restore_check },	       { "memory", cr_mem_restore_check },
 	{ "files", cr_files_restore_check }, { "process", cr_process_restore_check }, { "threads", cr_thread_state_restore_check },
+	{ "System V objects", cr_ipc_restore_check },
 };
 #define CHECKS (sizeof(checks) / sizeof(checks[0]))
 
@@ -139,6 +142,7 @@ int cr_restore_check_process(struct cr_image *img, struct cr_err *err)
 {
 	int rc = 0;
 
+	cr_mem_set.made = cr_shm_makes;
 	for (size_t i = 0; i < CHECKS && !rc; i++)
 		rc = checks[i].check(img, err);
 	return rc;
@@ -166,6 +170,7 @@ static void findings_process(struct findings *f, struct cr_image *img)
 	struct cr_err why = { "" };
 	int none = 0;
 
+	cr_mem_set.made = cr_shm_makes;
 	l = payload(img, CR_REC_LAYOUT, sizeof(*l), &why, &none);
 	for (size_t i = 0; i < CHECKS; i++) {
 		why.text[0] = '\0';
@@ -183,7 +188,13 @@ static void findings_tree(struct findings *f, struct cr_image *img)
 
 	finding(f, "tree", 0, rc, &why);
 	if (!rc)
+		finding(f, "shared memory", 0, cr_shm_restore_check(cr_image_part(img, 0), &why), &why);
+	why.text[0] = '\0';
+	if (!rc)
 		finding(f, "files", 0, cr_files_restore_check(cr_image_part(img, 0), &why), &why);
+	why.text[0] = '\0';
+	if (!rc)
+		finding(f, "System V objects", 0, cr_ipc_restore_check(cr_image_part(img, 0), &why), &why);
 	for (uint32_t i = 1; i < cr_image_parts(img) && !rc; i++)
 		findings_process(f, cr_image_part(img, i));
 }
@@ -366,6 +377,21 @@ static int sigactions_restore(const struct cr_image *img, struct cr_err *err)
 	return 0;
 }
 
+/* Of a process that is alone; of a tree see tree_restore.c. */
+static int ipc_restore(const struct cr_image *img, struct cr_err *err)
+{
+	int rc;
+
+	if (cr_lower.tree)
+		return 0;
+	rc = cr_ipc_table_open(-1, err);
+	if (!rc)
+		rc = cr_ipc_restore(img, err);
+	if (!rc)
+		rc = cr_ipc_restore_undo(img, err);
+	return rc ? rc : cr_ipc_restore_last(img, err);
+}
+
 static int object_fd(void *arg, uint32_t dev_major, uint32_t dev_minor, uint64_t ino, struct cr_err *err)
 {
 	return cr_files_object_fd(arg, cr_lower.fd_floor, dev_major, dev_minor, ino, err);
@@ -395,6 +421,9 @@ int cr_restore_run(struct cr_image *img, const struct cr_restore_how *how, struc
 	if (rc)
 		return rc;
 	cr_thread_state_record();
+	rc = cr_lower.tree ? 0 : cr_shm_restore(img, err);
+	if (rc)
+		return rc;
 	rc = cr_mem_restore(img, &source, err);
 	if (rc)
 		return rc;
@@ -422,6 +451,9 @@ int cr_restore_run(struct cr_image *img, const struct cr_restore_how *how, struc
 	if (rc)
 		return rc;
 	rc = cr_process_restore(img, err);
+	if (rc)
+		return rc;
+	rc = ipc_restore(img, err);
 	if (rc)
 		return rc;
 	rc = sigactions_restore(img, err);

@@ -232,7 +232,7 @@ static long syscall_before(const uint8_t *ip, const greg_t *g)
 	uint8_t c[CODE_BYTES];
 	const uint8_t *nr = NULL;
 
-	if ((uint64_t)ip == blob_syscall_done)
+	if ((uint64_t)ip == blob_syscall_done || (uint64_t)ip == blob_wait_done)
 		return (long)((uint64_t *)g[REG_RSP])[4];
 	code_before(ip, c);
 	if (c[10] != 0x0f || c[11] != 0x05)

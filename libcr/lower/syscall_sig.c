@@ -12,8 +12,13 @@
 #include <sys/mman.h>
 
 #include "libcr/arch/x86_64/raw.h"
+#include "libcr/lower/ipc.h"
 
 #define AT_FDCWD_ (-100)
+#define GETPID_ 11
+#define SETVAL_ 16
+#define SETALL_ 17
+#define SEM_UNDO_ 0x1000
 #define FORK_FLAGS 0x01300000UL /* CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID, CLONE_PARENT_SETTID */
 
 static uint64_t pid_arg(uint64_t v)
@@ -136,6 +141,26 @@ static long emul_close_range(uint64_t first, uint64_t last, uint64_t flags)
 	return cr_sys3(SYS_close_range, first, last >= floor ? floor - 1 : last, flags);
 }
 
+static long emul_get(long nr, uint64_t a, uint64_t b, uint64_t c)
+{
+	long id = cr_sys3(nr, a, b, c);
+
+	if (id >= 0)
+		cr_ipc_note_use(cr_lower.ipc, nr == SYS_msgget ? CR_IPC_QUEUE : CR_IPC_SEMAPHORES, (int)id);
+	return id;
+}
+
+static long emul_semctl(uint64_t id, uint64_t number, uint64_t command, uint64_t arg)
+{
+	long r = cr_sys4(SYS_semctl, id, number, command, arg);
+
+	if (r >= 0 && ((int)command == SETVAL_ || (int)command == SETALL_)) {
+		cr_ipc_note_set(cr_lower.ipc, (int)id, (int)command == SETALL_ ? -1 : (int)number);
+		cr_ipc_note_use(cr_lower.ipc, CR_IPC_SEMAPHORES, (int)id);
+	}
+	return (int)command == GETPID_ ? pid_result(r) : r;
+}
+
 /* The call itself, for numbers that cannot block. */
 static long dispatch(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
@@ -165,6 +190,12 @@ static long dispatch(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, ui
 		return emul_prlimit(0, a, (void *)b, 0);
 	case SYS_prlimit64:
 		return emul_prlimit(a, b, (void *)c, (void *)d);
+	case SYS_msgget:
+		return emul_get(nr, a, b, 0);
+	case SYS_semget:
+		return emul_get(nr, a, b, c);
+	case SYS_semctl:
+		return emul_semctl(a, b, c, d);
 	/* ids */
 	case SYS_getpid:
 		return CR_PRIVATE->program_pid;
@@ -269,15 +300,24 @@ static void masked_wait(ucontext_t *uc, long nr)
 	by_blob(uc, nr, mask & ~CR_RESERVED_MASK);
 }
 
-/* wait4 and waitid: the id that is waited for, and what is found, by way of the blob. */
-static void wait_child(ucontext_t *uc, long nr)
+/* In cr_blob_wait; an image of a version without it has neither a family nor what there is to undo. @own: see there. */
+static void by_blob_wait(ucontext_t *uc, long nr, uint64_t own)
 {
 	static uint64_t blob_wait;
-	greg_t *g = uc->uc_mcontext.gregs;
-	greg_t own = g[REG_RDI];
 
 	if (!blob_wait)
 		blob_wait = cr_blob_symbol("cr_blob_wait");
+	by_blob(uc, nr, own);
+	if (blob_wait)
+		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)blob_wait;
+}
+
+/* wait4 and waitid: the id that is waited for, and what is found, by way of the blob. */
+static void wait_child(ucontext_t *uc, long nr)
+{
+	greg_t *g = uc->uc_mcontext.gregs;
+	greg_t own = g[REG_RDI];
+
 	if (nr == SYS_wait4) {
 		g[REG_RDI] = (greg_t)kill_arg((uint64_t)g[REG_RDI]);
 	} else {
@@ -287,13 +327,32 @@ static void wait_child(ucontext_t *uc, long nr)
 		else if (g[REG_RDI] == 2 /* P_PGID */)
 			g[REG_RSI] = (greg_t)group_arg((uint64_t)own);
 	}
-	by_blob(uc, nr, (uint64_t)own);
-	/* An image of a version without it has no family. */
-	if (blob_wait)
-		g[REG_RIP] = (greg_t)blob_wait;
+	by_blob_wait(uc, nr, (uint64_t)own);
 }
 
-/* The frame of cr_blob_wait: what the call has found, in the program's words. */
+/* What a process takes with SEM_UNDO the kernel tells nobody: it is noted when the operation is done. Who only waits uses the set too. */
+static void sem_operate(ucontext_t *uc, long nr)
+{
+	greg_t *g = uc->uc_mcontext.gregs;
+
+	cr_ipc_note_use(cr_lower.ipc, CR_IPC_SEMAPHORES, (int)g[REG_RDI]);
+	by_blob_wait(uc, nr, (uint64_t)g[REG_RSI]);
+}
+
+/* Operations that were done: struct sembuf is three times 16 bits. */
+static void sem_done(int id, const uint16_t *ops, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		uint16_t op[3];
+
+		if (cr_copy_in(op, ops + 3 * i, sizeof(op)) < 0)
+			return;
+		if (op[2] & SEM_UNDO_)
+			cr_ipc_note_undo(cr_lower.ipc, id, op[0], -(int16_t)op[1]);
+	}
+}
+
+/* The frame of cr_blob_wait: what the call has found, in the program's words; what it has done to semaphores. */
 long cr_wait_done(uint64_t *frame)
 {
 	long nr = (long)frame[4], found = (long)frame[5];
@@ -301,6 +360,10 @@ long cr_wait_done(uint64_t *frame)
 
 	if (found < 0)
 		return found;
+	if (nr == SYS_semop || nr == SYS_semtimedop) {
+		sem_done((int)frame[14], (const uint16_t *)frame[6], frame[7]);
+		return found;
+	}
 	if (nr == SYS_wait4) {
 		int kernel = (int)found;
 
@@ -337,6 +400,9 @@ void cr_sigsys(int sig, siginfo_t *si, void *ucp)
 		return;
 	case SYS_wait4: case SYS_waitid:
 		wait_child(uc, nr);
+		return;
+	case SYS_semop: case SYS_semtimedop:
+		sem_operate(uc, nr);
 		return;
 	case SYS_rt_sigprocmask: /* the mask that counts is the one that sigreturn puts back */
 		g[REG_RAX] = cr_emul_sigprocmask((uint64_t *)&uc->uc_sigmask, (int)g[REG_RDI], (void *)g[REG_RSI], (void *)g[REG_RDX], (uint64_t)g[REG_R10]);

@@ -8,6 +8,7 @@
  * that a freeze knows which threads belong to the program, and runs with all signals blocked.
  */
 #include "libcr/lower/lower.h"
+#include "libcr/lower/ipc.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -224,6 +225,7 @@ void cr_threads_forked(void)
 	for (int i = 0; i < LOWER_TIDS_MAX; i++)
 		lower_tids[i] = 0;
 	cr_lower.records->tid = (int)cr_sys0(SYS_gettid);
+	cr_ipc_process_began(0);
 }
 
 static void child_after_fork(void)
@@ -241,6 +243,7 @@ static void child_after_fork(void)
 		mine->next = NULL;
 		mine->tid = tid;
 	}
+	cr_ipc_process_began(0);
 	cr_set = (struct cr_set){ .active = false }; /* what its parent was saved with */
 	cr_lower.n_slots = 0;
 	cr_lower.stop_mode = CR_STOP_NONE;

@@ -48,6 +48,8 @@ int cr_traced_mark(uint32_t flags, struct cr_proc *procs, unsigned int n, struct
 
 /* What to tell the leader; *ret_ended is malloc'ed. The set is known. 0 or -errno with the reason why it cannot be a part. */
 int cr_member_describe(struct cr_msg_given *ret, struct cr_msg_ended **ret_ended, struct cr_err *err);
+/* Who is saved together: nothing is looked at. 0 or -ENOMEM. */
+int cr_member_know(const struct cr_msg_give *give, const int32_t *pids);
 int cr_member_set(const struct cr_msg_give *give, const int32_t *pids, struct cr_err *err);
 int cr_member_share(const struct cr_msg_share *share, uint32_t n);
 void cr_member_clear(void);
@@ -103,6 +105,11 @@ struct cr_gathered {
 
 /* @pids: @n members, and after them @n_left who are left out. */
 int cr_gather(struct cr_lead_member *members, unsigned int n, const int32_t *pids, unsigned int n_left, int skip, uint32_t checkpoint, struct cr_gathered *ret, struct cr_err *err);
+
+/* --- tree_check.c --- */
+
+/* The payload of CHECKED, malloc'ed; @flags: CR_BEGIN_*. 0; -EAGAIN: they came and went; or another negative errno. */
+int cr_lead_check(uint32_t flags, int skip, char **ret, size_t *ret_bytes, struct cr_err *err);
 
 /* --- tree_merge.c --- */
 

@@ -6,7 +6,7 @@
  * program has on that file.
  * Everything is frozen.
  */
-#include "libcr/lower/tree.h"
+#include "libcr/lower/tree_gather.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,45 +19,25 @@
 #include <unistd.h>
 
 #include "libcr/lower/fd_limit.h"
-#include "libcr/lower/files_set.h"
+#include "libcr/lower/files_ops.h"
+#include "libcr/lower/ipc.h"
 #include "libcr/lower/message.h"
 #include "libcr/lower/set.h"
+#include "libcr/lower/shm_file.h"
 
-/* A copy: descriptor @fd of member @owner. */
-struct copy {
-	int here, fd;
-	uint32_t owner;
-};
-
-struct gather {
-	struct cr_lead_member *members;
-	unsigned int n;
-	unsigned int n_left;
-	int skip;
-	uint32_t checkpoint;
-	struct cr_gathered *ret;
-	struct cr_err *err;
-	int rc;
-
-	const int32_t *pids;
-	struct copy *copies;
-	unsigned int n_copies;
-	char *buf;
-};
-
-static int copies_add(struct gather *g, int here, int fd, uint32_t owner)
+static int copies_add(struct cr_gather *g, int here, int fd, uint32_t owner)
 {
-	struct copy *more = reallocarray(g->copies, g->n_copies + 1, sizeof(*more));
+	struct cr_gather_copy *more = reallocarray(g->copies, g->n_copies + 1, sizeof(*more));
 
 	if (!more)
 		return cr_err_set(g->err, ENOMEM, "out of memory");
 	g->copies = more;
-	g->copies[g->n_copies++] = (struct copy){ here, fd, owner };
+	g->copies[g->n_copies++] = (struct cr_gather_copy){ here, fd, owner };
 	return 0;
 }
 
 /* -ESTALE: it was just ending when it seemed to stand still. */
-static int lost(struct gather *g, const struct cr_lead_member *m, int rc)
+static int lost(struct cr_gather *g, const struct cr_lead_member *m, int rc)
 {
 	struct cr_proc now;
 
@@ -66,7 +46,7 @@ static int lost(struct gather *g, const struct cr_lead_member *m, int rc)
 	return cr_err_set(g->err, rc, "process %d (%s): %s", m->proc.pid, m->proc.name, rc == -EPIPE ? "it ended" : strerror(-rc));
 }
 
-static int receive_fds(struct gather *g, const struct cr_lead_member *m, uint32_t owner, const int32_t *numbers)
+static int receive_fds(struct cr_gather *g, const struct cr_lead_member *m, uint32_t owner, const int32_t *numbers)
 {
 	union {
 		struct cmsghdr head;
@@ -101,7 +81,7 @@ static int receive_fds(struct gather *g, const struct cr_lead_member *m, uint32_
 	return 0;
 }
 
-static int ended_keep(struct gather *g, struct cr_lead_member *m, const void *from)
+static int ended_keep(struct cr_gather *g, struct cr_lead_member *m, const void *from)
 {
 	m->ended = calloc(m->given.n_ended + 1, sizeof(*m->ended));
 	if (!m->ended)
@@ -110,14 +90,14 @@ static int ended_keep(struct gather *g, struct cr_lead_member *m, const void *fr
 	return 0;
 }
 
-static int ask_member(struct gather *g, uint32_t index, const int32_t *pids)
+static int ask_member(struct cr_gather *g, uint32_t index, const int32_t *pids)
 {
 	struct cr_lead_member *m = &g->members[index];
-	struct cr_msg_give give = { .n = g->n, .n_left = g->n_left, .skip = g->skip };
+	struct cr_msg_give give = { .n = g->live ? 0 : g->n, .n_left = g->live ? 0 : g->n_left, .skip = g->skip };
 	struct cr_msg_head h;
 	int rc;
 
-	rc = cr_message_send2(m->fd, CR_MSG_GIVE, g->checkpoint, &give, sizeof(give), pids, (g->n + g->n_left) * sizeof(*pids));
+	rc = cr_message_send2(m->fd, CR_MSG_GIVE, g->checkpoint, &give, sizeof(give), pids, ((size_t)give.n + give.n_left) * sizeof(*pids));
 	do
 		rc = rc < 0 ? rc : cr_message_recv(m->fd, &h, g->buf);
 	while (rc >= 0 && h.type != CR_MSG_GIVEN && h.type != CR_MSG_FAILED);
@@ -137,7 +117,7 @@ static int ask_member(struct gather *g, uint32_t index, const int32_t *pids)
 }
 
 /* The leader's own are there already. */
-static int ask_self(struct gather *g, uint32_t index)
+static int ask_self(struct cr_gather *g, uint32_t index)
 {
 	struct cr_lead_member *m = &g->members[index];
 	struct cr_err words = { "" };
@@ -155,7 +135,7 @@ static int ask_self(struct gather *g, uint32_t index)
 	return rc;
 }
 
-static int ask_all(struct gather *g, const int32_t *pids)
+int cr_gather_ask(struct cr_gather *g)
 {
 	int rc = 0;
 
@@ -165,7 +145,7 @@ static int ask_all(struct gather *g, const int32_t *pids)
 			rc = ask_self(g, i);
 	for (unsigned int i = 0; i < g->n && !rc; i++)
 		if (!g->members[i].self)
-			rc = ask_member(g, i, pids);
+			rc = ask_member(g, i, g->pids);
 	for (unsigned int i = 1; i < g->n && !rc; i++)
 		if (g->members[i].given.fd_floor != g->members[0].given.fd_floor)
 			rc = cr_err_set(g->err, ENOTSUP, "process %d (%s) was started by another cr_run than process %d: they have different ranges of descriptors",
@@ -173,13 +153,10 @@ static int ask_all(struct gather *g, const int32_t *pids)
 	return rc;
 }
 
-/* Tells a member, or this process, which of its descriptors are saved here. */
-static int tell_member(struct gather *g, uint32_t index, const struct cr_file_set *set)
+int cr_gather_shares(struct cr_gather *g, uint32_t index, const struct cr_file_set *set, struct cr_msg_share **ret, uint32_t *ret_n)
 {
 	struct cr_msg_share *share = calloc(g->n_copies + 1, sizeof(*share));
-	struct cr_lead_member *m = &g->members[index];
 	uint32_t n = 0;
-	int rc;
 
 	if (!share)
 		return cr_err_set(g->err, ENOMEM, "out of memory");
@@ -188,6 +165,21 @@ static int tell_member(struct gather *g, uint32_t index, const struct cr_file_se
 			for (unsigned int c = 0; c < g->n_copies; c++)
 				if (g->copies[c].here == set->files[i].fds[k].fd && g->copies[c].owner == index)
 					share[n++] = (struct cr_msg_share){ g->copies[c].fd, set->files[i].number };
+	*ret = share;
+	*ret_n = n;
+	return 0;
+}
+
+/* Tells a member, or this process, which of its descriptors are saved here. */
+static int tell_member(struct cr_gather *g, uint32_t index, const struct cr_file_set *set)
+{
+	struct cr_lead_member *m = &g->members[index];
+	struct cr_msg_share *share;
+	uint32_t n;
+	int rc = cr_gather_shares(g, index, set, &share, &n);
+
+	if (rc)
+		return rc;
 	if (m->self)
 		rc = cr_member_share(share, n);
 	else
@@ -196,15 +188,17 @@ static int tell_member(struct gather *g, uint32_t index, const struct cr_file_se
 	return rc < 0 ? lost(g, m, rc) : 0;
 }
 
-static void copy_name(void *arg, int fd, char *ret_text, size_t bytes)
+void cr_gather_name(void *arg, int fd, char *ret_text, size_t bytes)
 {
-	const struct gather *g = arg;
+	struct cr_gather *g = arg;
 
+	g->named = -1;
 	snprintf(ret_text, bytes, "descriptor %d", fd);
 	for (unsigned int i = 0; i < g->n_copies; i++)
 		if (g->copies[i].here == fd) {
 			const struct cr_lead_member *m = &g->members[g->copies[i].owner];
 
+			g->named = (int)g->copies[i].owner;
 			snprintf(ret_text, bytes, "process %d (%s): descriptor %d", m->proc.pid, m->proc.name, g->copies[i].fd);
 			return;
 		}
@@ -218,7 +212,7 @@ static void keep_first(void *arg, const char *reason)
 		cr_err_set(first, 0, "%s", reason);
 }
 
-static int write_shared(struct gather *g, const struct cr_file_set *set)
+static int write_shared(struct cr_gather *g, const struct cr_file_set *set)
 {
 	struct cr_image_writer *w = NULL;
 	struct cr_err words = { "" };
@@ -231,29 +225,46 @@ static int write_shared(struct gather *g, const struct cr_file_set *set)
 	if (!rc)
 		rc = cr_files_save_shared(set, w, &words);
 	if (!rc)
+		rc = cr_ipc_save(w, &words);
+	if (!rc)
+		rc = cr_shm_save(w, &words);
+	if (!rc)
 		rc = cr_image_finish(w, NULL, &words);
 	cr_image_writer_destroy(w);
 	return rc ? cr_err_set(g->err, rc, "%.700s", words.text) : 0;
 }
 
-static int share(struct gather *g)
+int cr_gather_files(struct cr_gather *g, bool stopped, struct cr_file_set **ret, uint32_t **ret_owner)
 {
-	struct cr_err first = { "" };
-	struct cr_file_refusals refusals = { .report = keep_first, .arg = &first, .name = copy_name, .name_arg = g };
-	struct cr_file_set *set = NULL;
-	int *fds = calloc(g->n_copies + 1, sizeof(*fds)), highest = 0, n, rc;
-	uint32_t *owner = NULL;
+	int *fds = calloc(g->n_copies + 1, sizeof(*fds)), highest = 0, rc;
+	uint32_t *owner;
 
 	for (unsigned int i = 0; fds && i < g->n_copies; i++) {
 		fds[i] = g->copies[i].here;
 		highest = fds[i] > highest ? fds[i] : highest;
 	}
 	owner = calloc((size_t)highest + 1, sizeof(*owner));
-	rc = fds && owner ? cr_file_set_create_shared(fds, g->n_copies, cr_lower.fd_floor, &set, g->err) : cr_err_set(g->err, ENOMEM, "out of memory");
-	if (rc)
-		goto out;
-	for (unsigned int i = 0; i < g->n_copies; i++)
+	rc = fds && owner ? cr_file_set_create_shared(fds, g->n_copies, cr_lower.fd_floor, stopped, ret, g->err) : cr_err_set(g->err, ENOMEM, "out of memory");
+	for (unsigned int i = 0; i < g->n_copies && !rc; i++)
 		owner[g->copies[i].here] = g->copies[i].owner;
+	free(fds);
+	if (rc)
+		free(owner);
+	else
+		*ret_owner = owner;
+	return rc;
+}
+
+static int share(struct cr_gather *g)
+{
+	struct cr_err first = { "" };
+	struct cr_file_refusals refusals = { .report = keep_first, .arg = &first, .name = cr_gather_name, .name_arg = g };
+	struct cr_file_set *set = NULL;
+	uint32_t *owner = NULL;
+	int n, rc = cr_gather_files(g, true, &set, &owner);
+
+	if (rc)
+		return rc;
 	n = cr_file_set_share(set, &cr_lower.stdio, owner, &refusals);
 	if (n < 0)
 		rc = cr_err_set(g->err, n, "out of memory");
@@ -264,14 +275,12 @@ static int share(struct gather *g)
 	for (unsigned int i = 0; i < g->n && !rc; i++)
 		rc = tell_member(g, i, set);
 	g->ret->n_shared = n > 0 ? (uint32_t)n : 0;
-out:
 	cr_file_set_destroy(set);
-	free(fds);
 	free(owner);
 	return rc;
 }
 
-static uint32_t index_of(const struct gather *g, int kernel_pid)
+static uint32_t index_of(const struct cr_gather *g, int kernel_pid)
 {
 	for (uint32_t i = 0; i < g->n; i++)
 		if (g->members[i].proc.pid == kernel_pid)
@@ -280,7 +289,7 @@ static uint32_t index_of(const struct gather *g, int kernel_pid)
 }
 
 /* A session that is not the root's must be led by one of the processes, or it could not be made again with its members. */
-static int check_sessions(struct gather *g, const struct cr_tree_process *p, uint32_t n)
+static int check_sessions(struct cr_gather *g, const struct cr_tree_process *p, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		bool led = p[i].sid == p[0].sid || p[i].sid == p[i].pid;
@@ -298,7 +307,7 @@ static int check_sessions(struct gather *g, const struct cr_tree_process *p, uin
 	return 0;
 }
 
-static int make_table(struct gather *g)
+int cr_gather_table(struct cr_gather *g)
 {
 	struct cr_tree_process *p;
 	uint32_t n = g->n, at = g->n;
@@ -342,7 +351,7 @@ static int make_table(struct gather *g)
 
 static void *gather_main(void *arg)
 {
-	struct gather *g = arg;
+	struct cr_gather *g = arg;
 	struct rlimit was;
 	int raised;
 
@@ -352,11 +361,11 @@ static void *gather_main(void *arg)
 	}
 	raised = cr_fd_limit_raise(&was);
 	g->buf = malloc(CR_MSG_MAX_BYTES);
-	g->rc = g->buf ? ask_all(g, g->pids) : cr_err_set(g->err, ENOMEM, "out of memory");
+	g->rc = g->buf ? cr_gather_ask(g) : cr_err_set(g->err, ENOMEM, "out of memory");
 	if (!g->rc)
 		g->rc = share(g);
 	if (!g->rc)
-		g->rc = make_table(g);
+		g->rc = cr_gather_table(g);
 	if (!raised)
 		cr_fd_limit_put_back(&was);
 	free(g->buf);
@@ -366,7 +375,7 @@ static void *gather_main(void *arg)
 
 /* The part is written into a file that this thread's table alone has: it is passed on under a number of the agent's. */
 struct passing {
-	struct gather *g;
+	struct cr_gather *g;
 	int pair[2];
 };
 
@@ -414,7 +423,7 @@ int cr_gather(struct cr_lead_member *members, unsigned int n, const int32_t *pid
 {
 	const struct cr_msg_give give = { .n = n, .n_left = n_left, .skip = skip };
 	struct cr_err words = { "" };
-	struct gather g = { .pids = pids, .members = members, .n = n, .n_left = n_left, .skip = skip, .checkpoint = checkpoint, .ret = ret, .err = err };
+	struct cr_gather g = { .pids = pids, .members = members, .n = n, .n_left = n_left, .skip = skip, .checkpoint = checkpoint, .ret = ret, .err = err };
 	struct passing p = { .g = &g };
 	pthread_t t;
 	int rc;
@@ -424,6 +433,9 @@ int cr_gather(struct cr_lead_member *members, unsigned int n, const int32_t *pid
 	rc = cr_member_set(&give, pids, &words);
 	if (rc)
 		return cr_err_set(err, rc, "process %d: %.700s", getpid(), words.text);
+	rc = cr_file_mqueue_quiet(cr_lower.fd_floor, err);
+	if (rc)
+		return rc;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p.pair))
 		return cr_err_set(err, errno, "socketpair: %s", strerror(errno));
 	rc = pthread_create(&t, NULL, passing_main, &p);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,17 +41,24 @@ static void keep_first(void *arg, const char *reason)
 		cr_err_set(first, 0, "%s", reason);
 }
 
+int cr_member_know(const struct cr_msg_give *give, const int32_t *pids)
+{
+	cr_member_clear();
+	set_pids = calloc(give->n + give->n_left + 1, sizeof(*set_pids));
+	if (!set_pids)
+		return -ENOMEM;
+	memcpy(set_pids, pids, (give->n + give->n_left) * sizeof(*set_pids));
+	cr_set = (struct cr_set){ .active = true, .gathering = true, .pids = set_pids, .n = give->n, .n_left = give->n_left, .skip = give->skip };
+	return 0;
+}
+
 /* Everything that stands against it but descriptors, which are looked at when they are saved. */
 int cr_member_set(const struct cr_msg_give *give, const int32_t *pids, struct cr_err *err)
 {
 	struct cr_err first = { "" };
 
-	cr_member_clear();
-	set_pids = calloc(give->n + give->n_left + 1, sizeof(*set_pids));
-	if (!set_pids)
+	if (cr_member_know(give, pids))
 		return cr_err_set(err, ENOMEM, "out of memory");
-	memcpy(set_pids, pids, (give->n + give->n_left) * sizeof(*set_pids));
-	cr_set = (struct cr_set){ .active = true, .gathering = true, .pids = set_pids, .n = give->n, .n_left = give->n_left, .skip = give->skip };
 	return cr_dump_check(0, keep_first, &first) ? cr_err_set(err, ENOTSUP, "%s", first.text) : 0;
 }
 
@@ -117,6 +126,7 @@ int cr_member_describe(struct cr_msg_given *ret, struct cr_msg_ended **ret_ended
 		.coordinated = cr_agent.conn[0] >= 0,
 		.foreground = self.foreground > 0 ? cr_id_to_program(self.foreground) : 0,
 		.fd_floor = cr_lower.fd_floor,
+		.omits = cr_lower.omits,
 	};
 	memcpy(ret->name, self.name, sizeof(ret->name));
 	return describe_ended(ret, ret_ended, err);
@@ -254,8 +264,16 @@ static bool saved_before(const struct cr_vma *vma)
 	return false;
 }
 
+static char *other_name(const char *name, uint32_t dev_major, uint32_t dev_minor, uint64_t ino)
+{
+	struct stat st = { .st_ino = ino, .st_dev = makedev(dev_major, dev_minor) };
+
+	return cr_file_other_name(name, &st, cr_lower.fd_floor);
+}
+
 void cr_member_hooks(void)
 {
+	cr_mem_set.other_name = other_name;
 	cr_mem_set.shared_within = shared_within;
 	cr_mem_set.used_within = used_within;
 	cr_mem_set.saved_before = saved_before;

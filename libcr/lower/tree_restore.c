@@ -28,7 +28,9 @@
 #include "libcr/image/cr_image.h"
 #include "libcr/image/cr_vma.h"
 #include "libcr/image/thread_payload.h"
+#include "libcr/lower/ipc.h"
 #include "libcr/lower/set.h"
+#include "libcr/lower/shm_file.h"
 
 enum step { FORKED, GROUPED, RESTORED };
 
@@ -195,7 +197,11 @@ int cr_tree_check(struct cr_image *img, struct cr_err *err)
 	int rc = cr_tree_load(img, err);
 
 	if (!rc)
+		rc = cr_shm_restore_check(cr_image_part(img, 0), err);
+	if (!rc)
 		rc = cr_files_restore_check(cr_image_part(img, 0), err);
+	if (!rc)
+		rc = cr_ipc_restore_check(cr_image_part(img, 0), err);
 	for (uint32_t i = 1; i < cr_image_parts(img) && !rc; i++)
 		rc = cr_restore_check_process(cr_image_part(img, i), err);
 	return rc;
@@ -480,10 +486,15 @@ static void become(int index)
 		how_close();
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
-	arrive(FORKED);
-	rc = wait_all(FORKED) ? cr_err_set(&err, ECANCELED, "another process of the tree could not be restarted") : join_group(&tree.p[index], &err);
+	rc = index == 0 ? cr_ipc_restore(cr_image_part(tree.img, 0), &err) : 0;
+	if (!rc) {
+		arrive(FORKED);
+		rc = wait_all(FORKED) ? cr_err_set(&err, ECANCELED, "another process of the tree could not be restarted") : join_group(&tree.p[index], &err);
+	}
 	if (!rc && tree.p[index].state == CR_TREE_ENDED)
 		end_again(&tree.p[index]);
+	if (!rc)
+		rc = cr_ipc_restore_undo(cr_image_part(tree.img, tree.p[index].part), &err);
 	if (!rc) {
 		arrive(GROUPED);
 		rc = wait_all(GROUPED) ? cr_err_set(&err, ECANCELED, "another process of the tree could not be restarted") : await_ended(&err);
@@ -491,6 +502,8 @@ static void become(int index)
 	while (tree.stand_in > 0 && waitpid(tree.stand_in, NULL, 0) < 0 && errno == EINTR)
 		;
 	signals_drain();
+	if (!rc)
+		rc = cr_ipc_restore_last(cr_image_part(tree.img, tree.p[index].part), &err);
 	if (!rc) {
 		cr_mem_set.object = object_of;
 		rc = cr_restore_run(cr_image_part(tree.img, tree.p[index].part), &tree.how, &err);
@@ -639,6 +652,9 @@ static int shared_make(struct cr_err *err)
 	for (uint32_t i = 0; i < tree.head.n_shared; i++)
 		cr_set.shared[i] = -1;
 	cr_set.n_shared = tree.head.n_shared;
+	rc = cr_shm_restore(cr_image_part(tree.img, 0), err);
+	if (rc)
+		return rc;
 	rc = cr_files_restore_shared(cr_image_part(tree.img, 0), cr_lower.fd_floor, tree.head.n_shared, cr_set.shared, err);
 	if (!rc)
 		rc = objects_find(err);
@@ -697,6 +713,8 @@ int cr_tree_run(struct cr_image *img, const struct cr_restore_how *how, struct c
 	if (rc)
 		return rc;
 	rc = table_make(err);
+	if (!rc)
+		rc = cr_ipc_table_open(-1, err);
 	if (!rc)
 		rc = shared_make(err);
 	if (rc)

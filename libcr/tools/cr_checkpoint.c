@@ -11,6 +11,7 @@
 
 #include "libcr.h"
 #include "libcr/tools/checkpoint_agent.h"
+#include "libcr/tools/checkpoint_check.h"
 #include "libcr/tools/checkpoint_file.h"
 #include "libcr/tools/checkpoint_watch.h"
 #include "libcr/tools/json.h"
@@ -36,7 +37,7 @@ static const char usage[] =
 	"      --save-private     of every other file that is mapped privately: libraries, data\n"
 	"      --save-shared      of every file that is mapped shared; after a restart that memory is not the file's any more\n"
 	"      --save-all, --save-none   all three; none of them (default)\n"
-	"      --check        only say whether it can be checkpointed, and why not\n"
+	"      --check        only say whether it can be checkpointed, and why not: each of the processes, with --tree, --pgid, --session\n"
 	"      --run          let it run on (default)\n"
 	"      --term, --abort, --kill, --stop, --cont   send this signal to what was saved when the file is complete; --early-stop, --early-abrt: the same\n"
 	"  -S, --signal N     send signal N\n"
@@ -160,23 +161,6 @@ abandon:
 	checkpoint_watch_end(&watch);
 	checkpoint_file_abandon(&rq->file);
 	return rc;
-}
-
-static int check(struct checkpoint_agent *a, const struct request *rq, struct cr_err *err)
-{
-	int n = checkpoint_agent_ask(a, CR_MSG_CHECK, NULL, 0, err);
-
-	if (!n)
-		n = checkpoint_agent_expect(a, CR_MSG_CHECK_REPLY, rq->seconds * 1000, err);
-	if (n < 0)
-		return n;
-	if (n == 0) {
-		if (!rq->quiet)
-			printf("%d: can be checkpointed\n", rq->pid);
-		return 0;
-	}
-	printf("%d: cannot be checkpointed:\n%s\n", rq->pid, a->payload);
-	return 1;
 }
 
 #define TO(field) CR_OPTION_TO(struct request, field)
@@ -317,12 +301,12 @@ int main(int argc, char **argv)
 		return rc == -CR_ENOSUPPORT ? 1 : exit_status(rc);
 	}
 	rq.pid = agent.pid;
-	rc = rq.check ? check(&agent, &rq, &err) : checkpoint(&agent, &rq, &res, &err);
+	rc = rq.check ? checkpoint_check(&agent, rq.scope ? rq.scope | rq.traced | rq.tracer : 0, rq.json, rq.quiet, rq.seconds * 1000, &err) : checkpoint(&agent, &rq, &res, &err);
 	if (rq.check && rc >= 0)
 		return rc;
 	report(&rq, rc, rc < 0 ? err.text : "");
 	if (rc < 0) {
-		fprintf(stderr, "cr_checkpoint: process %d was not saved: %s\n", rq.pid, err.text);
+		fprintf(stderr, "cr_checkpoint: process %d%s: %s\n", rq.pid, rq.check ? "" : " was not saved", err.text);
 		return exit_status(rc);
 	}
 	print_result(&rq, &res);

@@ -13,6 +13,7 @@
 #include "include/cr_proto.h"
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/lower/engine.h"
+#include "libcr/lower/ipc.h"
 #include "libcr/lower/start.h"
 #include "libcr/lower/tree.h"
 
@@ -163,14 +164,14 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { "exec", required_argument, NULL, 'x' },
 		{ "stdio", required_argument, NULL, 's' }, { "mask", required_argument, NULL, 'm' },
-		{ "tree", required_argument, NULL, 't' }, { "run", no_argument, NULL, 'r' }, { "omit", no_argument, NULL, 'o' }, { NULL, 0, NULL, 0 },
+		{ "tree", required_argument, NULL, 't' }, { "ipc", required_argument, NULL, 'i' }, { "run", no_argument, NULL, 'r' }, { "omit", no_argument, NULL, 'o' }, { NULL, 0, NULL, 0 },
 	};
 	struct cr_err err = { "" };
 	struct cr_exec x;
 	const char *stdio = NULL;
 	char *path = NULL, **env, **av, *real;
 	uint64_t sp, mask;
-	int c, rc, floor, descendant = 0, omit = 0, tree_fd = -1;
+	int c, rc, floor, descendant = 0, omit = 0, tree_fd = -1, ipc_fd = -1;
 
 	cr_sys4(SYS_rt_sigprocmask, SIG_BLOCK, 0, &mask, 8);
 	while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
@@ -193,6 +194,9 @@ int main(int argc, char **argv)
 			break;
 		case 't': /* likewise: the table of ids of the restarted tree that it belongs to */
 			tree_fd = (int)strtoul(optarg, NULL, 16);
+			break;
+		case 'i': /* likewise: the table of System V objects */
+			ipc_fd = (int)strtoul(optarg, NULL, 16);
 			break;
 		case 'r':
 		case 'o':
@@ -232,6 +236,8 @@ int main(int argc, char **argv)
 		rc = cr_engine_start(!descendant, &err);
 	}
 	if (!rc)
+		rc = cr_ipc_table_open(ipc_fd, &err);
+	if (!rc)
 		rc = cr_window_create(&err);
 	if (!rc) {
 		cr_start_limit();
@@ -245,6 +251,7 @@ int main(int argc, char **argv)
 		prctl(PR_SET_NAME, strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
 		rc = cr_exec_load(path, &x, &err);
 	}
+	cr_lower.omits = descendant ? getenv(CR_OMIT_ENV) != NULL : omit;
 	env = environment_for_program(descendant, omit);
 	if (!rc)
 		rc = cr_exec_stack(&x, path, av, env, &sp, &err);

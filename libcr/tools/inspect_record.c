@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "libcr/image/file_payload.h"
+#include "libcr/image/ipc_payload.h"
 #include "libcr/image/process_payload.h"
 #include "libcr/image/cr_image_format.h"
 #include "libcr/image/thread_payload.h"
@@ -296,9 +297,79 @@ static bool out_timer(struct inspect_out *out, const struct cr_image_record *rec
 	return true;
 }
 
+static void out_ipc_head(struct inspect_out *out, const struct cr_ipc_head *h)
+{
+	out_number(out, "id", NULL, h->id);
+	out_format(out, "key", "key", "%#x", (unsigned int)h->key);
+	out_format(out, "mode", "mode", "0%o", h->mode);
+	out_number(out, "uid", "user", h->uid);
+	out_number(out, "gid", "group", h->gid);
+}
+
+static bool out_ipc_queue(struct inspect_out *out, const struct cr_image_record *rec)
+{
+	struct cr_ipc_queue_payload p;
+
+	if (!GET(rec, p))
+		return false;
+	out_ipc_head(out, &p.head);
+	out_number(out, "messages", "messages", p.n_messages);
+	out_number(out, "qbytes", "of at most bytes", (int64_t)p.qbytes);
+	return true;
+}
+
+static bool out_ipc_semaphores(struct inspect_out *out, const struct cr_image_record *rec)
+{
+	struct cr_ipc_semaphores_payload p;
+
+	if (!GET(rec, p))
+		return false;
+	out_ipc_head(out, &p.head);
+	out_number(out, "semaphores", "semaphores", p.n);
+	return true;
+}
+
+static bool out_ipc_process(struct inspect_out *out, const struct cr_image_record *rec)
+{
+	struct cr_ipc_process_item item;
+	int64_t undone = 0;
+
+	for (uint64_t at = 0; at + sizeof(item) <= rec->bytes; at += sizeof(item)) {
+		memcpy(&item, (const char *)rec->data + at, sizeof(item));
+		undone += item.undo != 0;
+	}
+	out_number(out, "semaphores", "semaphores", (int64_t)(rec->bytes / sizeof(item)));
+	out_number(out, "undo", "with SEM_UNDO", undone);
+	return rec->bytes % sizeof(item) == 0;
+}
+
+static bool out_shm_file(struct inspect_out *out, const struct cr_image_record *rec)
+{
+	struct cr_shm_file_payload p;
+
+	if (!GET(rec, p) || p.path_bytes != rec->bytes - sizeof(p))
+		return false;
+	out_format(out, "mode", "mode", "0%o", p.mode);
+	out_number(out, "size", "size", (int64_t)p.size);
+	out_field(out, "path", NULL, (const char *)rec->data + sizeof(p), p.path_bytes);
+	return true;
+}
+
+static bool out_shm_data(struct inspect_out *out, const struct cr_image_record *rec)
+{
+	struct cr_shm_data_payload p;
+
+	if (!GET(rec, p))
+		return false;
+	out_number(out, "offset", "offset", (int64_t)p.offset);
+	out_number(out, "content_bytes", "bytes", (int64_t)p.bytes);
+	return true;
+}
+
 static bool out_file(struct inspect_out *out, const struct cr_image_record *rec)
 {
-	static const char *const kinds[] = { "unknown", "regular", "unlinked", "directory", "pipe", "fifo", "stream", "tty", "device", "path" };
+	static const char *const kinds[] = { "unknown", "regular", "unlinked", "directory", "pipe", "fifo", "stream", "tty", "device", "path",
+					   "eventfd", "timerfd", "signalfd", "epoll", "inotify", "pidfd", "socket", "memfd", "shared", "mqueue" };
 	struct cr_file_payload p;
 	uint64_t fds_bytes;
 	const char *at;
@@ -438,6 +509,11 @@ void inspect_record(const struct cr_image_record *rec, uint64_t stored, bool jso
 	RECORD(CR_REC_FILE_DATA, out_file_data)
 	RECORD(CR_REC_BOARD, out_board)
 	RECORD(CR_REC_PART, out_part)
+	RECORD(CR_REC_IPC_QUEUE, out_ipc_queue)
+	RECORD(CR_REC_IPC_SEMAPHORES, out_ipc_semaphores)
+	RECORD(CR_REC_IPC_PROCESS, out_ipc_process)
+	RECORD(CR_REC_SHM_FILE, out_shm_file)
+	RECORD(CR_REC_SHM_DATA, out_shm_data)
 	RECORD(CR_REC_TREE, out_tree)
 #undef RECORD
 	default:

@@ -247,7 +247,25 @@ omitted --omit
 status_of cr_checkpoint --term -f "$RUN/context" "$JOB"
 check "SIMPLE cr_omit: nobody is left, status 3" [ $RC = 3 ]
 check "SIMPLE cr_omit: no file is left, --term did not reach it" [ ! -e "$RUN/context" -a -d "/proc/$JOB" ]
+status_of cr_checkpoint --tree -f "$RUN/context" "$JOB"
+check "SIMPLE cr_omit: the root of a tree: nobody is left, status 3, by its name" sh -c "[ $RC = 3 -a ! -e '$RUN/context' ] && grep -q 'is the root of the set' '$RUN/ckpt.err'"
 ended
+# A group: who was asked would lead the others; asked through another one, the first is left out
+grouped() { perl -e 'setpgrp(0, shift); exec @ARGV' "$@" >/dev/null 2>"$RUN/err" </dev/null & }
+grouped 0 cr_run --omit sleep 1000
+first=$!
+for ((i = 0; i < 600; i++)); do cr_checkpoint --check "$first" >/dev/null 2>&1 && break; nap 50; done
+grouped "$first" cr_run sleep 1000
+JOB=$! STARTED+=($first $!)
+for ((i = 0; i < 600; i++)); do cr_checkpoint --check "$JOB" >/dev/null 2>&1 && break; nap 50; done
+status_of cr_checkpoint --pgid -f "$RUN/context" "$first"
+check "SIMPLE cr_omit: one of a group that is asked and leaves itself out: status 3, by its name" sh -c "[ $RC = 3 -a ! -e '$RUN/context' ] && grep -q 'ask for another process of that group' '$RUN/ckpt.err'"
+cr_checkpoint --check --pgid "$JOB" >"$RUN/check"
+check "SIMPLE cr_omit: --check --pgid names who is left out" sh -c "grep -qx '$first (sleep): is left out' '$RUN/check' && grep -qx '$JOB (sleep): can be checkpointed' '$RUN/check'"
+check "SIMPLE cr_omit: asked through another one it is left out" cr_checkpoint -q --pgid --kill -f "$RUN/context" "$JOB"
+wait "$JOB" 2>/dev/null
+check "SIMPLE cr_omit: ... and runs on" kill "$first"
+rm -f "$RUN/context"
 omitted --run --omit --run --
 check "SIMPLE cr_targ2: the later of --run and --omit counts" cr_checkpoint -q --kill -f "$RUN/context" "$JOB"
 wait "$JOB" 2>/dev/null

@@ -121,6 +121,31 @@ if want "refused"; then
 	refused "a static program" "was not started by cr_run" "'$PROGS/static' go & echo ready"
 fi
 
+# --check of a set: nobody stands still, each answers for itself
+if want "check"; then
+	RUN=$WORK/check
+	mkdir -p "$RUN"
+	# shellcheck disable=SC2016
+	(cd "$RUN" && exec cr_run -- /bin/bash -c 'exec 5< <(exec /bin/sleep 1000); /bin/sleep 1000 & p=$!; echo "$p" >below; echo ready; until [ -e go ]; do read -rt 0.05 <&5; done; kill $p; kill $!; echo ok') >"$RUN/out" 2>"$RUN/err" </dev/null &
+	JOB=$! STARTED+=($!)
+	until_there "$RUN/out" ready
+	answered "can be" "$RUN/check" --check --tree "$JOB"
+	say_file "$RUN/check"
+	check "check: a tree with a pipe: every process can be saved" sh -c "[ $rc = 0 ] && [ \$(grep -c 'can be checkpointed' '$RUN/check') = 3 ] && grep -q '^$JOB (bash): can' '$RUN/check'"
+	kill -STOP "$(cat "$RUN/below")"
+	until [ "$(ps -o state= -p "$(cat "$RUN/below")")" = T ]; do nap 20; done
+	answered "is stopped" "$RUN/check" --check --tree "$JOB"
+	check "check: one that is stopped is named, the others can" sh -c "grep -q '^$(cat "$RUN/below") (sleep): cannot' '$RUN/check' && grep -q 'is stopped' '$RUN/check' && grep -q '^$JOB (bash): can be' '$RUN/check' && [ $rc = 1 ]"
+	answered "is stopped" "$RUN/check" --check --tree --json "$JOB"
+	say_file "$RUN/check"
+	check "check: the same as JSON" python3 -c 'import json, sys; a = json.load(open(sys.argv[1])); p = a["processes"]; ok = [x for x in p if x["checkpointable"]]
+assert a["pid"] == int(sys.argv[2]) and not a["checkpointable"] and len(p) == 3 and len(ok) == 2 and any("is stopped" in r for x in p for r in x["reasons"])' "$RUN/check" "$JOB"
+	kill -CONT "$(cat "$RUN/below")"
+	touch "$RUN/go"
+	wait "$JOB"
+	check "check: everything goes on" grep -q ok "$RUN/out"
+fi
+
 # scope_begin NAME [ARGUMENT]: tree_scope.bash in a session of its own, which holds nobody else
 scope_begin()
 {

@@ -20,7 +20,7 @@ plain() { sed -e '/^\.TH/d' -e 's/\\f.//g; s/\\-/-/g; s/" "//g' -e 's/^\.[A-Z]* 
 differ() { local d; d=$(diff <(echo "$1") <(echo "$2")) && return 0; echo "$d" | sed 's/^/# /'; return 1; }
 page_same() { differ "$("$bin/$1" --help | options)" "$(plain "$2" | options)"; }
 # Words of getopt tables; what programs of ours say to each other is not for people
-internal=' --exec --stdio --mask --report-fd cr_run:--tree '
+internal=' --exec --stdio --mask --report-fd cr_run:--tree cr_run:--ipc '
 table_same()
 {
 	local sources taken shown

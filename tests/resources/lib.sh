@@ -58,12 +58,13 @@ save()
 	timeout -k 5 60 cr_checkpoint "$@" -f "$RUN/context" "$JOB" >"$RUN/ckpt.out" 2>"$RUN/ckpt.err"
 }
 
-# resume [OPTION...]: cr_restart of that file, in place of JOB
+# resume [OPTION...]: cr_restart of that file, in place of JOB; by RESTART_WITH, a command
 resume()
 {
 	VERIFIED=${SAVED% *}
 	truncate -s "${SAVED#* }" "$OUT" # as cr_restart does; here it is not to be mistaken for an answer before that
-	(cd / && exec cr_restart "$@" "$RUN/context") <"$RUN/orders" >>"$OUT" 2>>"$RUN/err" 8>&- &
+	# shellcheck disable=SC2086
+	(cd / && exec ${RESTART_WITH:-} cr_restart "$@" "$RUN/context") <"$RUN/orders" >>"$OUT" 2>>"$RUN/err" 8>&- &
 	JOB=$! STARTED+=($!)
 }
 

@@ -11,6 +11,7 @@
 #include <linux/perf_event.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
+#include <mqueue.h>
 #include <netinet/in.h>
 #include <netpacket/packet.h>
 #include <pthread.h>
@@ -28,6 +29,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "resource.h"
 
@@ -254,6 +256,27 @@ static void inheritance(void)
 
 static int ipc_id = -1, ipc_is_queue;
 
+/* A process that is not this one's child uses what this one uses, and ends a moment after it. */
+static void outsider(void (*use)(void))
+{
+	pid_t self = getpid(), between = fork();
+	int status;
+
+	if (between == 0) {
+		if (fork() != 0)
+			_exit(0);
+		use();
+		close(0);
+		close(1);
+		for (;;) {
+			usleep(20000);
+			if (kill(self, 0) < 0)
+				_exit(0);
+		}
+	}
+	CHECK(between > 0 && waitpid(between, &status, 0) == between);
+}
+
 static void ipc_remove(void)
 {
 	if (ipc_is_queue)
@@ -262,22 +285,80 @@ static void ipc_remove(void)
 		semctl(ipc_id, 0, IPC_RMID);
 }
 
-static void semaphores(void)
+static void up(void)
 {
-	struct sembuf up = { .sem_num = 1, .sem_op = 1 };
+	struct sembuf op = { .sem_num = 1, .sem_op = 1 };
 
-	CHECK((ipc_id = semget(IPC_PRIVATE, 2, 0600)) >= 0 && atexit(ipc_remove) == 0 && semop(ipc_id, &up, 1) == 0);
+	CHECK(semop(ipc_id, &op, 1) == 0);
 }
 
-static void queue(void)
+static void semaphores(void)
+{
+	CHECK((ipc_id = semget(IPC_PRIVATE, 2, 0600)) >= 0 && atexit(ipc_remove) == 0);
+	outsider(up);
+	while (semctl(ipc_id, 1, GETVAL) != 1)
+		usleep(1000);
+}
+
+static void send_one(void)
 {
 	struct {
 		long type;
 		char text[4];
 	} m = { 1, "abc" };
 
+	CHECK(msgsnd(ipc_id, &m, 4, 0) == 0);
+}
+
+static void queue(void)
+{
+	struct msqid_ds ds = { .msg_qnum = 0 };
+
 	ipc_is_queue = 1;
-	CHECK((ipc_id = msgget(IPC_PRIVATE, 0600)) >= 0 && atexit(ipc_remove) == 0 && msgsnd(ipc_id, &m, 4, 0) == 0);
+	CHECK((ipc_id = msgget(IPC_PRIVATE, 0600)) >= 0 && atexit(ipc_remove) == 0);
+	outsider(send_one);
+	while (ds.msg_qnum != 1) {
+		usleep(1000);
+		CHECK(msgctl(ipc_id, IPC_STAT, &ds) == 0);
+	}
+}
+
+static char mqueue_name[64];
+
+static void mqueue_send(void)
+{
+	CHECK(mq_send(fd, "x", 1, 0) == 0);
+}
+
+static void mqueue_make(void)
+{
+	struct mq_attr attr = { .mq_maxmsg = 2, .mq_msgsize = 8 };
+
+	snprintf(mqueue_name, sizeof(mqueue_name), "/ompi-cr-refused-%d", (int)getpid());
+	CHECK((fd = mq_open(mqueue_name, O_RDWR | O_CREAT | O_EXCL, 0600, &attr)) >= 0 && mq_unlink(mqueue_name) == 0);
+}
+
+static void mqueue_outside(void)
+{
+	struct mq_attr attr = { .mq_curmsgs = 0 };
+
+	mqueue_make();
+	outsider(mqueue_send);
+	while (attr.mq_curmsgs != 1) {
+		usleep(1000);
+		CHECK(mq_getattr(fd, &attr) == 0);
+	}
+}
+
+static int notified_of;
+
+static void mqueue_notify(void)
+{
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+
+	mqueue_make();
+	CHECK(mq_notify(fd, &ev) == 0);
+	notified_of = 1;
 }
 
 static void other_root(void)
@@ -318,6 +399,7 @@ static const struct {
 	{ "lost_name", lost_name }, { "foreign_proc", foreign_proc },
 	{ "owner", owner },		    { "identity", identity },	      { "inheritance", inheritance },	  { "chroot", other_root },
 	{ "deadline", deadline },	    { "semaphores", semaphores },     { "queue", queue },
+	{ "mqueue_outside", mqueue_outside }, { "mqueue_notify", mqueue_notify },
 };
 
 static void setup(void)
@@ -333,9 +415,12 @@ static void setup(void)
 
 static void verify(void)
 {
+	struct sigevent ev = { .sigev_notify = SIGEV_NONE };
 	char got;
 
 	CHECK(fd < 0 || fcntl(fd, F_GETFD) >= 0);
 	if (strcmp(argument, "unseen_error") == 0)
 		CHECK(read(fd, &got, 1) == -1 && errno == ECONNRESET);
+	/* Nobody has taken it back. */
+	CHECK(!notified_of || (mq_notify(fd, &ev) < 0 && errno == EBUSY));
 }

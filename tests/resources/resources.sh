@@ -65,7 +65,7 @@ while read -r row; do
 	for t in ${tests:-none}; do
 		case $t in
 		refused/*) awk -v n="${t#refused/}" '$1 == n { f = 1 } END { exit !f }' "$HERE/refused.list" || missing="$missing $t" ;;
-		resources/*) [ -f "$HERE/${t#resources/}.c" ] || missing="$missing $t" ;;
+		resources/*) [ -f "$HERE/${t#resources/}.c" ] || [ -f "$HERE/${t#resources/}.sh" ] || missing="$missing $t" ;;
 		*) [ -f "$TOP/tests/$t.sh" ] || [ -f "$TOP/tests/$t.c" ] || missing="$missing $t" ;;
 		esac
 	done

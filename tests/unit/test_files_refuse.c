@@ -70,11 +70,12 @@ static void make_namespace(void)
 static void make_mqueue(void)
 {
 	struct mq_attr attr = { .mq_maxmsg = 1, .mq_msgsize = 8 };
+	struct sigevent ev = { .sigev_notify = SIGEV_NONE };
 	char name[64];
 
 	snprintf(name, sizeof(name), "/cr-test-%d", (int)getpid());
 	to_five(mq_open(name, O_RDWR | O_CREAT, 0600, &attr));
-	CHECK(mq_unlink(name) == 0);
+	CHECK(mq_unlink(name) == 0 && mq_notify(5, &ev) == 0);
 }
 
 /* The description goes on where the program cannot reach it. */
@@ -110,7 +111,7 @@ static void test_kernel_objects(void **state)
 	test_refused(make_epoll_of_lost, TEXTS("descriptor 5 ", "an epoll instance", "no descriptor refers to any more"));
 	test_refused(make_memfd, TEXTS("descriptor 5 ", "a memfd of huge TLB pages", "buffer"));
 	test_refused(make_namespace, TEXTS("descriptor 5 ", "a network namespace"));
-	test_refused(make_mqueue, TEXTS("descriptor 5 ", "/cr-test-"));
+	test_refused(make_mqueue, TEXTS("descriptor 5 ", "/cr-test-", "mq_notify"));
 	test_refused(make_pty_master, TEXTS("descriptor 5 ", "character device", "5:2"));
 	fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
