@@ -34,6 +34,7 @@ enum cr_file_kind {
 /* Attributes of a FILE record. */
 #define CR_FILE_PSEUDO 0x1U /* on proc or sysfs: the size means nothing */
 #define CR_FILE_NAMELESS 0x2U /* DIRECTORY, PATH: a directory that was removed; FIFO: one that was; the path is what it was called. MQUEUE: the same */
+#define CR_FILE_PASSED 0x4U /* no descriptor refers to it: it is under way in a UNIX socket (SCM_RIGHTS). Its number was free, and is closed again */
 
 /* Attributes of a FILE_DATA record. */
 #define CR_FILE_DATA_PACKET 0x1U /* one packet of a pipe or socket: a read returns at its end */
@@ -42,7 +43,9 @@ enum cr_file_kind {
 #define CR_FILE_DATA_OWNER 0x8U  /* struct cr_file_owner */
 #define CR_FILE_DATA_ITEM 0x10U  /* EPOLL, INOTIFY: one watch. SOCKET: one option. MQUEUE: one message, in the order in which they are received */
 #define CR_FILE_DATA_MESSAGE 0x20U /* SOCKET: struct cr_file_message: of the content that follows */
-#define CR_FILE_DATA_ALL 0x3fU
+#define CR_FILE_DATA_RIGHTS 0x40U /* SOCKET: array of int32_t: the descriptors that the content which follows carries, by the numbers in their FILE records */
+#define CR_FILE_DATA_CREDENTIALS 0x80U /* SOCKET: struct cr_file_credentials: of the content that follows */
+#define CR_FILE_DATA_ALL 0xffU
 
 /* Descriptors of a FILE record beyond this are refused by a reader. */
 #define CR_FILE_MAX_FDS 1048576U
@@ -51,7 +54,7 @@ enum cr_file_kind {
 /* Followed by n_fds times struct cr_file_fd, then path_bytes of the absolute path with its NUL. */
 struct cr_file_payload {
 	uint32_t kind;       /* enum cr_file_kind */
-	uint32_t attrs;      /* CR_FILE_PSEUDO, CR_FILE_NAMELESS */
+	uint32_t attrs;      /* CR_FILE_PSEUDO, NAMELESS, PASSED */
 	uint32_t open_flags; /* F_GETFL, the numbers of Linux on x86-64 */
 	uint32_t mode;       /* st_mode */
 	int64_t pos;
@@ -178,6 +181,16 @@ struct cr_file_message {
 	uint8_t address[CR_FILE_SOCKET_ADDRESS_BYTES];
 };
 
+/* Who sent it; where the receiver asked for that (SO_PASSCRED). */
+struct cr_file_credentials {
+	int32_t pid; /* 0: of this process itself */
+	uint32_t uid, gid;
+	uint32_t reserved; /* 0 */
+};
+
+#define CR_FILE_MAX_RIGHTS 253U /* SCM_MAX_FD */
+
+_Static_assert(sizeof(struct cr_file_credentials) == 16, "FILE_DATA content is part of the format");
 _Static_assert(sizeof(struct cr_file_message) == 136, "FILE_DATA content is part of the format");
 _Static_assert(sizeof(struct cr_file_payload) == 80, "FILE payload is part of the format");
 _Static_assert(sizeof(struct cr_file_fd) == 16, "FILE payload is part of the format");

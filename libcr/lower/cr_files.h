@@ -30,6 +30,8 @@ int cr_files_check(int floor, const struct cr_stdio *stdio, cr_nocr_fn report, v
 /* FILE and FILE_DATA records. Reads pipe contents without consuming them. Every thread of the program is stopped, and in a job every
  * rank: the recorded sizes of files that several ranks write must agree. Refuses (-ENOTSUP) what cr_files_check would report. */
 int cr_files_save(int floor, const struct cr_stdio *stdio, struct cr_image_writer *w, struct cr_err *err);
+/* After that: calls @each for every memfd and file without a name that is under way in a UNIX socket. */
+void cr_files_each_passed(void (*each)(void *arg, uint64_t dev, uint64_t ino, uint64_t bytes), void *arg);
 /* Nothing changed yet: files there, readable or writable as they were? */
 int cr_files_restore_check(const struct cr_image *img, struct cr_err *err);
 /* The memfd or unlinked file of the image with this inode number, for memory that is mapped from it: empty, of its full size, for reading and writing.

@@ -29,8 +29,10 @@ struct cr_vma;
 struct cr_mem_set {
 	/* Do only processes of the set map this object? */
 	bool (*shared_within)(const struct cr_vma *vma);
-	/* Does another process of the set map this object, or have a descriptor of it? */
+	/* Does another process of the set map this object? */
 	bool (*used_within)(const struct cr_vma *vma);
+	/* Has another process of the set a descriptor of this object? What is in it is saved with the descriptors then. */
+	bool (*held_within)(const struct cr_vma *vma);
 	/* Does a process before this one save all of the area's pages? */
 	bool (*saved_before)(const struct cr_vma *vma);
 	/* Restart: where the lower half has the object mapped, as a whole; NULL: it is this process's alone. */
@@ -42,6 +44,9 @@ struct cr_mem_set {
 };
 
 extern struct cr_mem_set cr_mem_set;
+
+/* The object is under way in a UNIX socket: what is in it is saved with the descriptors. */
+void cr_mem_objects_passed(struct cr_mem_areas *areas, uint64_t dev, uint64_t ino, uint64_t bytes);
 
 /**
  * cr_mem_own_dir_set - where our own libraries of the program's half are

@@ -27,6 +27,7 @@
 #include "libcr/arch/x86_64/raw.h"
 #include "libcr/image/cr_image.h"
 #include "libcr/image/thread_payload.h"
+#include "libcr/lower/cr_mem.h"
 #include "libcr/lower/engine.h"
 #include "libcr/lower/set.h"
 
@@ -229,6 +230,11 @@ static int put_files(struct cr_image_writer *w, struct cr_err *err)
 	return cr_files_save(cr_lower.fd_floor, &cr_lower.stdio, w, err);
 }
 
+static void note_passed(void *arg, uint64_t dev, uint64_t ino, uint64_t bytes)
+{
+	cr_mem_objects_passed(arg, dev, ino, bytes);
+}
+
 /* In this order in the file. */
 static int (*const parts[])(struct cr_image_writer *w, struct cr_err *err) = {
 	cr_dump_put_host, put_cpu, put_layout, put_group, put_process, put_sigactions, cr_pending_save, put_threads, put_board, put_files,
@@ -299,6 +305,8 @@ int cr_dump_start(struct cr_dump *d, const char *path, uint32_t flags, struct cr
 		rc = cr_image_writer_create(d->fd, &w, &words);
 	for (unsigned int i = 0; i < sizeof(parts) / sizeof(parts[0]) && !rc; i++)
 		rc = parts[i](w, &words);
+	if (!rc)
+		cr_files_each_passed(note_passed, areas);
 	if (!rc && pipe2(fds, O_CLOEXEC))
 		rc = cr_err_set(&words, errno, "pipe: %s", strerror(errno));
 	if (rc)

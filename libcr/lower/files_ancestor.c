@@ -47,7 +47,7 @@ static bool same_object(const struct cr_open_file *file, pid_t pid, const char *
 	}
 	if (strncmp(file->link, "anon_inode:", 11) != 0)
 		return true;
-	return syscall(SYS_kcmp, getpid(), pid, KCMP_FILE, file->fds[0].fd, strtol(their_fd, NULL, 10)) == 0;
+	return syscall(SYS_kcmp, gettid(), pid, KCMP_FILE, file->fds[0].fd, strtol(their_fd, NULL, 10)) == 0;
 }
 
 static bool process_holds(pid_t pid, const struct cr_open_file *file, int floor)

@@ -5,6 +5,7 @@
 #include "libcr/lower/files_set.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -23,8 +24,10 @@ void cr_file_refuse(struct cr_file_refusals *refusals, const struct cr_open_file
 	va_list ap;
 
 	if (refusals->name) {
-		refusals->name(refusals->name_arg, file->fds[0].fd, text, 256);
+		refusals->name(refusals->name_arg, file->passed ? file->carrier_fd : file->fds[0].fd, text, 256);
 		used = strlen(text);
+	} else if (file->passed) {
+		used = (size_t)snprintf(text, sizeof(text), "descriptor %d", file->carrier_fd);
 	} else {
 		used = (size_t)snprintf(text, sizeof(text), "descriptor%s %d", file->n_fds > 1 ? "s" : "", file->fds[0].fd);
 	}
@@ -32,12 +35,22 @@ void cr_file_refuse(struct cr_file_refusals *refusals, const struct cr_open_file
 		used += (size_t)snprintf(text + used, sizeof(text) - used, ", %d", file->fds[i].fd);
 	if (!refusals->name && i < file->n_fds)
 		used += (size_t)snprintf(text + used, sizeof(text) - used, " and %u more", file->n_fds - i);
+	if (file->passed)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, " is a UNIX socket; a descriptor under way in it (SCM_RIGHTS)");
 	text[used++] = ' ';
 	va_start(ap, fmt);
 	vsnprintf(text + used, sizeof(text) - used, fmt, ap);
 	va_end(ap);
 	refusals->count++;
 	refusals->report(refusals->arg, text);
+}
+
+int cr_file_refusal_code(const char *reason)
+{
+	static const char passing[] = "try again";
+	size_t n = strlen(reason);
+
+	return n >= sizeof(passing) - 1 && strcmp(reason + n - (sizeof(passing) - 1), passing) == 0 ? EAGAIN : ENOTSUP;
 }
 
 static void describe_address(const struct sockaddr_storage *ss, socklen_t len, char *ret_text, size_t bytes)

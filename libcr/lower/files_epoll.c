@@ -7,6 +7,7 @@
  * A watch with EPOLLET reports once more after a restart, as the kernel does when a watch is added; a one-shot watch that has fired stays off.
  */
 #include "libcr/lower/files_ops.h"
+#include "libcr/lower/files_queue.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,13 +47,13 @@ static void watch_line(void *arg, const char *text)
 static bool is_watched(int epoll_fd, const struct watch_list *list, unsigned int which, int fd)
 {
 	struct kcmp_epoll_slot slot = { .efd = (uint32_t)epoll_fd, .tfd = (uint32_t)list->items[which].fd };
-	pid_t pid = getpid();
+	pid_t tid = gettid();
 	unsigned int i;
 	long r;
 
 	for (i = 0; i < which; i++)
 		slot.toff += list->items[i].fd == list->items[which].fd;
-	r = syscall(SYS_kcmp, pid, pid, KCMP_EPOLL_TFD, fd, &slot);
+	r = syscall(SYS_kcmp, tid, tid, KCMP_EPOLL_TFD, fd, &slot);
 	/* Where it may not be asked, the number is believed. */
 	return r == 0 || (r < 0 && errno != ENOENT && errno != EBADF && fd == list->items[which].fd && fcntl(fd, F_GETFD) >= 0);
 }
@@ -65,7 +66,7 @@ static int find_source(const struct cr_file_set *set, int epoll_fd, const struct
 		return list->items[which].fd;
 	for (i = 0; i < set->n; i++) {
 		if (is_watched(epoll_fd, list, which, set->files[i].fds[0].fd))
-			return set->files[i].fds[0].fd;
+			return cr_file_passed_known(set, i);
 	}
 	return -1;
 }
@@ -98,7 +99,7 @@ bool cr_file_epoll_check(const struct cr_file_set *set, struct cr_open_file *fil
 		ok = false;
 	}
 	for (i = 0; ok && i < list.n; i++) {
-		if (list.items[i].source >= 0)
+		if (list.items[i].source >= 0 || set->under_way)
 			continue;
 		cr_file_refuse(refusals, file, "is an epoll instance that watches something added as descriptor %d, which no descriptor refers to any more; remove it with EPOLL_CTL_DEL before its descriptor is closed",
 			       list.items[i].fd);

@@ -340,7 +340,7 @@ static void classify(struct classify *c, struct cr_open_file *file)
 	if (!file->kind)
 		return;
 	ops = cr_file_ops_of(file->kind);
-	if (refuse_stream(c, file) || (file->kind != CR_FILE_STREAM && !cr_file_lock_check(file, c->refusals)) ||
+	if (refuse_stream(c, file) || (file->kind != CR_FILE_STREAM && !cr_file_lock_check(c->set, file, c->refusals)) ||
 	    (ops->check && !ops->check(c->set, file, c->refusals)))
 		file->kind = 0;
 }

@@ -70,7 +70,7 @@ void cr_file_lock_keep_own(struct cr_open_file *file)
 	file->n_locks = n;
 }
 
-bool cr_file_lock_check(struct cr_open_file *file, struct cr_file_refusals *refusals)
+bool cr_file_lock_check(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals)
 {
 	struct f_owner_ex owner = { 0 };
 	int fd = file->fds[0].fd;
@@ -80,7 +80,8 @@ bool cr_file_lock_check(struct cr_open_file *file, struct cr_file_refusals *refu
 			       file->link);
 		return false;
 	}
-	if (file->flags & O_PATH)
+	/* Who is told about what processes share: files_shared.c. */
+	if (file->flags & O_PATH || set->shared)
 		return true;
 	if (fcntl(fd, F_GETOWN_EX, &owner) == 0 && owner.pid != 0 && (owner.type != F_OWNER_PID || owner.pid != getpid())) {
 		cr_file_refuse(refusals, file, "(%s) sends signals about input and output to %s %d (F_SETOWN), which a checkpoint of this process does not hold; give them to the process itself or switch that off before the checkpoint",
@@ -90,7 +91,7 @@ bool cr_file_lock_check(struct cr_open_file *file, struct cr_file_refusals *refu
 	return true;
 }
 
-int cr_file_lock_save(const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err)
+int cr_file_lock_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err)
 {
 	struct cr_file_owner state = { .type = -1 };
 	struct f_owner_ex owner = { 0 };
@@ -98,7 +99,8 @@ int cr_file_lock_save(const struct cr_open_file *file, struct cr_image_writer *w
 
 	if (file->flags & O_PATH)
 		return 0;
-	if (fcntl(fd, F_GETOWN_EX, &owner) == 0 && owner.pid != 0)
+	/* Of what processes share: in the part of the one that it is. */
+	if (fcntl(fd, F_GETOWN_EX, &owner) == 0 && owner.pid == getpid() && owner.type == F_OWNER_PID && !set->shared)
 		state.type = F_OWNER_PID;
 	state.signo = fcntl(fd, F_GETSIG);
 	if (state.signo < 0)

@@ -80,9 +80,9 @@ static int create_unlinked(const struct cr_file_view *view, int floor, struct cr
 	return fd;
 }
 
-static bool is_same(const struct cr_file_payload *head, uint32_t dev_major, uint32_t dev_minor, uint64_t ino)
+bool cr_file_is_object(const struct cr_file_payload *head, uint32_t dev_major, uint32_t dev_minor, uint64_t ino)
 {
-	return head->ino == ino && ((major(head->dev) == dev_major && minor(head->dev) == dev_minor) || dev_major == 0 || major(head->dev) == 0);
+	return (head->kind == CR_FILE_MEMFD || head->kind == CR_FILE_UNLINKED) && head->ino == ino && ((major(head->dev) == dev_major && minor(head->dev) == dev_minor) || dev_major == 0 || major(head->dev) == 0);
 }
 
 static int make_early(const struct cr_file_view *view, int floor, struct cr_err *err)
@@ -112,7 +112,7 @@ int cr_files_object_fd(const struct cr_image *img, int floor, uint32_t dev_major
 	while (cr_image_next(img, &rec) > 0) {
 		if (rec.type != CR_REC_FILE || cr_file_view_parse(&rec, &view, NULL) < 0)
 			continue;
-		if ((view.head.kind == CR_FILE_MEMFD || view.head.kind == CR_FILE_UNLINKED) && is_same(&view.head, dev_major, dev_minor, ino))
+		if (cr_file_is_object(&view.head, dev_major, dev_minor, ino))
 			return make_early(&view, floor, err);
 	}
 	return cr_err_set(err, EBADMSG, "memory of a file without a name (inode %llu), and no FILE record has that", (unsigned long long)ino);

@@ -82,7 +82,7 @@ int cr_file_mqueue_save(const struct cr_file_set *set, const struct cr_open_file
 int cr_file_mqueue_restore_check(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
 int cr_file_mqueue_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
 
-/* files_queue.c: what waits in a UNIX socket. @sndbuf: the largest send buffer of those who write into it. */
+/* files_queue_save.c, files_queue_restore.c: what waits in a UNIX socket. @sndbuf: the largest send buffer of those who write into it. */
 int cr_file_queue_save(const struct cr_file_set *set, const struct cr_open_file *file, int sndbuf, struct cr_image_writer *w, struct cr_err *err);
 /* Where datagrams go that are not sent by a connected socket. */
 struct cr_file_queue_to {
@@ -92,7 +92,7 @@ struct cr_file_queue_to {
 	void *arg;
 };
 /* Sends it again by @from, or to @to when that is not NULL. */
-int cr_file_queue_send(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, int from,
+int cr_file_queue_send(const struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, int from,
 		       const struct cr_file_queue_to *to, struct cr_err *err);
 
 /* files_nameless.c: directories and FIFOs that were removed */
@@ -102,10 +102,10 @@ int cr_file_nameless_dir(const char *path, uint32_t mode, int flags, int floor, 
 int cr_file_nameless_fifo(const char *path, uint32_t mode, int flags, int floor, struct cr_err *err);
 
 /* files_lock.c: locks, leases and the receiver of signals; of any kind. */
-bool cr_file_lock_check(struct cr_open_file *file, struct cr_file_refusals *refusals);
+bool cr_file_lock_check(const struct cr_file_set *set, struct cr_open_file *file, struct cr_file_refusals *refusals);
 /* Of a description that others hold too: what belongs to this process alone. */
 void cr_file_lock_keep_own(struct cr_open_file *file);
-int cr_file_lock_save(const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
+int cr_file_lock_save(const struct cr_file_set *set, const struct cr_open_file *file, struct cr_image_writer *w, struct cr_err *err);
 int cr_file_lock_restore(const struct cr_image *img, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err);
 
 /* files_shared.c */

@@ -45,7 +45,7 @@ static const char *far_end_outside(const struct cr_file_set *set, const struct c
 		reads |= cr_file_reads(set->files[i].flags);
 		writes |= cr_file_writes(set->files[i].flags);
 	}
-	if (reads && writes)
+	if ((reads && writes) || set->under_way)
 		return NULL;
 	if (poll(&p, 1, 0) < 0)
 		return "its state cannot be asked for";

@@ -56,14 +56,14 @@ static void close_all(struct cr_file_restore *x)
 			close(x->low[i]);
 		x->stream[i] = x->low[i] = -1;
 	}
-	/* Ends whose record never came: an image that was not written correctly. */
-	while (x->n_kept)
-		close(x->kept[--x->n_kept].fd);
 }
 
 static void restore_fini(struct cr_file_restore *x)
 {
 	close_all(x);
+	/* Ends whose record never came: an image that was not written correctly. */
+	while (x->n_kept)
+		close(x->kept[--x->n_kept].fd);
 	free(x->kept);
 	free(x->taken);
 }
@@ -215,28 +215,47 @@ static int restore_records(struct cr_file_restore *x, bool late, int place, bool
 	return r < 0 ? r : 0;
 }
 
-/* Everything is in place. Watches of files come last: they see what the others do. */
+/* In this order. Watches of files come after all that they would see. */
+enum finish_pass { FINISH, FINISH_WATCHES, LOCK_PASSED, CLOSE_PASSED, LOCK, FINISH_PASSES };
+
+static int finish_record(struct cr_file_restore *x, enum finish_pass pass, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
+{
+	const struct cr_file_ops *ops = cr_file_ops_of(view->head.kind);
+	bool passed = view->head.attrs & CR_FILE_PASSED;
+
+	switch (pass) {
+	case FINISH:
+	case FINISH_WATCHES:
+		return ops->finish && (view->head.kind == CR_FILE_INOTIFY) == (pass == FINISH_WATCHES) ? ops->finish(x, rec, view, err) : 0;
+	case LOCK_PASSED:
+	case LOCK:
+		return passed == (pass == LOCK_PASSED) ? cr_file_lock_restore(x->img, rec, view, err) : 0;
+	case CLOSE_PASSED:
+		/* It is under way now. Before record locks are taken: closing any descriptor of a file gives those up. */
+		if (passed)
+			close(view->fds[0].fd);
+		return 0;
+	case FINISH_PASSES:
+		break;
+	}
+	return 0;
+}
+
+/* Everything is in place. */
 static int finish_records(struct cr_file_restore *x, struct cr_err *err)
 {
 	struct cr_image_record rec;
 	struct cr_file_view view;
-	int pass, r = 0;
+	int r = 0;
 
-	for (pass = 0; pass < 2; pass++) {
+	for (enum finish_pass pass = FINISH; pass < FINISH_PASSES; pass++) {
 		rec = (struct cr_image_record){ 0 };
 		while (r >= 0 && cr_image_next(x->img, &rec) > 0) {
-			const struct cr_file_ops *ops;
-
 			if (rec.type != CR_REC_FILE)
 				continue;
 			r = cr_file_view_parse(&rec, &view, err);
-			if (r < 0 || (view.head.kind == CR_FILE_INOTIFY) != (pass == 1))
-				continue;
-			ops = cr_file_ops_of(view.head.kind);
-			if (ops->finish)
-				r = ops->finish(x, &rec, &view, err);
 			if (r >= 0)
-				r = cr_file_lock_restore(x->img, &rec, &view, err);
+				r = finish_record(x, pass, &rec, &view, err);
 		}
 	}
 	return r < 0 ? r : 0;

@@ -6,7 +6,7 @@
  */
 #include "libcr/cr_layout.h"
 #include "libcr/lower/fd_limit.h"
-#include "libcr/lower/files_set.h"
+#include "libcr/lower/files_queue.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,9 +18,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* /proc/thread-self, not /proc/self: the first thread of a program may have ended before the others. */
-#define FD_DIR "/proc/thread-self/fd"
-#define FDINFO_DIR "/proc/thread-self/fdinfo"
+/* Not /proc/self: the first thread of a program may have ended before the others. */
+#define SELF "/proc/thread-self"
+#define FD_DIR SELF "/fd"
 
 int cr_file_dup_high(int fd, int floor)
 {
@@ -79,7 +79,7 @@ DIR *cr_file_opendir_high(const char *path, int floor)
 
 bool cr_file_same_description(int fd_a, int fd_b, bool stopped)
 {
-	pid_t tid = (pid_t)syscall(SYS_gettid); /* a thread may have a table of its own */
+	pid_t tid = gettid(); /* its table may be its own */
 	long order = syscall(SYS_kcmp, tid, tid, KCMP_FILE, fd_a, fd_b);
 	int flags_a, flags_b, seen;
 
@@ -101,13 +101,13 @@ bool cr_file_same_description(int fd_a, int fd_b, bool stopped)
 }
 
 /* Position and locks from fdinfo: lseek would do for the position, but not for O_PATH and directories of every file system. */
-static int read_fdinfo(int fd, int floor, struct cr_open_file *file)
+static int read_fdinfo(const char *table, int fd, int floor, struct cr_open_file *file)
 {
-	char path[64], line[512];
+	char path[96], line[512];
 	int r = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), FDINFO_DIR "/%d", fd);
+	snprintf(path, sizeof(path), "%s/fdinfo/%d", table, fd);
 	f = cr_file_fopen_high(path, floor);
 	if (!f)
 		return -errno;
@@ -116,6 +116,8 @@ static int read_fdinfo(int fd, int floor, struct cr_open_file *file)
 			file->pos = strtoll(line + 4, NULL, 10);
 		else if (strncmp(line, "lock:", 5) == 0)
 			r = cr_file_lock_parse(line + 5, file);
+		else if (strncmp(line, "scm_fds:", 8) == 0)
+			file->n_under_way = (unsigned int)strtoul(line + 8, NULL, 10);
 	}
 	fclose(f);
 	return r;
@@ -142,6 +144,7 @@ static void open_file_fini(struct cr_open_file *file)
 	free(file->path);
 	free(file->locks);
 	free(file->socket);
+	cr_file_queue_destroy(file->queue);
 }
 
 static int add_fd(struct cr_open_file *file, int fd, int fd_flags)
@@ -175,10 +178,10 @@ static int reserve_one(struct cr_file_set *set)
 	return 0;
 }
 
-/* A descriptor that a running program has closed meanwhile is none: -EBADF. */
-static int take_fd(struct cr_file_set *set, int fd)
+/* The index of its description. A descriptor that a running program has closed meanwhile is none: -EBADF. */
+static int take_fd(struct cr_file_set *set, int fd, bool passed)
 {
-	struct cr_open_file file = { .object = set->n };
+	struct cr_open_file file = { .object = set->n, .passed = passed };
 	int fd_flags = fcntl(fd, F_GETFD);
 	unsigned int i;
 	bool alone;
@@ -192,7 +195,7 @@ static int take_fd(struct cr_file_set *set, int fd)
 	if (r == 0 && !set->stopped && strcmp(file.link, "/memfd:" CR_SHARED_OBJECT " (deleted)") == 0)
 		r = -EBADF;
 	if (r == 0)
-		r = read_fdinfo(fd, set->floor, &file);
+		r = read_fdinfo(passed ? SELF : set->table, fd, set->floor, &file);
 	if (r < 0)
 		goto fini;
 	/* Objects of the kernel that have no inode of their own share one. */
@@ -203,7 +206,9 @@ static int take_fd(struct cr_file_set *set, int fd)
 		if (!same_object(other, &file))
 			continue;
 		if (other->flags == file.flags && other->pos == file.pos && cr_file_same_description(other->fds[0].fd, fd, set->stopped)) {
-			r = add_fd(other, fd, fd_flags);
+			r = passed ? 0 : add_fd(other, fd, fd_flags);
+			if (r == 0)
+				r = (int)i;
 			goto fini;
 		}
 		if (!alone)
@@ -215,7 +220,7 @@ static int take_fd(struct cr_file_set *set, int fd)
 	if (r < 0)
 		goto fini;
 	set->files[set->n++] = file;
-	return 0;
+	return (int)set->n - 1;
 
 fini:
 	open_file_fini(&file);
@@ -233,7 +238,7 @@ static int take_all(struct cr_file_set *set, DIR *dir, struct cr_err *err)
 		fd = strtol(entry->d_name, &end, 10);
 		if (*end || end == entry->d_name || fd >= set->floor)
 			continue;
-		r = take_fd(set, (int)fd);
+		r = take_fd(set, (int)fd, false);
 		if (r < 0 && r != -EBADF)
 			return cr_err_set(err, r, "descriptor %ld: cannot find out what it is: %s", fd, strerror(-r));
 	}
@@ -242,7 +247,7 @@ static int take_all(struct cr_file_set *set, DIR *dir, struct cr_err *err)
 	return 0;
 }
 
-int cr_file_set_create(int floor, bool stopped, struct cr_file_set **ret, struct cr_err *err)
+static int create(const char *table, int floor, bool stopped, struct cr_file_set **ret, struct cr_err *err)
 {
 	struct cr_file_set *set;
 	DIR *dir;
@@ -259,6 +264,7 @@ int cr_file_set_create(int floor, bool stopped, struct cr_file_set **ret, struct
 	}
 	set->floor = floor;
 	set->stopped = stopped;
+	set->table = table;
 	r = take_all(set, dir, err);
 	if (r < 0)
 		goto destroy_set;
@@ -273,6 +279,28 @@ close_dir:
 	return r;
 }
 
+int cr_file_set_create(int floor, bool stopped, struct cr_file_set **ret, struct cr_err *err)
+{
+	return create(SELF, floor, stopped, ret, err);
+}
+
+int cr_file_set_create_in(const char *table, int floor, struct cr_file_set **ret, struct cr_err *err)
+{
+	return create(table, floor, true, ret, err);
+}
+
+int cr_file_set_add_passed(struct cr_file_set *set, int fd, unsigned int carrier)
+{
+	unsigned int before = set->n;
+	int r = take_fd(set, fd, true);
+
+	if (r >= 0 && set->n > before)
+		set->files[r].carrier_fd = set->files[carrier].passed ? set->files[carrier].carrier_fd : set->files[carrier].fds[0].fd;
+	else
+		close(fd);
+	return r;
+}
+
 int cr_file_set_create_shared(const int *fds, unsigned int n, int floor, bool stopped, struct cr_file_set **ret, struct cr_err *err)
 {
 	struct cr_file_set *set = calloc(1, sizeof(*set));
@@ -282,8 +310,9 @@ int cr_file_set_create_shared(const int *fds, unsigned int n, int floor, bool st
 	set->floor = floor;
 	set->stopped = stopped;
 	set->shared = true;
+	set->table = SELF;
 	for (unsigned int i = 0; i < n; i++) {
-		int r = take_fd(set, fds[i]);
+		int r = take_fd(set, fds[i], false);
 
 		if (r < 0) {
 			cr_file_set_destroy(set);

@@ -37,6 +37,12 @@ struct cr_open_file {
 	struct cr_file_socket *socket; /* SOCKET; set by its check */
 	uint32_t number;  /* SHARED, and in a set of what processes share: which description */
 	bool apart;       /* in such a set: one process's alone, which saves it */
+	/* files_passed.c */
+	unsigned int n_under_way; /* UNIX socket: so many descriptors are under way in it */
+	struct cr_file_queue *queue; /* what waits in such a one; NULL: not looked at */
+	bool passed;              /* no descriptor refers to it: @fds[0] is a copy from a queue */
+	int carrier_fd;           /* PASSED: a descriptor of the socket, or of the one in which that is under way itself */
+	int passed_fd;            /* PASSED: the number that the context file gives it */
 };
 
 struct cr_file_set {
@@ -46,6 +52,8 @@ struct cr_file_set {
 	int floor;
 	bool stopped; /* no thread of the program runs */
 	bool shared;  /* descriptors of several processes, all of them above the program's own: what they share is to be saved */
+	bool under_way; /* descriptors are under way and were not looked at: who holds an end of what is not known */
+	const char *table; /* directory of proc of the thread with the program's descriptors */
 };
 
 struct cr_file_refusals {
@@ -64,6 +72,10 @@ int cr_file_set_share(struct cr_file_set *set, const struct cr_stdio *stdio, con
 
 /* Takes stock of the descriptors below @floor. */
 int cr_file_set_create(int floor, bool stopped, struct cr_file_set **ret, struct cr_err *err);
+/* The same on a thread with a copy of the descriptor table; @table is the directory in proc of one that has the table itself, which owns the record locks. */
+int cr_file_set_create_in(const char *table, int floor, struct cr_file_set **ret, struct cr_err *err);
+/* A copy of a descriptor that is under way in the socket of @carrier: @fd is given, at or above the floor. Returns the index of its description. */
+int cr_file_set_add_passed(struct cr_file_set *set, int fd, unsigned int carrier);
 void cr_file_set_destroy(struct cr_file_set *set);
 
 /* Do two descriptors share one open file description? @stopped allows a test that changes O_NONBLOCK for a moment where kcmp is not allowed. */
@@ -74,6 +86,9 @@ void cr_file_set_classify(struct cr_file_set *set, const struct cr_stdio *stdio,
 
 /* Reports one reason about @file: "descriptor N ..." followed by the formatted text. */
 __attribute__((format(printf, 3, 4))) void cr_file_refuse(struct cr_file_refusals *refusals, const struct cr_open_file *file, const char *fmt, ...);
+
+/* Does the reason end with "try again": does it pass by itself? EAGAIN then, else ENOTSUP. */
+int cr_file_refusal_code(const char *reason);
 
 /* Words for an object that is not saved: "an eventfd", "a TCP socket connected to 10.0.0.1:80". */
 void cr_file_describe(const struct cr_open_file *file, char *ret_text, size_t bytes);

@@ -12,6 +12,7 @@
 #include <sys/vfs.h>
 
 #include "libcr/lower/files_ops.h"
+#include "libcr/lower/files_queue.h"
 #include "libcr/lower/set.h"
 
 /* Descriptions that belong together: the lowest index stands for all. */
@@ -37,14 +38,19 @@ static void group_join(void *arg, unsigned int a, unsigned int b)
 		g->of[x] = y;
 }
 
+static bool is_memory(const struct cr_open_file *file)
+{
+	return !(file->flags & O_PATH) && S_ISREG(file->st.st_mode) && file->st.st_nlink == 0;
+}
+
 /* Is the content the object's, so that all of its descriptions must be made together? */
 static bool is_whole(const struct cr_open_file *file)
 {
 	struct statfs fs = { 0 };
 
-	if (file->flags & O_PATH || (!S_ISFIFO(file->st.st_mode) && !S_ISREG(file->st.st_mode)))
+	if (file->flags & O_PATH)
 		return false;
-	return S_ISFIFO(file->st.st_mode) || file->st.st_nlink == 0 || (fstatfs(file->fds[0].fd, &fs) == 0 && fs.f_type == CR_FILE_MQUEUE_MAGIC);
+	return is_memory(file) || S_ISFIFO(file->st.st_mode) || (S_ISREG(file->st.st_mode) && fstatfs(file->fds[0].fd, &fs) == 0 && fs.f_type == CR_FILE_MQUEUE_MAGIC);
 }
 
 static void find_groups(const struct cr_file_set *set, struct groups *g)
@@ -57,6 +63,7 @@ static void find_groups(const struct cr_file_set *set, struct groups *g)
 			group_join(g, i, set->files[i].object);
 	}
 	cr_file_socket_relate(set, group_join, g);
+	cr_file_passed_relate(set, group_join, g);
 }
 
 static void mark_apart(struct cr_file_set *set, const struct groups *g, const uint32_t *owner, bool *several)
@@ -66,24 +73,44 @@ static void mark_apart(struct cr_file_set *set, const struct groups *g, const ui
 	for (i = 0; i < set->n; i++) {
 		unsigned int top = group_find(g, i);
 
-		for (k = 0; k < set->files[i].n_fds; k++)
+		/* What is under way is with its socket, which has a lower index. */
+		for (k = 0; k < set->files[i].n_fds && !set->files[i].passed; k++)
 			several[top] |= owner[set->files[i].fds[k].fd] != owner[set->files[top].fds[0].fd];
+		/* Another process has it as memory. */
+		if (is_memory(&set->files[i]) && cr_set.file_mapped)
+			several[top] |= cr_set.file_mapped(owner[set->files[top].fds[0].fd], &set->files[i].st);
 	}
 	for (i = 0; i < set->n; i++)
 		set->files[i].apart = !several[group_find(g, i)];
 }
 
-/* What refers to one process cannot be made before that is there. */
-static void refuse_shared(const struct cr_open_file *file, struct cr_file_refusals *refusals)
+/* Who gets signals about input and output says so when it is there again: a process of the set that has a descriptor. */
+static bool owner_is_there(const struct cr_open_file *file, const uint32_t *owner)
 {
-	struct f_owner_ex owner = { 0 };
+	struct f_owner_ex who = { 0 };
+	unsigned int k;
+
+	if (file->flags & O_PATH || fcntl(file->fds[0].fd, F_GETOWN_EX, &who) < 0 || who.pid == 0)
+		return true;
+	for (k = 0; k < file->n_fds && !file->passed && who.type == F_OWNER_PID; k++)
+		if (owner[file->fds[k].fd] < cr_set.n && cr_set.pids[owner[file->fds[k].fd]] == who.pid)
+			return true;
+	return false;
+}
+
+/* What refers to one process cannot be made before that is there. */
+static void refuse_shared(const struct cr_open_file *file, const uint32_t *owner, struct cr_file_refusals *refusals)
+{
 	char words[400];
 
-	if (file->kind == CR_FILE_EPOLL || file->kind == CR_FILE_PIDFD || (file->kind && file->attrs & CR_FILE_PSEUDO && strncmp(file->path, "/proc/self", 10) == 0)) {
+	if (file->kind && file->passed && is_memory(file) && cr_set.file_mapped && cr_set.file_mapped(UINT32_MAX, &file->st)) {
+		cr_file_describe(file, words, sizeof(words));
+		cr_file_refuse(refusals, file, "is %s, which a process has as memory while it is under way to another; receive it before the checkpoint", words);
+	} else if (file->kind == CR_FILE_EPOLL || file->kind == CR_FILE_PIDFD || (file->kind && file->attrs & CR_FILE_PSEUDO && strncmp(file->path, "/proc/self", 10) == 0)) {
 		cr_file_describe(file, words, sizeof(words));
 		cr_file_refuse(refusals, file, "is %s, which several processes share and a checkpoint cannot save so; close it in all but one before the checkpoint", words);
-	} else if (file->kind && !(file->flags & O_PATH) && fcntl(file->fds[0].fd, F_GETOWN_EX, &owner) == 0 && owner.pid != 0) {
-		cr_file_refuse(refusals, file, "(%s) is shared by several processes and sends signals about input and output (F_SETOWN), which a checkpoint cannot save; switch that off before the checkpoint",
+	} else if (file->kind && !owner_is_there(file, owner)) {
+		cr_file_refuse(refusals, file, "(%s) is shared by several processes and sends signals about input and output (F_SETOWN) to none of those that have it, which a checkpoint cannot save; switch that off before the checkpoint",
 			       file->link);
 	}
 }
@@ -109,7 +136,7 @@ int cr_file_set_share(struct cr_file_set *set, const struct cr_stdio *stdio, con
 			file->apart = true;
 		if (file->apart)
 			continue;
-		refuse_shared(file, refusals);
+		refuse_shared(file, owner, refusals);
 		file->number = (uint32_t)n++;
 	}
 out:

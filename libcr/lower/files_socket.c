@@ -149,12 +149,12 @@ static bool take_unix_waiting(const struct cr_file_set *set, struct cr_open_file
 {
 	int sent = 0;
 
-	if (!find_queue(set, file, &s->peer, &s->backlog))
+	if (!find_queue(set, file, &s->peer, &s->backlog) && !set->under_way)
 		return refuse(refusals, file, "which waits to be accepted by another process; close it before the checkpoint");
 	if (s->address_bytes > sizeof(sa_family_t))
 		return refuse(refusals, file, "which has a name and waits to be accepted, which a checkpoint cannot save; accept it before the checkpoint");
 	if (ioctl(file->fds[0].fd, SIOCOUTQ, &sent) < 0 || sent > 0)
-		return refuse(refusals, file, "which waits to be accepted, and has sent something, which a checkpoint cannot save; accept it before the checkpoint");
+		return refuse(refusals, file, set->shared ? "which waits to be accepted by another process, and has sent something; when it is accepted, try again" : "which waits to be accepted, and has sent something, which a checkpoint cannot save; accept it before the checkpoint");
 	s->state = CR_FILE_SOCKET_WAITING;
 	return true;
 }
@@ -173,12 +173,15 @@ static bool take_unix_pair(const struct cr_file_set *set, struct cr_open_file *f
 	if (!diag->peer_ino && s->type != SOCK_DGRAM && (diag->shut & SHUT_BOTH) != SHUT_BOTH)
 		return take_unix_waiting(set, file, s, refusals);
 	if (!diag->peer_ino) {
-		if (named)
+		/* One that was accepted is made by connecting to the one that listens. */
+		if (named && (s->type == SOCK_DGRAM || !listens(set, s->address, s->address_bytes)))
 			return refuse(refusals, file, "whose other end is closed, and a socket with a name cannot be made again in this state; close it before the checkpoint");
 		s->state = CR_FILE_SOCKET_CLOSED;
 		return true;
 	}
 	other = file_of_ino(set, diag->peer_ino);
+	if (!other && set->under_way)
+		return true;
 	if (!other)
 		return refuse(refusals, file, "whose other end is in another process; close it before the checkpoint");
 	if (cr_unix_diag_get(diag->peer_ino, &theirs) < 0 || theirs.peer_ino != (uint32_t)file->st.st_ino)
@@ -205,8 +208,9 @@ static bool check_unix(const struct cr_file_set *set, struct cr_open_file *file,
 	if (diag.state == STATE_LISTEN) {
 		s->state = CR_FILE_SOCKET_LISTENING;
 		s->backlog = diag.backlog;
-		if (!waiters_are_ours(set, &diag))
-			return refuse(refusals, file, "and connections of other processes wait to be accepted; accept them before the checkpoint");
+		if (!waiters_are_ours(set, &diag) && !set->under_way)
+			return refuse(refusals, file, set->shared ? "and connections that are closed or of other processes wait to be accepted; when they are, try again"
+								  : "and connections of other processes wait to be accepted; accept them before the checkpoint");
 		return take_unix_path(file, s, &diag, refusals);
 	}
 	/* Looking at the queue would take the error; urgent data looks like any other there. */
@@ -238,7 +242,9 @@ void cr_file_socket_relate(const struct cr_file_set *set, void (*join)(void *arg
 
 		if (!S_ISSOCK(file->st.st_mode) || file->flags & O_PATH || get_int(file->fds[0].fd, SOL_SOCKET, SO_DOMAIN) != AF_UNIX)
 			continue;
-		if (cr_unix_diag_get((uint32_t)file->st.st_ino, &diag) == 0 && diag.has_peer) {
+		if (cr_unix_diag_get((uint32_t)file->st.st_ino, &diag) < 0)
+			continue;
+		if (diag.has_peer) {
 			other = diag.peer_ino ? file_of_ino(set, diag.peer_ino) : NULL;
 			if (other)
 				join(arg, i, (unsigned int)(other - set->files));

@@ -125,7 +125,7 @@ int cr_file_socket_restore_check(const struct cr_image *img, const struct cr_ima
 		return cr_err_set(err, EBADMSG, "descriptor %d: the other end of a pair of sockets is missing", view->fds[0].fd);
 	if (s.state == CR_FILE_SOCKET_WAITING && (!find_socket(img, NULL, s.peer, &other_view, &other) || other.state != CR_FILE_SOCKET_LISTENING))
 		return cr_err_set(err, EBADMSG, "descriptor %d: the listening socket in whose queue it waits is missing", view->fds[0].fd);
-	if (!has_path(&s) || s.state == CR_FILE_SOCKET_PAIR || !view->path || lstat(view->path, &st) < 0)
+	if (!has_path(&s) || s.state == CR_FILE_SOCKET_PAIR || s.state == CR_FILE_SOCKET_CLOSED || !view->path || lstat(view->path, &st) < 0)
 		return 0;
 	if (!S_ISSOCK(st.st_mode))
 		return cr_err_set(err, EEXIST, "descriptor %d: a socket is to be bound to %s, and something else has that name now; move it away",
@@ -153,6 +153,8 @@ bool cr_file_socket_late(const struct cr_image *img, const struct cr_image_recor
 		return false;
 	if (s.state == CR_FILE_SOCKET_WAITING)
 		return true;
+	if (s.state == CR_FILE_SOCKET_CLOSED)
+		return s.address_bytes;
 	if (s.state != CR_FILE_SOCKET_PAIR)
 		return false;
 	return s.address_bytes || (find_socket(img, NULL, s.peer, &other_view, &other) && other.address_bytes);
@@ -305,7 +307,7 @@ static int connect_pair(struct cr_file_restore *x, const struct cr_file_socket *
 	socklen_t at_bytes;
 	int client;
 
-	if (!server && !find_socket(x->img, other, 0, &view, &listening))
+	if (!server && (!other->address_bytes || !find_socket(x->img, other, 0, &view, &listening)))
 		return -ECONNREFUSED;
 	client = socket(s->family, s->type | SOCK_CLOEXEC, 0);
 	if (client < 0)
@@ -401,25 +403,40 @@ static int send_datagrams(struct cr_file_restore *x, const struct cr_image_recor
 	from = cr_file_move_high(socket(AF_UNIX, s->type | SOCK_CLOEXEC, 0), x->floor);
 	if (from < 0)
 		return cr_err_set(err, from, "descriptor %d: a socket to send its datagrams again cannot be made: %s", view->fds[0].fd, strerror(-from));
-	r = cr_file_queue_send(x->img, rec, view, from, &to, err);
+	r = cr_file_queue_send(x, rec, view, from, &to, err);
 	close(from);
 	return r;
 }
 
-static int open_closed(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_socket *s, const struct cr_file_view *view,
-		       struct cr_err *err)
+/* The other end is kept until what it had sent is sent again: descriptors that go with it must be in place. */
+static int open_closed(struct cr_file_restore *x, const struct cr_file_socket *s, const struct cr_file_view *view, struct cr_err *err)
 {
+	const struct cr_file_socket nobody = { .address_bytes = 0 };
 	int p[2], r;
 
-	if (socketpair(s->family, s->type | SOCK_CLOEXEC, s->protocol, p) < 0)
-		return cr_err_set(err, errno, "descriptor %d: a pair of sockets cannot be made: %s", view->fds[0].fd, strerror(errno));
-	r = cr_file_queue_send(x->img, rec, view, p[1], NULL, err);
-	close(p[1]);
-	if (r < 0) {
-		close(p[0]);
-		return r;
-	}
-	return cr_file_move_high(p[0], x->floor);
+	if (s->address_bytes)
+		r = connect_pair(x, s, &nobody, p);
+	else
+		r = socketpair(s->family, s->type | SOCK_CLOEXEC, s->protocol, p) < 0 ? -errno : 0;
+	if (r < 0)
+		return cr_err_set(err, r, "descriptor %d: a pair of sockets cannot be made: %s", view->fds[0].fd, strerror(-r));
+	p[0] = cr_file_move_high(p[0], x->floor);
+	p[1] = cr_file_move_high(p[1], x->floor);
+	r = p[0] < 0 ? p[0] : p[1] < 0 ? p[1] : keep_end(x, view->head.object, p[1]);
+	if (r < 0)
+		return cr_err_set(err, r, "descriptor %d: a pair of sockets: %s", view->fds[0].fd, strerror(-r));
+	return p[0];
+}
+
+static int finish_closed(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
+{
+	int from = take_kept(x, view->head.object), r;
+
+	if (from < 0)
+		return 0;
+	r = cr_file_queue_send(x, rec, view, from, NULL, err);
+	close(from);
+	return r;
 }
 
 int cr_file_socket_open(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
@@ -433,7 +450,7 @@ int cr_file_socket_open(struct cr_file_restore *x, const struct cr_image_record 
 	if (s.state == CR_FILE_SOCKET_PAIR)
 		fd = open_pair(x, &s, view, err);
 	else if (s.state == CR_FILE_SOCKET_CLOSED)
-		fd = open_closed(x, rec, &s, view, err);
+		fd = open_closed(x, &s, view, err);
 	else if (s.state == CR_FILE_SOCKET_WAITING)
 		fd = open_waiting(x, &s, view, err);
 	else
@@ -443,7 +460,7 @@ int cr_file_socket_open(struct cr_file_restore *x, const struct cr_image_record 
 			       ? fd
 			       : cr_err_set(err, errno, "descriptor %d: a socket of family %d cannot be made: %s", view->fds[0].fd, s.family, strerror(errno));
 	r = set_options(x->img, rec, view, fd, err);
-	if (r >= 0 && s.state != CR_FILE_SOCKET_PAIR && s.state != CR_FILE_SOCKET_WAITING)
+	if (r >= 0 && (s.state == CR_FILE_SOCKET_OPEN || s.state == CR_FILE_SOCKET_LISTENING))
 		r = bind_socket(fd, &s, view, err);
 	if (r >= 0 && s.state == CR_FILE_SOCKET_LISTENING && listen(fd, (int)s.backlog) < 0)
 		r = cr_err_set(err, errno, "descriptor %d: cannot listen again: %s", view->fds[0].fd, strerror(errno));
@@ -462,11 +479,13 @@ int cr_file_socket_finish(struct cr_file_restore *x, const struct cr_image_recor
 
 	if (r >= 0 && s.family == AF_UNIX && s.type == SOCK_DGRAM && s.state == CR_FILE_SOCKET_OPEN && s.address_bytes)
 		return send_datagrams(x, rec, &s, view, err);
+	if (r >= 0 && s.state == CR_FILE_SOCKET_CLOSED)
+		return finish_closed(x, rec, view, err);
 	if (r < 0 || s.state != CR_FILE_SOCKET_PAIR)
 		return r;
 	if (!find_socket(x->img, NULL, s.peer, &other_view, &other))
 		return cr_err_set(err, EBADMSG, "descriptor %d: the other end of a pair of sockets is missing", view->fds[0].fd);
-	r = cr_file_queue_send(x->img, rec, view, other_view.fds[0].fd, NULL, err);
+	r = cr_file_queue_send(x, rec, view, other_view.fds[0].fd, NULL, err);
 	/* After what was sent: the end of this direction. The other direction is the other record's. */
 	if (r >= 0 && s.shut & 1)
 		shutdown(view->fds[0].fd, SHUT_RD);

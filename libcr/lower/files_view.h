@@ -5,6 +5,8 @@
 #ifndef CR_FILES_VIEW_H
 #define CR_FILES_VIEW_H
 
+#include <stdbool.h>
+
 #include "libcr/image/cr_image.h"
 #include "libcr/image/file_payload.h"
 
@@ -25,6 +27,9 @@ struct cr_file_view {
  * Return: 0, or -EBADMSG.
  */
 int cr_file_view_parse(const struct cr_image_record *rec, struct cr_file_view *ret, struct cr_err *err);
+
+/* Is it the memfd or the file without a name that has this inode, which memory is mapped from? */
+bool cr_file_is_object(const struct cr_file_payload *head, uint32_t dev_major, uint32_t dev_minor, uint64_t ino);
 
 /* The same for FILE_DATA; *ret_content is borrowed. */
 int cr_file_data_parse(const struct cr_image_record *rec, struct cr_file_data_payload *ret, const void **ret_content, struct cr_err *err);

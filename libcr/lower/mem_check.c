@@ -45,10 +45,10 @@ static bool has_guard(const struct cr_mem_area *area, const struct cr_mem_pages 
 	return false;
 }
 
-/* Plain memory is made once for all processes of the set; what is more is not. */
+/* Memory is made once for all processes of the set; huge pages are not. */
 static bool is_special(const struct cr_vma *vma)
 {
-	return vma->kind == CR_VMA_ANON_SHARED && vma->flags & (CR_VMA_F_OBJECT | CR_VMA_F_OBJECT_FD | CR_VMA_F_HUGETLB);
+	return vma->kind == CR_VMA_ANON_SHARED && vma->flags & CR_VMA_F_HUGETLB;
 }
 
 static bool within_set(const struct cr_vma *vma)
@@ -66,7 +66,7 @@ static int check_area(const struct cr_mem_areas *areas, const struct cr_mem_area
 		return 1;
 	}
 	if (is_special(&area->vma) && cr_mem_set.used_within && cr_mem_set.used_within(&area->vma)) {
-		check_report(area, area->vma.start, "memory of a memfd, of a deleted file or of huge pages that several processes share cannot be saved; close and unmap it in all but one before the checkpoint", report, arg);
+		check_report(area, area->vma.start, "memory of huge pages that several processes share cannot be saved; unmap it in all but one before the checkpoint", report, arg);
 		return 1;
 	}
 	if (!pages)

@@ -71,6 +71,10 @@ static int find_object(struct cr_mem_area *area)
 		vma->file_bytes = (uint64_t)st.st_size;
 		return 0;
 	}
+	if (cr_mem_set.held_within && cr_mem_set.held_within(vma)) {
+		vma->flags |= CR_VMA_F_OBJECT_FD;
+		return 0;
+	}
 	/* Only for the privileged. */
 	snprintf(path, sizeof(path), CR_MEM_PROC "/map_files/%llx-%llx", (unsigned long long)vma->start, (unsigned long long)vma->end);
 	if (stat(path, &st) == 0) {
@@ -219,6 +223,20 @@ static int check_huge(const struct cr_mem_plan *plan, uint64_t page_bytes, struc
 		return 0;
 	return cr_err_set(err, ENOMEM, "the program had %llu huge pages of %llu KiB, and here %llu are free; reserve more (sysctl vm.nr_hugepages)",
 			  (unsigned long long)need, (unsigned long long)page_bytes / 1024, (unsigned long long)have);
+}
+
+void cr_mem_objects_passed(struct cr_mem_areas *areas, uint64_t dev, uint64_t ino, uint64_t bytes)
+{
+	const struct stat st = { .st_dev = dev, .st_ino = ino };
+
+	for (size_t i = 0; i < areas->n; i++) {
+		struct cr_vma *vma = &areas->area[i].vma;
+
+		if (!(vma->flags & CR_VMA_F_OBJECT) || !is_object(vma, &st))
+			continue;
+		vma->flags |= CR_VMA_F_OBJECT_FD;
+		vma->file_bytes = bytes;
+	}
 }
 
 int cr_mem_objects_check(const struct cr_mem_plan *plan, struct cr_err *err)

@@ -208,6 +208,8 @@ static int save_pages(struct mem_save *s, const struct cr_mem_area *area, struct
 	s->put_flags = 0;
 	if (vma->kind == CR_VMA_FILE_SHARED || vma->flags & CR_VMA_F_OBJECT_FD || (area->in_parts && (vma->flags & CR_VMA_F_DONTDUMP)))
 		return 0;
+	if (vma->kind == CR_VMA_ANON_SHARED && !area->in_parts && cr_mem_set.saved_before && cr_mem_set.saved_before(vma))
+		return 0;
 	if (vma->flags & CR_VMA_F_WAS_FILE) {
 		s->skip_unreadable = true;
 		return save_buffered(s, vma->start, vma->end, err);
@@ -217,7 +219,7 @@ static int save_pages(struct mem_save *s, const struct cr_mem_area *area, struct
 	if (!s->readable && s->in_child && (!cr_engine->read || vma->kind == CR_VMA_ANON_SHARED))
 		s->readable = mprotect((void *)(uintptr_t)vma->start, vma->end - vma->start, PROT_READ) == 0;
 	if (vma->kind == CR_VMA_ANON_SHARED)
-		return !area->in_parts && cr_mem_set.saved_before && cr_mem_set.saved_before(vma) ? 0 : save_shared(s, err);
+		return save_shared(s, err);
 	if (vma->kind == CR_VMA_FILE_PRIVATE)
 		s->put_flags = CR_PAGES_KEEP_ZERO;
 	if (cr_engine->read)

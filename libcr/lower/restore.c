@@ -394,7 +394,9 @@ static int ipc_restore(const struct cr_image *img, struct cr_err *err)
 
 static int object_fd(void *arg, uint32_t dev_major, uint32_t dev_minor, uint64_t ino, struct cr_err *err)
 {
-	return cr_files_object_fd(arg, cr_lower.fd_floor, dev_major, dev_minor, ino, err);
+	int fd = cr_tree_object_fd(dev_major, dev_minor, ino);
+
+	return fd >= 0 ? fd : cr_files_object_fd(arg, cr_lower.fd_floor, dev_major, dev_minor, ino, err);
 }
 
 int cr_restore_run(struct cr_image *img, const struct cr_restore_how *how, struct cr_err *err)

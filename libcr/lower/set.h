@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct stat;
+
 /* A descriptor of the program whose description is saved with what the processes share. */
 struct cr_set_fd {
 	int32_t fd;
@@ -23,6 +25,9 @@ struct cr_set {
 	const int32_t *pids; /* as the kernel knows them, in the order of the file; after them those who are left out */
 	uint32_t n, n_left;
 	int32_t skip;       /* who asked for the checkpoint, when it is a member of the family: left out; 0 none */
+	int (*program_id)(int kernel); /* the id that the processes know; set with @active */
+	/* Does a process of the set, other than its @member, map the file @st? Set with @active */
+	bool (*file_mapped)(uint32_t member, const struct stat *st);
 	const struct cr_set_fd *fds;
 	uint32_t n_fds;
 	/* restart: descriptors of the lower half for what is shared; closed when this process has taken its own */

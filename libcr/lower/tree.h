@@ -136,6 +136,8 @@ void cr_tree_done(void);
 void cr_tree_attach(int fd);
 /* This process has taken its descriptors from what is shared. */
 void cr_tree_shared_close(void);
+/* Of what the processes share: the file without a name, or memfd, that is a process's memory. Borrowed, until cr_tree_shared_close(); or a negative errno. */
+int cr_tree_object_fd(uint32_t dev_major, uint32_t dev_minor, uint64_t ino);
 /* It cannot go on: all others end too. */
 void cr_tree_failed(const struct cr_err *err);
 

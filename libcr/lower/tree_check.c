@@ -210,6 +210,8 @@ static int look_shared(struct check *c)
 
 	if (rc)
 		return rc == -EBADF ? -ESTALE : rc;
+	/* Where they are is found out while the processes stand still. */
+	set->under_way = cr_file_passed_any(set);
 	if (cr_file_set_share(set, &cr_lower.stdio, owner, &refusals) < 0)
 		rc = cr_err_set(&c->err, ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < c->n_asked && !rc; i++) {

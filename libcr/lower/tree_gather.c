@@ -20,6 +20,8 @@
 
 #include "libcr/lower/fd_limit.h"
 #include "libcr/lower/files_ops.h"
+#include "libcr/lower/files_queue.h"
+#include "libcr/lower/files_set.h"
 #include "libcr/lower/ipc.h"
 #include "libcr/lower/message.h"
 #include "libcr/lower/set.h"
@@ -265,16 +267,20 @@ static int share(struct cr_gather *g)
 
 	if (rc)
 		return rc;
+	rc = cr_file_passed_take(set, g->err);
+	if (rc < 0)
+		goto out;
 	n = cr_file_set_share(set, &cr_lower.stdio, owner, &refusals);
 	if (n < 0)
 		rc = cr_err_set(g->err, n, "out of memory");
 	else if (refusals.count)
-		rc = cr_err_set(g->err, ENOTSUP, "%s", first.text);
+		rc = cr_err_set(g->err, cr_file_refusal_code(first.text), "%s", first.text);
 	else
 		rc = write_shared(g, set);
 	for (unsigned int i = 0; i < g->n && !rc; i++)
 		rc = tell_member(g, i, set);
 	g->ret->n_shared = n > 0 ? (uint32_t)n : 0;
+out:
 	cr_file_set_destroy(set);
 	free(owner);
 	return rc;

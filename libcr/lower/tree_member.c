@@ -41,6 +41,14 @@ static void keep_first(void *arg, const char *reason)
 		cr_err_set(first, 0, "%s", reason);
 }
 
+static bool file_mapped(uint32_t member, const struct stat *st)
+{
+	for (uint32_t i = 0; cr_set.active && i < cr_set.n; i++)
+		if (i != member && cr_proc_maps(cr_set.pids[i], major(st->st_dev), minor(st->st_dev), st->st_ino, 0, 0))
+			return true;
+	return false;
+}
+
 int cr_member_know(const struct cr_msg_give *give, const int32_t *pids)
 {
 	cr_member_clear();
@@ -48,7 +56,8 @@ int cr_member_know(const struct cr_msg_give *give, const int32_t *pids)
 	if (!set_pids)
 		return -ENOMEM;
 	memcpy(set_pids, pids, (give->n + give->n_left) * sizeof(*set_pids));
-	cr_set = (struct cr_set){ .active = true, .gathering = true, .pids = set_pids, .n = give->n, .n_left = give->n_left, .skip = give->skip };
+	cr_set = (struct cr_set){ .active = true, .gathering = true, .pids = set_pids, .n = give->n, .n_left = give->n_left, .skip = give->skip, .program_id = cr_id_to_program,
+				   .file_mapped = file_mapped };
 	return 0;
 }
 
@@ -250,8 +259,15 @@ static bool shared_within(const struct cr_vma *vma)
 static bool used_within(const struct cr_vma *vma)
 {
 	for (uint32_t i = 0; cr_set.active && i < cr_set.n; i++)
-		if (cr_set.pids[i] != getpid() && (cr_proc_maps(cr_set.pids[i], vma->dev_major, vma->dev_minor, vma->ino, 0, 0) ||
-						   cr_proc_holds(cr_set.pids[i], vma->dev_major, vma->dev_minor, vma->ino)))
+		if (cr_set.pids[i] != getpid() && cr_proc_maps(cr_set.pids[i], vma->dev_major, vma->dev_minor, vma->ino, 0, 0))
+			return true;
+	return false;
+}
+
+static bool held_within(const struct cr_vma *vma)
+{
+	for (uint32_t i = 0; cr_set.active && i < cr_set.n; i++)
+		if (cr_set.pids[i] != getpid() && cr_proc_holds(cr_set.pids[i], vma->dev_major, vma->dev_minor, vma->ino))
 			return true;
 	return false;
 }
@@ -276,5 +292,6 @@ void cr_member_hooks(void)
 	cr_mem_set.other_name = other_name;
 	cr_mem_set.shared_within = shared_within;
 	cr_mem_set.used_within = used_within;
+	cr_mem_set.held_within = held_within;
 	cr_mem_set.saved_before = saved_before;
 }

@@ -28,6 +28,8 @@
 #include "libcr/image/cr_image.h"
 #include "libcr/image/cr_vma.h"
 #include "libcr/image/thread_payload.h"
+#include "libcr/lower/files_set.h"
+#include "libcr/lower/files_view.h"
 #include "libcr/lower/ipc.h"
 #include "libcr/lower/set.h"
 #include "libcr/lower/shm_file.h"
@@ -52,6 +54,8 @@ static struct tree {
 	int self; /* index of this process; -1: cr_restart itself */
 	int root_pid;
 	bool stays_in_group, stays_in_session; /* the root: in those of cr_restart */
+	int *opened;     /* shared objects, for mapping: descriptors of the lower half */
+	unsigned int n_opened;
 	int stand_in;    /* child of this process that leads a group until all have joined; 0 none */
 	struct cr_restore_how how;
 } tree = { .self = -1, .how = { .ready_fd = -1, .other_fd = -1 } };
@@ -150,7 +154,7 @@ static int objects_find(struct cr_err *err)
 			if (rec.type != CR_REC_VMA || rec.bytes < sizeof(vma))
 				continue;
 			memcpy(&vma, rec.data, sizeof(vma));
-			if (vma.kind == CR_VMA_ANON_SHARED)
+			if (vma.kind == CR_VMA_ANON_SHARED && !(vma.flags & CR_VMA_F_OBJECT_FD))
 				rc = objects_note(&vma, part, err);
 		}
 	}
@@ -207,12 +211,51 @@ int cr_tree_check(struct cr_image *img, struct cr_err *err)
 	return rc;
 }
 
+/* For writing, however the program opened it; sealed against that it is only mapped for reading. */
+static int shared_open(int shared)
+{
+	int *more = reallocarray(tree.opened, tree.n_opened + 1, sizeof(*more)), fd;
+	char path[64];
+
+	if (!more)
+		return -ENOMEM;
+	tree.opened = more;
+	snprintf(path, sizeof(path), "/proc/thread-self/fd/%d", shared);
+	fd = cr_file_open_high(path, O_RDWR, 0, cr_lower.fd_floor);
+	if (fd < 0)
+		fd = cr_file_dup_high(shared, cr_lower.fd_floor);
+	if (fd >= 0)
+		tree.opened[tree.n_opened++] = fd;
+	return fd;
+}
+
+int cr_tree_object_fd(uint32_t dev_major, uint32_t dev_minor, uint64_t ino)
+{
+	struct cr_image_record rec = { .cursor = 0 };
+	struct cr_file_view view;
+
+	while (tree.img && cr_image_next(cr_image_part(tree.img, 0), &rec) > 0) {
+		uint32_t number;
+
+		if (rec.type != CR_REC_FILE || cr_file_view_parse(&rec, &view, NULL) < 0 || !cr_file_is_object(&view.head, dev_major, dev_minor, ino))
+			continue;
+		number = (uint32_t)(view.fds[0].fd - CR_TREE_FIRST_FD);
+		if (number < cr_set.n_shared)
+			return shared_open(cr_set.shared[number]);
+	}
+	return -ENOENT;
+}
+
 void cr_tree_shared_close(void)
 {
 	cr_set_shared_close();
 	free(cr_set.shared);
 	cr_set.shared = NULL;
 	cr_set.n_shared = 0;
+	while (tree.n_opened)
+		close(tree.opened[--tree.n_opened]);
+	free(tree.opened);
+	tree.opened = NULL;
 }
 
 /* --- all together --- */

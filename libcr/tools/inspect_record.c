@@ -368,8 +368,8 @@ static bool out_shm_data(struct inspect_out *out, const struct cr_image_record *
 
 static bool out_file(struct inspect_out *out, const struct cr_image_record *rec)
 {
-	static const char *const kinds[] = { "unknown", "regular", "unlinked", "directory", "pipe", "fifo", "stream", "tty", "device", "path",
-					   "eventfd", "timerfd", "signalfd", "epoll", "inotify", "pidfd", "socket", "memfd", "shared", "mqueue" };
+	static const char *const kinds[] = { "unknown", "regular", "unlinked", "directory", "pipe", "fifo", "stream", "tty", "device", "path", "eventfd",
+					     "timerfd", "signalfd", "epoll", "inotify", "pidfd", "socket", "memfd", "shared", "mqueue" };
 	struct cr_file_payload p;
 	uint64_t fds_bytes;
 	const char *at;

@@ -15,6 +15,8 @@ translated "C: the same, with other ids below" 1 "$PROGS/family" $(n 220)
 run "bash: jobs, pipelines, a co-process, wait" 1 /bin/bash "$SRC/tree_jobs.bash" $(n 24)
 translated "bash: the same, with other ids below" 1 /bin/bash "$SRC/tree_jobs.bash" $(n 24)
 translated "perl: fork, sockets, zombies" 1 /usr/bin/perl "$SRC/tree_fork.pl" $(n 60)
+run "python3: descriptors under way, a memfd that two share" 1 /usr/bin/python3 "$SRC/tree_passed.py" $(n 60)
+translated "python3: the same over a stream, with other ids below" 1 /usr/bin/python3 "$SRC/tree_passed.py" $(n 60) stream
 
 # The one who asks is in its own set
 if want "itself"; then
@@ -116,8 +118,8 @@ if want "refused"; then
 	refused "a process that is stopped" "is stopped" '/bin/sleep 1000 & p=$!; kill -STOP $p; while [ "$(ps -o state= -p $p)" != T ]; do :; done; echo ready; (until [ -e go ]; do sleep 0.05; done; kill -KILL $p)'
 	refused "a session without its leader" "whose leader has ended" "/usr/bin/python3 '$SRC/tree_refused.py' session & :"
 	refused "an epoll that two processes hold" "which several processes share" "/usr/bin/python3 '$SRC/tree_refused.py' epoll & :"
-	refused "a memfd that two processes map" "that several processes share" "/usr/bin/python3 '$SRC/tree_refused.py' memfd & :"
-	refused "a memfd that one process maps and another has open" "that several processes share" "/usr/bin/python3 '$SRC/tree_refused.py' open_memfd & :"
+	refused "signals about a shared pipe to a group" "to none of those that have it" "/usr/bin/python3 '$SRC/tree_refused.py' owner & :"
+	refused "a memfd that a process maps, on its way to another" "under way to another" "/usr/bin/python3 '$SRC/tree_refused.py' memfd & :"
 	refused "a static program" "was not started by cr_run" "'$PROGS/static' go & echo ready"
 fi
 

@@ -10,7 +10,8 @@ BUILD_PACKAGES="build-essential autoconf automake libtool pkg-config libopenmpi-
 	libhdf5-dev libxxhash-dev libmunge-dev nettle-dev libslurm-dev libarchive-dev"
 RUN_PACKAGES="lammps procps"
 TEST_PACKAGES="slurmctld slurmd slurm-client munge groff-base libcmocka-dev gfortran clang hpcc netpipe-openmpi libclang-rt-14-dev python3 python3-mpi4py python3-h5py-mpi hdf5-tools util-linux bsdutils
-	iproute2 chromium logrotate zsh ruby gnuplot-nox lua5.4 tcl gawk sqlite3 openssl perl"
+	iproute2 chromium logrotate zsh ruby gnuplot-nox lua5.4 tcl gawk sqlite3 openssl perl
+	redis-server nginx-light curl r-base-core"
 # One test each; that of a package which cannot be installed here is skipped
 OPTIONAL_PACKAGES="quantum-espresso gridengine-master gridengine-exec gridengine-client"
 
