@@ -19,6 +19,7 @@
 #include "libcr/lower/agent_private.h"
 #include "libcr/lower/fd_limit.h"
 #include "libcr/lower/files_ops.h"
+#include "libcr/lower/files_queue.h"
 #include "libcr/lower/message.h"
 #include "libcr/lower/set.h"
 
