@@ -277,6 +277,9 @@ EXPORT int cr_request_checkpoint(cr_checkpoint_args_t *args, cr_checkpoint_handl
 	return 0;
 }
 
+/* A restart may come while the answer is awaited: then its descriptor is gone, and the number may be another's, which is never ready. */
+#define LOOK_MS 100
+
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
@@ -294,7 +297,7 @@ EXPORT int cr_wait_checkpoint_until(cr_checkpoint_handle_t *handle, unsigned lon
 	while (!r->finished) {
 		struct pollfd p = { .fd = r->pipe_fd, .events = POLLIN };
 		uint64_t now = now_ns();
-		int ms = now >= deadline_ns ? 0 : deadline_ns - now > 3600000000000UL ? 3600000 : (int)((deadline_ns - now + 999999) / 1000000);
+		int ms = now >= deadline_ns ? 0 : deadline_ns - now > LOOK_MS * 1000000UL ? LOOK_MS : (int)((deadline_ns - now + 999999) / 1000000);
 		int n = CR_GATE->epoch == r->epoch ? poll(&p, 1, ms) : 1;
 
 		if (n < 0)
