@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "libcr/image/cr_image.h"
@@ -22,6 +23,8 @@
 #include "libcr/lower/files_set.h"
 #include "libcr/lower/process_set.h"
 
+#define ENDING_LOOKS 50
+#define ENDING_NS 20000000
 #define NEXT_ID_QUEUE "/proc/sys/kernel/msg_next_id"
 #define NEXT_ID_SEMAPHORES "/proc/sys/kernel/sem_next_id"
 
@@ -130,19 +133,30 @@ static int waiters_of(const struct cr_ipc_object *o)
 	return n;
 }
 
-/* The one of before: 1; -ENOENT: there is none; or why it cannot be taken. */
-static int old_one(const struct saved *s, struct cr_err *err)
+/* The one of before: 1; -ENOENT: there is none; or why it is another one. */
+static int old_one(const struct saved *s, struct cr_ipc_object *ret, struct cr_err *err)
 {
-	struct cr_ipc_verdict v;
 	struct cr_ipc_object o;
 	char words[64];
-	int waiters;
 
 	if (!cr_ipc_get(s->kind, s->head.id, &o))
 		return -ENOENT;
+	*ret = o;
 	remove_words(s, words, sizeof(words), o.id);
 	if (o.key != s->head.key || o.cuid != s->head.cuid || (s->kind == CR_IPC_SEMAPHORES && o.n != s->n))
 		return cr_err_set(err, EEXIST, "%s is another one now, and the program knows its own by that number; %s", s->words, words);
+	return 1;
+}
+
+/* Does nobody use it? Before there is any process of the restart: those may get the numbers of the ones that used it last. */
+static int unused(const struct saved *s, const struct cr_ipc_object *object, struct cr_err *err)
+{
+	const struct cr_ipc_object o = *object;
+	struct cr_ipc_verdict v;
+	char words[64];
+	int waiters;
+
+	remove_words(s, words, sizeof(words), o.id);
 	if (s->head.saver_pid != getpid() && cr_ipc_runs(s->head.saver_pid, s->head.saver_start))
 		return cr_err_set(err, EBUSY, "%s is still used by the process %d, which was saved with it; end that one before the restart", s->words, s->head.saver_pid);
 	cr_ipc_judge(&o, &v);
@@ -158,11 +172,22 @@ static int old_one(const struct saved *s, struct cr_err *err)
 
 static int check_one(const struct saved *s, struct cr_err *err)
 {
-	int rc = old_one(s, err), other = -1;
+	const struct timespec pause = { .tv_nsec = ENDING_NS };
+	struct cr_ipc_object o;
+	int rc = old_one(s, &o, err), other = -1;
 	char words[64];
 
+	/* Who was killed a moment ago may not have ended yet. */
+	for (int i = 0; rc > 0 && i < ENDING_LOOKS; i++) {
+		rc = unused(s, &o, err);
+		if (rc != -EBUSY)
+			return rc < 0 ? rc : 0;
+		nanosleep(&pause, NULL);
+		if (i + 1 < ENDING_LOOKS)
+			rc = old_one(s, &o, err);
+	}
 	if (rc != -ENOENT)
-		return rc < 0 ? rc : 0;
+		return rc;
 	if (s->head.key != IPC_PRIVATE)
 		other = s->kind == CR_IPC_QUEUE ? msgget(s->head.key, 0) : semget(s->head.key, 0, 0);
 	if (other >= 0)
@@ -312,7 +337,8 @@ static int restore_semaphores(const struct saved *s, struct cr_err *err)
 
 static int restore_one(const struct saved *s, struct cr_err *err)
 {
-	int rc = old_one(s, err);
+	struct cr_ipc_object o;
+	int rc = old_one(s, &o, err);
 
 	if (rc == -ENOENT)
 		rc = make(s, err);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "libcr/lower/agent_private.h"
@@ -25,6 +26,9 @@
 
 #define LOOKS 5
 #define ANSWER_S 10
+/* One that was forked or executes a program at this moment has its agent soon; all together are waited for so often. */
+#define STARTING_LOOKS 100
+#define STARTING_NS 20000000
 
 struct member {
 	struct cr_proc proc;
@@ -125,12 +129,25 @@ static int greet(int pid, struct cr_err *err)
 	if (cr_message_recv(fd, &h, buf) >= 0)
 		return fd;
 	close(fd);
-	return cr_err_set(err, EAGAIN, "it does not answer: try again");
+	return cr_err_set(err, ETIMEDOUT, "it does not answer: try again");
+}
+
+static int greet_soon(int pid, unsigned int *looks, struct cr_err *err)
+{
+	const struct timespec pause = { .tv_nsec = STARTING_NS };
+	int fd = greet(pid, err);
+
+	while (fd == -EAGAIN && *looks) {
+		(*looks)--;
+		nanosleep(&pause, NULL);
+		fd = greet(pid, err);
+	}
+	return fd;
 }
 
 static void connect_all(struct check *c)
 {
-	unsigned int left = 0;
+	unsigned int left = 0, looks = STARTING_LOOKS;
 
 	for (unsigned int i = 0; i < c->n; i++) {
 		struct member *m = &c->all[i];
@@ -147,7 +164,7 @@ static void connect_all(struct check *c)
 			continue;
 		}
 		if (!to->self)
-			to->fd = greet(m->proc.pid, &why);
+			to->fd = greet_soon(m->proc.pid, &looks, &why);
 		if (!to->self && to->fd < 0) {
 			reason_add(m, why.text);
 			continue;
