@@ -20,9 +20,9 @@ while IFS='|' read -r name needs program; do
 	for one in $needs; do need "$one" "$name"; done
 	eval "chain \"$name\" 1 $program"
 done <<'TABLE'
-python3, multiprocessing | /usr/bin/python3      | /usr/bin/python3 "$HERE/processes.py" $((STEPS * 60 / 100))
+python3, multiprocessing | /usr/bin/python3      | /usr/bin/python3 "$HERE/processes.py" $((STEPS * 40 / 100))
 redis-server and clients | redis-server redis-cli | /usr/bin/python3 "$HERE/redis.py" $((STEPS * 30 / 100))
-nginx and curl           | nginx curl            | /bin/bash "$HERE/nginx.bash" $((STEPS * 25 / 100))
+nginx and curl           | nginx curl            | /bin/bash "$HERE/nginx.bash" $((STEPS * 16 / 100))
 R                        | R                     | /usr/bin/R -s -f "$HERE/count.R" --args $((STEPS * 3))
 TABLE
 
