@@ -219,6 +219,9 @@ static int save_apart(int floor, const struct cr_stdio *stdio, struct cr_image_w
 
 	if (n < 0)
 		return cr_err_set(err, errno, "/proc/thread-self: %s", strerror(errno));
+	r = cr_file_mqueue_quiet(floor, err);
+	if (r)
+		return r;
 	r = pthread_create(&t, NULL, saving_main, &s);
 	if (r)
 		return cr_err_set(err, r, "a thread cannot be made: %s", strerror(r));
