@@ -17,7 +17,8 @@ PREFIX=${OMPI_CR_PREFIX:-$TOP/_install}
 PROGS=${OMPI_CR_PROGS:-$TOP/_build/tests/integ/progs}
 SRC=$TOP/tests/integ/progs
 SEED=${SEED:-$(( (RANDOM << 15 | RANDOM) % 1000000 ))}
-if [ "${STRESS:-}" = long ]; then : "${CKPTS:=40}" "${SCALE:=100}"; else : "${CKPTS:=8}" "${SCALE:=75}"; fi
+CKPTS=${CKPTS:-$([ "${STRESS:-}" = long ] && echo 40 || echo 8)}
+SCALE=${SCALE:-100}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/ompi-cr-test.XXXXXX")
 AGAIN=0 FRESH=0 RUN=$WORK SEG=0 JOB='' REF='' MODE=mpi N_TEST=0 N_FAILED=0 STARTED=()
 RND=$SEED
