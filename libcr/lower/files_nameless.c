@@ -61,17 +61,27 @@ int cr_file_nameless_check(const char *path, struct cr_err *err)
 	return 0;
 }
 
-int cr_file_nameless_dir(const char *path, uint32_t mode, int flags, int floor, struct cr_err *err)
+/* A directory of our own, where nobody else comes across what is made; its name in @ret, with room for a name in it. @what: of the object that was at @path */
+static int make_dir(const char *what, const char *path, char *ret, size_t bytes, struct cr_err *err)
 {
-	char dir[CR_FILE_MAX_PATH_BYTES], name[CR_FILE_MAX_PATH_BYTES + 32];
-	int fd, r;
+	char dir[CR_FILE_MAX_PATH_BYTES];
+	int r = cr_file_unlinked_dir(path, dir, sizeof(dir));
 
-	r = cr_file_unlinked_dir(path, dir, sizeof(dir));
 	if (r < 0)
 		return cr_file_nameless_check(path, err);
-	snprintf(name, sizeof(name), "%s/.cr-deleted-XXXXXX", dir);
-	if (!mkdtemp(name))
-		return cr_err_set(err, errno, "deleted directory %s: a new one cannot be made in %s: %s", path, dir, strerror(errno));
+	snprintf(ret, bytes, "%s/.cr-deleted-XXXXXX", dir);
+	if (!mkdtemp(ret))
+		return cr_err_set(err, errno, "deleted %s %s: a new one cannot be made in %s: %s", what, path, dir, strerror(errno));
+	return 0;
+}
+
+int cr_file_nameless_dir(const char *path, uint32_t mode, int flags, int floor, struct cr_err *err)
+{
+	char name[CR_FILE_MAX_PATH_BYTES + 32];
+	int fd, r = make_dir("directory", path, name, sizeof(name), err);
+
+	if (r < 0)
+		return r;
 	fd = cr_file_open_high(name, (flags & ~(O_CREAT | O_EXCL | O_TRUNC)) | O_DIRECTORY, 0, floor);
 	(void)!chmod(name, mode & 07777);
 	rmdir(name);
@@ -82,16 +92,11 @@ int cr_file_nameless_dir(const char *path, uint32_t mode, int flags, int floor, 
 
 int cr_file_nameless_fifo(const char *path, uint32_t mode, int flags, int floor, struct cr_err *err)
 {
-	char dir[CR_FILE_MAX_PATH_BYTES], name[CR_FILE_MAX_PATH_BYTES + 48];
-	int fd, r;
+	char name[CR_FILE_MAX_PATH_BYTES + 48];
+	int fd, r = make_dir("FIFO", path, name, sizeof(name) - strlen("/fifo"), err);
 
-	r = cr_file_unlinked_dir(path, dir, sizeof(dir));
 	if (r < 0)
-		return cr_file_nameless_check(path, err);
-	snprintf(name, sizeof(name), "%s/.cr-deleted-XXXXXX", dir);
-	/* In a directory of its own nobody else comes across it. */
-	if (!mkdtemp(name))
-		return cr_err_set(err, errno, "deleted FIFO %s: a new one cannot be made in %s: %s", path, dir, strerror(errno));
+		return r;
 	strcat(name, "/fifo");
 	r = mkfifo(name, 0600) < 0 ? -errno : 0;
 	fd = r < 0 ? r : cr_file_open_high(name, flags, 0, floor);
@@ -101,6 +106,6 @@ int cr_file_nameless_fifo(const char *path, uint32_t mode, int flags, int floor,
 	name[strlen(name) - strlen("/fifo")] = '\0';
 	rmdir(name);
 	if (fd < 0)
-		return cr_err_set(err, fd, "deleted FIFO %s: a new one cannot be made in %s: %s", path, dir, strerror(-fd));
+		return cr_err_set(err, fd, "deleted FIFO %s: a new one cannot be made: %s", path, strerror(-fd));
 	return fd;
 }

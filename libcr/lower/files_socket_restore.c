@@ -326,9 +326,29 @@ static int connect_pair(struct cr_file_restore *x, const struct cr_file_socket *
 	return 0;
 }
 
+/* The descriptor of @s, given; that of @other is kept for the socket object @kept. */
+static int make_pair(struct cr_file_restore *x, const struct cr_file_socket *s, const struct cr_file_socket *other, uint32_t kept, const struct cr_file_view *view,
+		     struct cr_err *err)
+{
+	int p[2], r;
+
+	if (s->address_bytes || other->address_bytes)
+		r = connect_pair(x, s, other, p);
+	else
+		r = socketpair(s->family, s->type | SOCK_CLOEXEC, s->protocol, p) < 0 ? -errno : 0;
+	if (r < 0)
+		return cr_err_set(err, r, "descriptor %d: a pair of sockets cannot be made: %s", view->fds[0].fd, strerror(-r));
+	p[0] = cr_file_move_high(p[0], x->floor);
+	p[1] = cr_file_move_high(p[1], x->floor);
+	r = p[0] < 0 ? p[0] : p[1] < 0 ? p[1] : keep_end(x, kept, p[1]);
+	if (r < 0)
+		return cr_err_set(err, r, "descriptor %d: a pair of sockets: %s", view->fds[0].fd, strerror(-r));
+	return p[0];
+}
+
 static int open_pair(struct cr_file_restore *x, const struct cr_file_socket *s, const struct cr_file_view *view, struct cr_err *err)
 {
-	int fd = take_kept(x, view->head.object), p[2], r;
+	int fd = take_kept(x, view->head.object);
 	struct cr_file_view other_view;
 	struct cr_file_socket other;
 
@@ -336,18 +356,7 @@ static int open_pair(struct cr_file_restore *x, const struct cr_file_socket *s, 
 		return fd;
 	if (!find_socket(x->img, NULL, s->peer, &other_view, &other))
 		return cr_err_set(err, EBADMSG, "descriptor %d: the other end of a pair of sockets is missing", view->fds[0].fd);
-	if (s->address_bytes || other.address_bytes)
-		r = connect_pair(x, s, &other, p);
-	else
-		r = socketpair(s->family, s->type | SOCK_CLOEXEC, s->protocol, p) < 0 ? -errno : 0;
-	if (r < 0)
-		return cr_err_set(err, r, "descriptor %d: a pair of sockets cannot be made: %s", view->fds[0].fd, strerror(-r));
-	p[0] = cr_file_move_high(p[0], x->floor);
-	p[1] = cr_file_move_high(p[1], x->floor);
-	r = p[0] < 0 ? p[0] : p[1] < 0 ? p[1] : keep_end(x, s->peer, p[1]);
-	if (r < 0)
-		return cr_err_set(err, r, "descriptor %d: a pair of sockets: %s", view->fds[0].fd, strerror(-r));
-	return p[0];
+	return make_pair(x, s, &other, s->peer, view, err);
 }
 
 /* It waits in the queue of the listening socket, which is in place. */
@@ -412,20 +421,8 @@ static int send_datagrams(struct cr_file_restore *x, const struct cr_image_recor
 static int open_closed(struct cr_file_restore *x, const struct cr_file_socket *s, const struct cr_file_view *view, struct cr_err *err)
 {
 	const struct cr_file_socket nobody = { .address_bytes = 0 };
-	int p[2], r;
 
-	if (s->address_bytes)
-		r = connect_pair(x, s, &nobody, p);
-	else
-		r = socketpair(s->family, s->type | SOCK_CLOEXEC, s->protocol, p) < 0 ? -errno : 0;
-	if (r < 0)
-		return cr_err_set(err, r, "descriptor %d: a pair of sockets cannot be made: %s", view->fds[0].fd, strerror(-r));
-	p[0] = cr_file_move_high(p[0], x->floor);
-	p[1] = cr_file_move_high(p[1], x->floor);
-	r = p[0] < 0 ? p[0] : p[1] < 0 ? p[1] : keep_end(x, view->head.object, p[1]);
-	if (r < 0)
-		return cr_err_set(err, r, "descriptor %d: a pair of sockets: %s", view->fds[0].fd, strerror(-r));
-	return p[0];
+	return make_pair(x, s, &nobody, view->head.object, view, err);
 }
 
 static int finish_closed(struct cr_file_restore *x, const struct cr_image_record *rec, const struct cr_file_view *view, struct cr_err *err)
